@@ -17,5 +17,5 @@ __all__ = [
     "__version__",
 ]
 
-# pyproject.toml says the same; a test compares them. Reading it from the installed metadata would cost every start 5 ms.
+# pyproject.toml says the same, and a test compares. To read installed metadata would cost every start 5 ms.
 __version__ = "0.1.0"
