@@ -1,0 +1,130 @@
+"""What can be seen only by looking at several settings together, or at the file system."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pooler.config.model import CONSOLE_DATABASES
+from pooler.config.problems import Problems
+from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.values import AuthType
+
+__all__ = ["check", "is_loopback", "resolve_paths"]
+
+
+def resolve_paths(server: ServerSettings, folder: Path) -> ServerSettings:
+    """Make paths absolute: what is relative in the file is relative to the file's folder."""
+    return dataclasses.replace(
+        server,
+        auth_file=None if server.auth_file is None else folder / server.auth_file,
+        unix_socket_dir=None if server.unix_socket_dir is None else folder / server.unix_socket_dir,
+    )
+
+
+def check(
+    server: ServerSettings,
+    databases: Mapping[str, DatabaseSettings],
+    users: Mapping[str, UserSettings],
+    problems: Problems,
+) -> None:
+    """Note everything that is wrong between settings that are each right by themselves."""
+    _check_listeners(server, problems)
+    _check_sizes(server, databases, problems)
+    _check_login(server, databases, problems)
+    for name in databases:
+        if name in CONSOLE_DATABASES:
+            problems.add(("databases", name), "this name belongs to the admin console: take another name")
+        elif not name:
+            problems.add(("databases", name), "a database needs a name")
+    for name in users:
+        if name == "*":
+            problems.add(("users", name), '"*" is no user here: what is meant for all users stands in [server]')
+        elif not name:
+            problems.add(("users", name), "a user needs a name")
+    if not databases and not problems.concern(("databases",)):
+        problems.add(("databases",), 'there is no database: write at least one [databases.NAME], or [databases."*"]')
+
+
+def _check_listeners(server: ServerSettings, problems: Problems) -> None:
+    if server.workers != 1:
+        problems.add(("server", "workers"), "more than one process is not built yet: write 1, or leave it out")
+    if not server.listen_addr and server.unix_socket_dir is None:
+        problems.add(("server", "listen_addr"), "nothing to listen on: give an address here, or a unix_socket_dir")
+    directory = server.unix_socket_dir
+    if directory is not None and not directory.is_dir():
+        problems.add(("server", "unix_socket_dir"), f"there is no directory {directory}")
+    elif directory is not None and not os.access(directory, os.W_OK | os.X_OK):
+        problems.add(("server", "unix_socket_dir"), f"no permission to make a socket in the directory {directory}")
+
+
+def _check_sizes(server: ServerSettings, databases: Mapping[str, DatabaseSettings], problems: Problems) -> None:
+    if server.min_pool_size > server.default_pool_size:
+        problems.add(
+            ("server", "min_pool_size"),
+            f"must not be above default_pool_size, which is {server.default_pool_size}, but is {server.min_pool_size}",
+        )
+        return
+    for name, database in databases.items():
+        smallest = server.min_pool_size if database.min_pool_size is None else database.min_pool_size
+        largest = server.default_pool_size if database.pool_size is None else database.pool_size
+        if smallest > largest:
+            setting = "pool_size" if database.min_pool_size is None else "min_pool_size"
+            problems.add(
+                ("databases", name, setting),
+                f"min_pool_size must not be above pool_size, but here it is {smallest} and pool_size is {largest}",
+            )
+
+
+def _check_login(server: ServerSettings, databases: Mapping[str, DatabaseSettings], problems: Problems) -> None:
+    if server.auth_file is not None:
+        _check_readable(server.auth_file, problems)
+        return
+    if server.auth_type is AuthType.TRUST or problems.concern(("server", "auth_file")):
+        return
+    passwords: dict[str, tuple[str, DatabaseSettings]] = {}
+    for name, database in databases.items():
+        primary = database.primary
+        if primary.user is None or primary.password is None:
+            problems.add(
+                ("databases", name, "primary"),
+                f'nobody could log in: auth_type is "{server.auth_type.value}", and neither is there an auth_file nor '
+                "a user and password in this connection string",
+            )
+            continue
+        other, same_user = passwords.setdefault(primary.user, (name, database))
+        if same_user.primary.password != primary.password:
+            problems.add(
+                ("databases", name, "primary"),
+                f'the same user has another password in the database "{other}", so it is not clear which one opens '
+                "the console: write an auth_file",
+            )
+
+
+def _check_readable(file: Path, problems: Problems) -> None:
+    key = ("server", "auth_file")
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        problems.add(key, f"there is no file {file}")
+    except OSError as error:
+        problems.add(key, f"the file {file} can't be read: {error.strerror}")
+    else:
+        if not stat.S_ISREG(mode):
+            problems.add(key, f"{file} is not a file")
+        elif not os.access(file, os.R_OK):
+            problems.add(key, f"no permission to read the file {file}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

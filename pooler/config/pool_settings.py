@@ -1,0 +1,151 @@
+"""What holds for one login to one database: server, database and user settings merged once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pooler.config.secret import Secret
+from pooler.config.settings import EMPTY_QUERY, DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.values import PoolMode
+
+__all__ = ["PoolSettings", "merge"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Everything the pool code asks about one login to one database. Durations in seconds; 0 means "no limit".
+
+    Clients of one login user share these. Backends are shared more widely: by all with the same ``pool_key``, which
+    differs from (database, client_user) where the database's connection string names a user.
+    """
+
+    database: str
+    """The name that clients connect to."""
+    client_user: str
+    """The name that the client logged in with."""
+
+    host: str
+    """A name, an address, or the directory of a Unix socket, beginning with "/"."""
+    port: int
+    dbname: str
+    """The name of the database on the server."""
+    user: str
+    """The role that backends log in as."""
+    password: Secret | None
+    """The role's password, if the connection string has one."""
+    forced_user: bool
+    """Whether the connection string names the role; else it is the client's own."""
+    parameters: tuple[tuple[str, str], ...]
+    """Startup parameters of every backend."""
+
+    # By login: clients of one pool may differ in these.
+    pool_mode: PoolMode
+    query_timeout: float
+    query_wait_timeout: float
+    client_idle_timeout: float
+    idle_transaction_timeout: float
+    transaction_timeout: float
+
+    # By pool.
+    pool_size: int
+    min_pool_size: int
+    """Never above pool_size. Kept up where ``forced_user``, or while the pool has a client."""
+    reserve_pool_size: int
+    reserve_pool_timeout: float
+    """How long a client waits before the reserve is opened for it; 0: the reserve is never opened."""
+    max_db_connections: int
+    """For all pools of ``database``."""
+    max_user_connections: int
+    """For all pools of ``user``."""
+    server_round_robin: bool
+    server_reset_query: str
+    """Sent before another client gets the backend; "" where none was configured."""
+    server_reset_query_always: bool
+    """Whether it is also sent in transaction and statement mode."""
+    server_check_query: str | None
+    """None: never check; "": the empty query."""
+    server_check_delay: float
+    """A backend idle for longer than this is checked before use; 0: every time."""
+    server_lifetime: float
+    """0: a backend is used once, then closed."""
+    server_idle_timeout: float
+    server_connect_timeout: float
+    server_login_retry: float
+    cancel_wait_timeout: float
+    connect_query: str
+    """Sent once after login, its errors logged only; "" where none."""
+    max_packet_size: int
+
+    @property
+    def pool_key(self) -> tuple[str, str]:
+        """What identifies the pool: the database that clients name, and the role on the server."""
+        return self.database, self.user
+
+    @property
+    def reset_on_release(self) -> bool:
+        """Whether ``server_reset_query`` is sent on an ordinary release (a pinned backend is another matter)."""
+        return bool(self.server_reset_query) and (self.pool_mode is PoolMode.SESSION or self.server_reset_query_always)
+
+
+def merge(
+    name: str, client_user: str, server: ServerSettings, database: DatabaseSettings, users: Mapping[str, UserSettings]
+) -> PoolSettings:
+    """Resolve what holds for ``client_user`` on the database ``name``. A user's setting goes before its database's."""
+    primary = database.primary
+    user = primary.user or client_user
+    # As in PgBouncer: how a client is treated goes by its login, how big a pool is by the pool's role.
+    login, role = users.get(client_user, _NOTHING_SAID), users.get(user, _NOTHING_SAID)
+    pool_size = _first(role.pool_size, database.pool_size, default=server.default_pool_size)
+    check = server.server_check_query
+    return PoolSettings(
+        database=name,
+        client_user=client_user,
+        host=primary.host,
+        port=primary.port,
+        dbname=primary.dbname or name,
+        user=user,
+        password=primary.password,
+        forced_user=primary.user is not None,
+        parameters=primary.parameters,
+        pool_mode=_first(login.pool_mode, database.pool_mode, default=server.pool_mode),
+        query_timeout=_first(login.query_timeout, default=server.query_timeout),
+        query_wait_timeout=_first(
+            login.query_wait_timeout, database.query_wait_timeout, default=server.query_wait_timeout
+        ),
+        client_idle_timeout=_first(login.client_idle_timeout, default=server.client_idle_timeout),
+        idle_transaction_timeout=_first(login.idle_transaction_timeout, default=server.idle_transaction_timeout),
+        transaction_timeout=_first(login.transaction_timeout, default=server.transaction_timeout),
+        pool_size=pool_size,
+        min_pool_size=min(_first(database.min_pool_size, default=server.min_pool_size), pool_size),
+        reserve_pool_size=_first(role.reserve_pool_size, database.reserve_pool_size, default=server.reserve_pool_size),
+        reserve_pool_timeout=server.reserve_pool_timeout,
+        max_db_connections=_first(database.max_db_connections, default=server.max_db_connections),
+        max_user_connections=_first(role.max_user_connections, default=server.max_user_connections),
+        server_round_robin=server.server_round_robin,
+        server_reset_query=server.server_reset_query,
+        server_reset_query_always=server.server_reset_query_always,
+        server_check_query={EMPTY_QUERY: "", "": None}.get(check, check),
+        server_check_delay=server.server_check_delay,
+        server_lifetime=_first(database.server_lifetime, default=server.server_lifetime),
+        server_idle_timeout=server.server_idle_timeout,
+        server_connect_timeout=server.server_connect_timeout,
+        server_login_retry=server.server_login_retry,
+        cancel_wait_timeout=server.cancel_wait_timeout,
+        connect_query=database.connect_query,
+        max_packet_size=server.max_packet_size,
+    )
+
+
+_NOTHING_SAID = UserSettings()
+
+
+def _first(*said: T | None, default: T) -> T:
+    """The first that was said. 0 was said: in a narrower place it lifts a limit set in a wider one."""
+    for value in said:
+        if value is not None:
+            return value
+    return default

@@ -1,0 +1,107 @@
+"""What to say about a name that is no setting at its place: where it belongs, what it is called here, or what is near.
+
+Whoever comes from PgBouncer brings its file along. A name of PgBouncer's that is not here must not be taken for a
+misspelling of another one, so all of them are known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.suggest import did_you_mean
+
+__all__ = ["SECTIONS", "explain_unknown", "explain_unknown_section"]
+
+SECTIONS: dict[str, frozenset[str]] = {
+    "[server]": frozenset(field.name for field in dataclasses.fields(ServerSettings)),
+    "[databases.NAME]": frozenset(field.name for field in dataclasses.fields(DatabaseSettings)),
+    "[users.NAME]": frozenset(field.name for field in dataclasses.fields(UserSettings)),
+}
+"""The settings of each section, by the section's heading."""
+
+_TLS = [
+    f"{side}_tls_{setting}"
+    for side in ("client", "server")
+    for setting in (
+        *("sslmode", "key_file", "cert_file", "ca_file", "protocols", "ciphers"),
+        *("ecdhcurve", "dheparams"),
+    )
+] + ["client_tls13_ciphers", "server_tls13_ciphers"]
+
+_NOT_BUILT = frozenset(
+    [
+        *("admin_listen", "replicas", "max_prepared_statements", "track_extra_parameters", "so_reuseport", "peer_id"),
+        *("max_db_client_connections", "max_user_client_connections", "application_name_add_host", "disable_pqexec"),
+        *("server_fast_close", "query_wait_notify", "suspend_timeout", "pool_idle_timeout", "autodb_idle_timeout"),
+        *("auth_hba_file", "auth_ident_file", "auth_user", "auth_query", "auth_dbname", "load_balance_hosts"),
+        *("log_stats", "stats_period", "unix_socket_mode", "unix_socket_group", "login_notify_message"),
+        *("tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_user_timeout"),
+        *_TLS,
+    ]
+)
+"""Settings of PgBouncer's or of this project's design that nothing obeys yet."""
+
+_IN_PRIMARY = 'it is part of the connection string, as in primary = "postgresql://USER:PASSWORD@HOST:PORT/DBNAME"'
+_PARAMETER = 'it is an option of the connection string, as in primary = "postgresql://HOST/DBNAME?{0}=VALUE"'
+_LOG = "messages go to the standard error output, where the service manager takes them up"
+_KERNEL = "the operating system's value is used"
+_BUFFERS = "buffers have no settings here"
+_NAMES = "names are looked up by the operating system"
+_INSTEAD = {
+    "logfile": _LOG,
+    "syslog": _LOG,
+    "syslog_ident": _LOG,
+    "syslog_facility": _LOG,
+    "pidfile": "the process stays in the foreground, and the service manager knows its number",
+    "user": "start the process as the user that it is to run as",
+    "pkt_buf": _BUFFERS,
+    "sbuf_loopcnt": _BUFFERS,
+    "tcp_defer_accept": _KERNEL,
+    "tcp_socket_buffer": _KERNEL,
+    "dns_max_ttl": _NAMES,
+    "dns_nxdomain_ttl": _NAMES,
+    "dns_zone_check_period": _NAMES,
+    "resolv_conf": _NAMES,
+    "auth_ldap_options": "there is no login by LDAP",
+    "conffile": "the file is named on the command line, by --config",
+    "job_name": "it is of use on Windows only",
+    "service_name": "it is of use on Windows only",
+}
+_INSTEAD_IN_DATABASE = {
+    **dict.fromkeys(("host", "port", "dbname", "user", "password"), _IN_PRIMARY),
+    **{name: _PARAMETER.format(name) for name in ("client_encoding", "datestyle", "timezone", "application_name")},
+    "reserve_pool": "its name is reserve_pool_size",
+    "default_pool_size": "its name is pool_size here",
+}
+_SECTIONS_INSTEAD = {
+    "pgbouncer": "the section is called [server] here",
+    "database": "the section is called [databases.NAME]",
+    "user": "the section is called [users.NAME]",
+    "peers": "[peers] is not built yet",
+    "api": "[api] is not built yet: leave it out",
+}
+
+
+def explain_unknown(section: str, name: str) -> str:
+    """Say what is wrong with a name that is no setting of this section (a key of SECTIONS)."""
+    instead = _INSTEAD_IN_DATABASE if section == "[databases.NAME]" else _INSTEAD
+    if name in instead:
+        return f"there is no such setting here: {instead[name]}"
+    if name in _NOT_BUILT:
+        return "this setting is not built yet: leave it out"
+    places = [heading for heading, settings in SECTIONS.items() if name in settings]
+    if places:
+        other = "; for all pools its name is default_pool_size" if (section, name) == ("[server]", "pool_size") else ""
+        return f"this setting does not belong into {section}, but into {' or '.join(places)}{other}"
+    return f"unknown setting{did_you_mean(name, sorted(SECTIONS[section]))}"
+
+
+def explain_unknown_section(name: str) -> str:
+    """Say what is wrong with a name at the top of the file that is no section."""
+    if name in _SECTIONS_INSTEAD:
+        return _SECTIONS_INSTEAD[name]
+    places = [heading for heading, settings in SECTIONS.items() if name in settings]
+    if places:
+        return f"this setting does not belong before the first section, but into {' or '.join(places)}"
+    return f"unknown section{did_you_mean(name, ('server', 'databases', 'users', 'plugins'))}"
