@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that print tables and write them into docs/performance.md. Nothing here decides a test."""
