@@ -30,7 +30,7 @@ from interceptor.testing.machine import PostgresServerError, SystemUser, free_po
 from interceptor.testing.processes import child_pids, remove_shared_memory, wait_until_gone
 from interceptor.testing.watchdog import Watchdog
 
-__all__ = ["PostgresServer", "PostgresServerError", "free_port"]
+__all__ = ["PostgresServer", "PostgresServerError", "Setting", "free_port"]
 
 Setting = str | int | float | bool
 
@@ -222,17 +222,20 @@ class PostgresServer:
         """Change settings or the lines of pg_hba.conf, and wait until new connections are subject to them.
 
         ``settings`` are added to those given before; ``hba`` replaces the lines given before. Raises
-        PostgresServerError when PostgreSQL finds an error in the lines, in which case the old ones stay in force.
+        PostgresServerError when PostgreSQL refuses part of it, or a setting needs a restart; nothing changes then.
         """
-        self._settings |= settings or {}
-        before = self._hba
-        self._hba = before if hba is None else list(hba)
+        previous = self._settings, self._hba
+        self._settings = {**self._settings, **(settings or {})}
+        self._hba = self._hba if hba is None else list(hba)
         self._write_configuration()
-        errors = self.psql("select line_number, error from pg_hba_file_rules where error is not null")
+        errors = self.psql(
+            "select concat_ws(': ', name, error) from pg_file_settings where error is not null union all "
+            "select concat_ws(': ', 'line ' || line_number, error) from pg_hba_file_rules where error is not null"
+        )
         if errors:
-            self._hba = before
+            self._settings, self._hba = previous
             self._write_configuration()
-            raise PostgresServerError(f"pg_hba.conf was not reloaded; line and error: {errors}")
+            raise PostgresServerError(f"The configuration was not reloaded, because PostgreSQL refuses it: {errors}")
         loaded = self.psql("select pg_conf_load_time()")
         _send(signal.SIGHUP, self.pids()[:1])
         deadline = time.monotonic() + START_TIMEOUT
