@@ -246,11 +246,11 @@ class PostgresServer:
     def create_database(self, name: str) -> None:
         """Make an empty database. ``name`` needs no quoting."""
         # file_copy writes no WAL for the copied pages, which with fsync off is twice as quick.
-        self.psql(f"create database {quote_identifier(name)} template template0 strategy file_copy")
+        self.psql(f"create database {_quote_identifier(name)} template template0 strategy file_copy")
 
     def drop_database(self, name: str) -> None:
         """Drop a database, ending the connections to it."""
-        self.psql(f"drop database if exists {quote_identifier(name)} with (force)")
+        self.psql(f"drop database if exists {_quote_identifier(name)} with (force)")
 
     def create_replica(self, *, settings: Mapping[str, Setting] | None = None) -> PostgresServer:
         """Make a hot standby that streams from this server, and wait until it accepts connections.
@@ -377,7 +377,7 @@ class PostgresServer:
         return "\n".join([f"PostgreSQL {self.version} {what}. Its log ends with:", *log])
 
 
-def quote_identifier(name: str) -> str:
+def _quote_identifier(name: str) -> str:
     """Return the name in double quotes, for use in SQL."""
     return '"' + name.replace('"', '""') + '"'
 
