@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
+from rich.console import Console
 
-from bench import idle, latency, pgbench
+from bench import hotspots, idle, latency, micro, pgbench
+from bench.report import running_as
 
 __all__ = ["application"]
 
-application = typer.Typer(add_completion=False, help=__doc__)
+application = typer.Typer(add_completion=False)
 application.command("pgbench")(pgbench.main)
 application.command("latency")(latency.main)
 application.command("idle")(idle.main)
+application.command("micro")(micro.main)
+application.command("hotspots")(hotspots.main)
+
+
+@application.callback(invoke_without_command=True)
+def everything(context: typer.Context) -> None:
+    """Compare the proxy with PgBouncer and PostgreSQL. Without a command: all of these, some fifteen minutes."""
+    if context.invoked_subcommand is not None:
+        return
+    code = 0
+    for name, script in (
+        ("pgbench", pgbench.main),
+        ("latency", latency.main),
+        ("idle", idle.main),
+        ("micro", micro.main),
+    ):
+        Console(stderr=True).rule(name)
+        with running_as(name):
+            try:
+                script()
+            except typer.Exit as error:
+                code = max(code, error.exit_code)
+    raise typer.Exit(code)
+
 
 if __name__ == "__main__":
-    application() if len(sys.argv) > 1 else None
+    application()

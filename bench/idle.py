@@ -1,4 +1,4 @@
-"""What an idle client costs: ``python -m bench.idle``.
+"""What an idle client costs: ``python -m bench idle``.
 
 Thousands of clients log in and stay. The memory of the pooler's processes is read before, when all are connected, after
 each has run a query, and after all have left; the difference is divided by the clients.
@@ -7,8 +7,6 @@ each has run a query, and after all have left; the difference is divided by the 
 from __future__ import annotations
 
 import resource
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from bench.holder import HolderFailed, holders
 from bench.machine import Machine, describe_machine
 from bench.pgbench import names_of, progress_bar, version_of
 from bench.processes import Memory, memory, slab_bytes, tree
-from bench.report import markdown_table, save_json, write_section
+from bench.report import command_line, markdown_table, save_json, write_section
 from bench.targets import DATABASE, TARGETS, USER, Backend, Target, start_postgresql, start_targets
 
 __all__ = ["Holding", "hold", "main"]
@@ -169,7 +167,7 @@ def main(
         with start_targets(backend, names, program=pgbouncer) as started:
             holdings = measure(backend, started, clients)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
-    command = ("python -m bench.idle " + shlex.join(sys.argv[1:])).strip()
+    command = command_line("idle")
     text = table(holdings)
     Console().print(Markdown(text))
     kept = save_json("idle", Outcome(machine, command, holdings))

@@ -1,4 +1,4 @@
-"""What a pooler adds to the time of one query: ``python -m bench.latency``.
+"""What a pooler adds to the time of one query: ``python -m bench latency``.
 
 One client, many short runs in turn, and the time of every single transaction: the median and the 99th percentile, which
 an average hides.
@@ -6,8 +6,6 @@ an average hides.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -19,7 +17,7 @@ from rich.markdown import Markdown
 
 from bench.machine import describe_machine, load_average
 from bench.pgbench import Outcome, Plan, measure, names_of, progress_bar, version_of
-from bench.report import markdown_table, save_json, write_section
+from bench.report import command_line, markdown_table, save_json, write_section
 from bench.runs import MODES, Run, fill
 from bench.summary import percentile
 from bench.targets import TARGETS, Target, start_postgresql, start_targets
@@ -73,18 +71,18 @@ def main(
     write: Annotated[bool, typer.Option(help="Write docs/performance.md.")] = True,
 ) -> None:
     """Measure latency at one client, by percentiles."""
-    chosen = names_of(modes, MODES)
+    chosen, names = names_of(modes, MODES), names_of(targets, TARGETS)
     with start_postgresql() as backend, progress_bar() as progress:
         task = progress.add_task("filling pgbench's tables", total=None)
         fill(backend, scale)
-        with start_targets(backend, names_of(targets, TARGETS), program=pgbouncer) as started:
+        with start_targets(backend, names, program=pgbouncer) as started:
             plan = Plan(chosen, [1], started, seconds, rounds, each_latency=True)
             progress.update(task, total=len(plan), completed=0)
             runs, failures = measure(backend, plan, progress, task)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
     text = table(runs, started, chosen)
     Console().print(Markdown(text))
-    command = ("python -m bench.latency " + shlex.join(sys.argv[1:])).strip()
+    command = command_line("latency")
     kept = save_json("latency", Outcome(machine, command, runs, failures))
     console.print(f"Each transaction: bench/results/{kept.name}. Load average {load_average():.1f}.")
     if write and runs:

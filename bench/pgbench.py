@@ -1,4 +1,4 @@
-"""Compare the proxy with PgBouncer and with PostgreSQL itself: ``python -m bench.pgbench``.
+"""Compare the proxy with PgBouncer and with PostgreSQL itself: ``python -m bench pgbench``.
 
 pgbench's select-only script runs against each in turn, round after round, so that whatever slows the machine for a
 while hits all alike. Ratios are taken within a round. Processor time per query stands still where throughput does not.
@@ -6,8 +6,6 @@ while hits all alike. Ratios are taken within a round. Processor time per query 
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bench.machine import Machine, describe_machine, load_average
-from bench.report import PAGE, save_json, write_section
+from bench.report import command_line, save_json, write_picture, write_section
 from bench.runs import MODES, Run, RunFailed, Runner, fill
 from bench.summary import Summary
 from bench.tables import Comparison
@@ -172,28 +170,28 @@ def main(
     """Compare PostgreSQL, PgBouncer and the proxy under pgbench -S."""
     if quick:
         seconds, rounds, scale = 1, 1, 1
-    chosen_modes, counts = names_of(modes, MODES), counts_of(clients)
+    chosen_modes, counts, names = names_of(modes, MODES), counts_of(clients), names_of(targets, TARGETS)
     with start_postgresql(max_connections=max(counts) + 100) as backend, progress_bar() as progress:
         task = progress.add_task(f"filling pgbench's tables (scale {scale})", total=None)
         fill(backend, scale)
-        with start_targets(backend, names_of(targets, TARGETS), program=pgbouncer, tree=tree) as started:
+        with start_targets(backend, names, program=pgbouncer, tree=tree) as started:
             plan = Plan(chosen_modes, counts, started, seconds, rounds)
             progress.update(task, total=len(plan), completed=0)
             runs, failures = measure(backend, plan, progress, task)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
     if not runs:
         raise typer.Exit(1)
-    command = "python -m bench.pgbench " + shlex.join(sys.argv[1:])
-    outcome = Outcome(machine, command.strip(), runs, failures)
+    command = command_line("pgbench")
+    outcome = Outcome(machine, command, runs, failures)
     comparison = Comparison(Summary(runs), started, chosen_modes, counts)
     Console().print(Markdown(comparison.markdown()))
     kept = save_json("pgbench", outcome)
     console.print(f"Each run: bench/results/{kept.name}. Load average {load_average():.1f}.")
     if write if write is not None else not quick:
         for name, picture in comparison.pictures().items():
-            PAGE.with_name(f"performance-{name}.svg").write_text(picture, encoding="utf-8")
+            write_picture(name, picture)
         write_section("pgbench", section(comparison, outcome))
-        console.print(f"Written: docs/{PAGE.name}")
+        console.print("Written: docs/performance.md")
     if failures:
         raise typer.Exit(1)
 

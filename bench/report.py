@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-__all__ = ["PAGE", "markdown_table", "save_json", "write_section"]
+__all__ = ["command_line", "markdown_table", "running_as", "save_json", "write_picture", "write_section"]
 
 _ROOT = Path(__file__).resolve().parent.parent
-PAGE = _ROOT / "docs" / "performance.md"
+DOCS = _ROOT / "docs"
 RESULTS = _ROOT / "bench" / "results"
+
+
+_alone: list[str] = []
+
+
+@contextmanager
+def running_as(name: str) -> Iterator[None]:
+    """Let ``command_line`` tell of the script ``name`` alone, though one command runs several."""
+    _alone.append(name)
+    try:
+        yield
+    finally:
+        _alone.pop()
+
+
+def command_line(name: str) -> str:
+    """What to type to repeat the run of the script ``name`` that is under way."""
+    arguments = [] if _alone else [argument for argument in sys.argv[1:] if argument != name]
+    return " ".join(["python -m bench", name, *map(shlex.quote, arguments)])
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
@@ -32,8 +54,9 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, word
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
-def write_section(name: str, text: str, page: Path = PAGE) -> None:
-    """Replace what stands between the markers of section ``name`` in ``page``, or add the section at the end."""
+def write_section(name: str, text: str) -> None:
+    """Replace what docs/performance.md has between the markers of section ``name``, or add it at the end."""
+    page = DOCS / "performance.md"
     start, end = f"<!-- bench {name}: start -->", f"<!-- bench {name}: end -->"
     block = f"{start}\n\n{text.strip()}\n\n{end}"
     old = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"
@@ -43,6 +66,11 @@ def write_section(name: str, text: str, page: Path = PAGE) -> None:
     else:
         new = f"{old.rstrip()}\n\n{block}\n"
     page.write_text(new, encoding="utf-8")
+
+
+def write_picture(name: str, svg: str) -> None:
+    """Put a picture beside the page, which refers to it as performance-<name>.svg."""
+    (DOCS / f"performance-{name}.svg").write_text(svg, encoding="utf-8")
 
 
 def save_json(name: str, payload: object) -> Path:
