@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
 from struct import Struct
 
 from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, BackendError
 from interceptor.protocol.md5 import SALT_LENGTH, md5_hash, md5_response
 from interceptor.protocol.messages import PASSWORD, encode_message
 from interceptor.protocol.scram import MAX_SERVER_MESSAGE, MECHANISM, ScramClient
-from interceptor.protocol.scram_keys import ScramKeys, derive_keys
+from interceptor.protocol.scram_keys import ScramKeys
 from pooler.auth.credentials import BackendCredential, Md5Hash, PlainPassword
 from pooler.auth.key_cache import KeyCache
-from pooler.auth.steps import Send, Work
+from pooler.auth.steps import Derivation, Send, Work
 
 __all__ = ["BackendLogin"]
 
@@ -136,7 +135,7 @@ class BackendLogin:
         if keys is not None:
             return self._send_proof(keys)
         self._state = _State.WORKING
-        return Work(partial(derive_keys, credential.password, scram.salt, scram.iterations))
+        return Work(Derivation(credential.password, scram.salt, scram.iterations))
 
     def _send_proof(self, keys: ScramKeys) -> Send:
         self._keys = keys

@@ -27,7 +27,7 @@ from interceptor.errors import AUTH_FAILED, MESSAGE_TOO_LARGE, ClientError, Prot
 from interceptor.protocol.md5 import SALT_LENGTH, md5_hash, md5_response
 from interceptor.protocol.messages import AUTHENTICATION, PASSWORD, decode_cstring, encode_message
 from interceptor.protocol.scram import MECHANISM, ScramServer
-from interceptor.protocol.scram_keys import DEFAULT_ITERATIONS, ScramKeys, derive_keys
+from interceptor.protocol.scram_keys import DEFAULT_ITERATIONS, ScramKeys
 from pooler.auth.credentials import (
     BackendCredential,
     Md5Hash,
@@ -37,7 +37,7 @@ from pooler.auth.credentials import (
 )
 from pooler.auth.key_cache import KeyCache
 from pooler.auth.stand_in import AuthType, Shapes, derive_salt, is_usable, make_stand_in
-from pooler.auth.steps import Accepted, Send, Step, Work
+from pooler.auth.steps import Accepted, Derivation, Send, Step, Work
 
 __all__ = ["MAX_LOGIN_MESSAGE", "ClientLogin", "LoginSettings"]
 
@@ -221,7 +221,7 @@ class ClientLogin:
 
     def _work(self, password: bytes, salt: bytes, iterations: int) -> Work:
         self._state = _State.WORKING
-        return Work(partial(derive_keys, password, salt, iterations))
+        return Work(Derivation(password, salt, iterations))
 
     def _verdict(self, matches: bool, credential: BackendCredential, server_key: bytes = b"") -> Accepted:
         if not (matches and self._known):

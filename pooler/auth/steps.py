@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pooler.auth.credentials import BackendCredential, ScramKeys
+from interceptor.protocol.scram_keys import ScramKeys, derive_keys
+from pooler.auth.credentials import BackendCredential
 
-__all__ = ["Accepted", "Send", "Step", "Work"]
+__all__ = ["Accepted", "Derivation", "Send", "Step", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,21 @@ class Accepted:
 
     data: bytes = field(repr=False)
     backend_credential: BackendCredential | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Derivation:
+    """The function of a `Work`: derives the keys of a password.
+
+    A functools.partial would do the same and show the password in its repr, which asyncio's debug mode logs.
+    """
+
+    password: bytes
+    salt: bytes
+    iterations: int
+
+    def __call__(self) -> ScramKeys:
+        return derive_keys(self.password, self.salt, self.iterations)
 
 
 Step = Send | Work | Accepted
