@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.processes import memory, processor_time, slab_bytes, tree
 
@@ -52,7 +53,7 @@ def test_the_tree_has_grandchildren_and_their_time_counts() -> None:
         found = tree(process.pid)
         assert len(found) == 2
         assert found[0] == process.pid
-        assert process.pid in tree(os.getpid())
+        assert set(found) <= set(tree(os.getpid()))  # where the second is a grandchild
         assert processor_time(process.pid).total >= 0.3
 
 
@@ -65,5 +66,8 @@ def test_memory_has_what_a_process_filled() -> None:
     assert 0.9 * size < more.rss < 1.2 * size
 
 
-def test_the_kernels_own_memory_is_some() -> None:
-    assert slab_bytes() > 2**20
+def test_the_kernels_own_memory_is_the_sum_of_its_two_kinds() -> None:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kinds = [int(line.split()[1]) * 1024 for line in lines if line.startswith(("SReclaimable:", "SUnreclaim:"))]
+    assert len(kinds) == 2
+    assert 0.8 * sum(kinds) < slab_bytes() < 1.25 * sum(kinds)  # others on the machine change it meanwhile
