@@ -190,16 +190,24 @@ def test_names_of_databases_are_quoted(postgres18: PostgresServer) -> None:
 def test_close_leaves_nothing_behind_even_after_a_kill() -> None:
     server = PostgresServer.start()
     base, pids = server.data_directory.parent, server.pids()
-    segment = (server.data_directory / "postmaster.pid").read_text().splitlines()[6].split()[1]
-    segments = Path("/proc/sysvipc/shm")
-    assert f" {segment} " in segments.read_text()
+    segment = shared_memory(base)
+    assert segment in shared_memory_segments()
     server.kill()
     server.close()
     server.close()
     assert not base.exists()
     assert not [pid for pid in pids if is_alive(pid)]
-    assert f" {segment} " not in segments.read_text()
+    assert segment not in shared_memory_segments()
     assert not [pid for pid in child_pids(os.getpid()) if str(base) in command_line(pid)], "the watchdog is still there"
+
+
+def shared_memory(base: Path) -> str:
+    """The id of the System V segment by which PostgreSQL locks its directory."""
+    return (base / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
+
+
+def shared_memory_segments() -> set[str]:
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()}
 
 
 def command_line(pid: int) -> str:
@@ -224,9 +232,9 @@ from interceptor.testing.postgres import PostgresServer
 server = PostgresServer.start()
 if {forks} and os.fork() == 0:
     signal.pause()
-print(server.data_directory.parent, *server.pids(), flush=True)
 if {paused}:
     server.pause()
+print(server.data_directory.parent, *server.pids(), flush=True)
 signal.pause()
 """
 
@@ -240,10 +248,12 @@ def test_nothing_is_left_when_the_owner_is_killed(how: signal.Signals, paused: b
     assert owner.stdout is not None
     with owner.stdout:
         base, *pids = owner.stdout.readline().split()
+        segment = shared_memory(Path(base))
         owner.send_signal(how)
         owner.wait()
     wait_until(lambda: not Path(base).exists(), "the directory is gone")
     assert not [pid for pid in pids if is_alive(int(pid))]
+    assert segment not in shared_memory_segments(), "PostgreSQL was killed, where it could have ended by itself"
 
 
 def test_a_forked_child_that_outlives_the_owner_does_not_keep_the_server() -> None:
