@@ -76,7 +76,7 @@ def main(
         task = progress.add_task("filling pgbench's tables", total=None)
         fill(backend, scale)
         with start_targets(backend, names, program=pgbouncer) as started:
-            plan = Plan(chosen, [1], started, seconds, rounds, each_latency=True)
+            plan = Plan(chosen, [1], started, seconds, rounds, tries=3, each_latency=True)
             progress.update(task, total=len(plan), completed=0)
             runs, failures = measure(backend, plan, progress, task)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
@@ -86,7 +86,7 @@ def main(
     kept = save_json("latency", Outcome(machine, command, runs, failures))
     console.print(f"Each transaction: bench/results/{kept.name}. Load average {load_average():.1f}.")
     if write and runs:
-        load = f"Load average at the end: {load_average():.1f}."
+        load = f"Others used up to {max(run.others for run in runs):.0%} of the processors meanwhile."
         write_section("latency", f"{machine.markdown()} {load}\n\nTo repeat: `{command}`\n\n{text}")
     if failures:
         raise typer.Exit(1)

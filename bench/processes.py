@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Memory", "ProcessorTime", "memory", "processor_time", "slab_bytes", "socket_count", "tree"]
+__all__ = ["Memory", "ProcessorTime", "machine_busy", "memory", "processor_time", "slab_bytes", "tree"]
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _KIB = 1024
@@ -40,11 +41,9 @@ def tree(root: int) -> list[int]:
     """The process ``root`` and every descendant that lives now, root first."""
     found = [root]
     for pid in found:  # grows while we walk it
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                found.extend(int(child) for child in task.read_text().split())
-            except OSError:
-                continue  # the task ended between listing and reading
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process ended meanwhile
+            for task in os.listdir(f"/proc/{pid}/task"):
+                found.extend(map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()))
     return found
 
 
@@ -60,12 +59,19 @@ def processor_time(root: int) -> ProcessorTime:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             own = time.clock_gettime(_clock_of(pid))
         except OSError:
-            continue
+            continue  # it ended since the listing
         # proc(5): utime, stime, cutime and cstime are fields 14 to 17; the state, field 3, is the first here.
         _, kernel, reaped_user, reaped_kernel = (int(ticks) * _TICK for ticks in fields[11:15])
         total += own + reaped_user + reaped_kernel
         system += kernel + reaped_kernel
     return ProcessorTime(total, system)
+
+
+def machine_busy() -> float:
+    """Seconds that all processors together have worked since boot, or wanted to but were kept from by the host."""
+    # proc(5): cpu user nice system idle iowait irq softirq steal. What an interrupt does is nobody's in particular.
+    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (ticks[0] + ticks[1] + ticks[2] + ticks[7]) * _TICK
 
 
 def _clock_of(pid: int) -> int:
@@ -102,14 +108,3 @@ def slab_bytes() -> int:
         if line.startswith("Slab:"):
             return int(line.split()[1]) * _KIB
     raise AssertionError("/proc/meminfo has no line Slab")
-
-
-def socket_count(pid: int) -> int:
-    """How many sockets a process holds."""
-    count = 0
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            count += str(entry.readlink()).startswith("socket:")
-        except OSError:
-            continue
-    return count

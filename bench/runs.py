@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 import subprocess
 import tempfile
 import time
@@ -12,7 +14,7 @@ from math import ceil
 from pathlib import Path
 
 from bench.machine import load_average
-from bench.processes import ProcessorTime, processor_time
+from bench.processes import ProcessorTime, machine_busy, processor_time
 from bench.targets import DATABASE, USER, Backend, Target
 
 __all__ = ["MODES", "PerQuery", "Run", "RunFailed", "Runner", "fill", "read_latencies"]
@@ -35,7 +37,10 @@ class PerQuery:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of pgbench gave. Latencies are in milliseconds, ``latencies_us`` in microseconds and unsorted."""
+    """What one run of pgbench gave. Latencies are in milliseconds, ``latencies_us`` in microseconds and unsorted.
+
+    ``others`` is the share of all processors that went to what is no part of the run.
+    """
 
     target: str
     mode: str
@@ -47,6 +52,7 @@ class Run:
     pooler: PerQuery | None
     postgresql: PerQuery
     load: float
+    others: float
     latencies_us: list[int] = field(default_factory=list, repr=False)
 
 
@@ -71,6 +77,10 @@ class _Spent:
         pooler = None if self.pooler is None or other.pooler is None else self.pooler - other.pooler
         return _Spent(pooler, self.postgresql - other.postgresql)
 
+    @property
+    def total(self) -> float:
+        return self.postgresql.total + (self.pooler.total if self.pooler else 0.0)
+
     def per_query(self, transactions: int) -> tuple[PerQuery | None, PerQuery]:
         def share(spent: ProcessorTime) -> PerQuery:
             return PerQuery(max(0.0, spent.total) * 1e6 / transactions, max(0.0, spent.system) * 1e6 / transactions)
@@ -84,6 +94,12 @@ class _LogIns:
 
     seconds: float
     spent: _Spent
+
+
+def _instruments() -> float:
+    """Seconds of processor time of this process and of every pgbench that it ran."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 class Runner:
@@ -117,7 +133,7 @@ class Runner:
             options = ["-M", mode, "-T", str(seconds + ceil(log_ins.seconds))]
             if each_latency:
                 options += ["-l", "--log-prefix", f"{directory}/log"]
-            spent, said = self._pgbench(target, clients, options, seconds)
+            spent, others, said = self._pgbench(target, clients, options, seconds)
             latencies = read_latencies(Path(directory).glob("log*")) if each_latency else []
         transactions = int(_number(r"number of transactions actually processed: (\d+)", said))
         if not transactions:
@@ -135,6 +151,7 @@ class Runner:
             pooler=pooler,
             postgresql=postgresql,
             load=load,
+            others=others,
             latencies_us=latencies,
         )
 
@@ -143,17 +160,18 @@ class Runner:
         key = (target.name, clients)
         if key not in self._log_ins:
             for _ in range(2):
-                spent, said = self._pgbench(target, clients, ["-t", "1"], 0)
+                spent, _, said = self._pgbench(target, clients, ["-t", "1"], 0)
                 seconds = _number(r"initial connection time = ([\d.]+) ms", said) / 1000
                 self._log_ins[key] = _LogIns(seconds, spent)
         return self._log_ins[key]
 
-    def _pgbench(self, target: Target, clients: int, options: list[str], seconds: int) -> tuple[_Spent, str]:
-        """Run it once, and return what was spent meanwhile and what it printed."""
+    def _pgbench(self, target: Target, clients: int, options: list[str], seconds: int) -> tuple[_Spent, float, str]:
+        """Run it once, and return what was spent meanwhile, the others' share of the machine, and what it printed."""
         host, port = target.address
         command = [str(self._backend.pgbench), "-S", "-n", "-c", str(clients), "-j", str(min(2, clients))]
         command += ["-h", host, "-p", str(port), "-U", USER, *options, DATABASE]
         before = self._spent(target)
+        instruments, busy, start = _instruments(), machine_busy(), time.monotonic()
         limit = seconds + _GRACE
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
@@ -161,7 +179,10 @@ class Runner:
             raise RunFailed(f"did not end within {limit:.0f} s") from error
         if done.returncode or "aborted" in done.stderr:
             raise RunFailed(done.stderr.strip()[-500:] or f"pgbench ended with code {done.returncode}")
-        return self._spent(target) - before, done.stdout
+        spent = self._spent(target) - before
+        ours = spent.total + _instruments() - instruments
+        capacity = (time.monotonic() - start) * (os.cpu_count() or 1)
+        return spent, max(0.0, machine_busy() - busy - ours) / capacity, done.stdout
 
     def _spent(self, target: Target) -> _Spent:
         """What was spent so far, read at rest: the backends of a direct run end a while after pgbench."""

@@ -59,10 +59,10 @@ class Summary:
         differences = [figure(run) - bases[run.turn] for run in self.runs(target, mode, clients) if run.turn in bases]
         return median(differences) if differences else None
 
-    def loads(self) -> tuple[float, float]:
-        """The least and the greatest load average seen before a run."""
-        loads = [run.load for runs in self._cells.values() for run in runs]
-        return (min(loads), max(loads)) if loads else (0.0, 0.0)
+    def others(self) -> tuple[float, float]:
+        """The least and the greatest share of the processors that others used during a run."""
+        shares = [run.others for runs in self._cells.values() for run in runs]
+        return (min(shares), max(shares)) if shares else (0.0, 0.0)
 
 
 def percentile(ordered: Sequence[int], share: float) -> float:

@@ -30,6 +30,7 @@ def run(target: Target, tps: float, turn: int = 0, *, clients: int = 16, process
         pooler=None if target.pid is None else spent,
         postgresql=PerQuery(50.0, 20.0),
         load=2.0,
+        others=0.0,
         latencies_us=[100 * (turn + 1) + (0 if target.pid is None else 40)] * 10,
     )
 
