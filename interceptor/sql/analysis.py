@@ -1,0 +1,153 @@
+"""From the bytes of a text to its effects on the session, parsed once and remembered."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from pglast import parser
+
+from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects, shared_effects
+from interceptor.sql.lexical import is_plain, may_parse, reads_alike
+from interceptor.sql.walk import Json, Node, Walk
+
+__all__ = ["StatementCache", "analyse"]
+
+MAX_TREE = 192 * 1024  # characters of JSON; decoding and walking this many takes some 3 ms
+MAX_CACHED = 16 * 1024  # bytes of one text
+_ENTRY_OVERHEAD = 150  # bytes of memory that an entry takes beside its text: the object's head and its place in a dict
+
+_decode = msgspec.json.Decoder().decode
+
+
+class StatementCache:
+    """The effects of texts, remembered by their bytes.
+
+    One cache serves any number of clients and sessions, of servers of one version. Two generations of at most half of
+    ``max_bytes`` each: when the young one is full it becomes the old one, and a text that is asked for again moves
+    back. So what is used stays, and nothing is counted or reordered on a hit.
+    """
+
+    __slots__ = ("_half", "_old", "_server_version", "_young", "_young_bytes")
+
+    def __init__(self, max_bytes: int = 16 * 1024 * 1024, server_version: int = 0) -> None:
+        """``max_bytes`` bounds the memory of the cache. ``server_version`` is as 180004; 0 is the oldest."""
+        self._half = max_bytes // 2
+        self._server_version = server_version
+        self._young: dict[bytes, SessionEffects] = {}
+        self._old: dict[bytes, SessionEffects] = {}
+        self._young_bytes = 0
+
+    def effects(self, sql: bytes, standard_lexing: bool = True) -> SessionEffects:
+        """Return what the text of a Query or Parse, without its final NUL, may do to the session that runs it.
+
+        ``standard_lexing``: standard_conforming_strings is on, and the client's encoding is one in which
+        no byte below 128 is part of another character (not SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC, JOHAB, GB18030).
+        The server reports both. Without it, a text that could read differently is OPAQUE.
+        """
+        found = self._young.get(sql)
+        if found is not None and standard_lexing:
+            return found
+        if not standard_lexing and not reads_alike(sql):
+            return OPAQUE
+        if found is None:
+            found = self._old.get(sql)
+            if found is None:
+                if is_plain(sql):
+                    if b"$" not in sql:  # with its values in it, the text is not likely to come again
+                        return NONE
+                    found = NONE
+                else:
+                    found = _analyse(sql, self._server_version)
+            if len(sql) <= MAX_CACHED:
+                self._remember(sql, found)
+        return found
+
+    def _remember(self, sql: bytes, effects: SessionEffects) -> None:
+        size = len(sql) + _ENTRY_OVERHEAD
+        if self._young_bytes + size > self._half:
+            self._old = self._young
+            self._young = {}
+            self._young_bytes = 0
+        self._young[sql] = effects
+        self._young_bytes += size
+
+
+def analyse(sql: bytes, server_version: int = 0) -> SessionEffects:
+    """Return what the text may do to the session that runs it, under standard lexing (see ``StatementCache.effects``).
+
+    Takes at most some 5 ms, whatever the text. Never raises: what can't be read, or would take too long, is OPAQUE.
+    """
+    return NONE if is_plain(sql) else _analyse(sql, server_version)
+
+
+def _analyse(sql: bytes, server_version: int) -> SessionEffects:
+    if not may_parse(sql):
+        return OPAQUE
+    tree = _parse(sql)
+    if tree is None or len(tree) > MAX_TREE:
+        return OPAQUE
+    try:
+        statements = cast("list[dict[str, Node]]", _decode(tree).get("stmts", []))
+    except RecursionError:  # some 500 levels; nobody's statement
+        return OPAQUE
+    if not statements:
+        return EMPTY
+    walk = Walk(server_version)
+    transaction_control = False
+    for statement in statements:
+        node = statement["stmt"]
+        walk.visit(node)
+        transaction_control = transaction_control or "TransactionStmt" in node
+    if walk.pin is None or walk.pin is PinReason.RESET:
+        # Rare, and easily seen in the text of the tree, where a quote inside a string has a backslash before it.
+        if _makes_temporary(tree, statements):
+            walk.found(PinReason.TEMPORARY_OBJECT)
+    return shared_effects(walk.pin, len(statements), transaction_control, walk.reads_sequence)
+
+
+def _parse(sql: bytes) -> str | None:
+    """Return libpg_query's JSON, or None for a text that it can't read. Never ``parse_sql``: deep SQL kills it."""
+    if b"\0" in sql:
+        return None  # C would end the text there
+    try:
+        text = sql.decode()
+    except UnicodeDecodeError:
+        # Another encoding. To PostgreSQL's scanner every byte from 128 on is a letter, and so is what this makes of it.
+        text = sql.decode("latin-1")
+    try:
+        return parser.parse_sql_json(text)
+    except parser.ParseError:
+        return None
+
+
+_TEMPORARY = '"relpersistence":"t"'
+_IN_TEMPORARY_SCHEMA = ('"schemaname":"pg_temp', '"String":{"sval":"pg_temp', '"local_schema":"pg_temp')
+
+
+def _makes_temporary(tree: str, statements: list[dict[str, Node]]) -> bool:
+    """Say whether something temporary is made or named that outlives the transaction.
+
+    ON COMMIT DROP ends with it, and so does what depends on such a table.
+    """
+    if any([mark in tree for mark in _IN_TEMPORARY_SCHEMA]):
+        return True
+    made = tree.count(_TEMPORARY)
+    if not made:
+        return False
+    return made > sum([_drops_on_commit(statement["stmt"]) for statement in statements])
+
+
+def _drops_on_commit(statement: Node) -> bool:
+    node = statement.get("CreateStmt")
+    if isinstance(node, dict):
+        return node.get("oncommit") == "ONCOMMIT_DROP" and _is_temporary(node.get("relation"))
+    node = statement.get("CreateTableAsStmt")
+    if isinstance(node, dict):
+        into = cast("Node", node["into"])
+        return into.get("onCommit") == "ONCOMMIT_DROP" and _is_temporary(into.get("rel"))
+    return False
+
+
+def _is_temporary(relation: Json) -> bool:
+    return isinstance(relation, dict) and relation.get("relpersistence") == "t"
