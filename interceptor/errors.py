@@ -96,7 +96,9 @@ class ClientError(InterceptorError):
 class ProtocolViolation(ClientError):
     """The peer sent bytes that the wire protocol does not allow."""
 
-    def __init__(self, message: str, *, failure: Failure = PROTOCOL_VIOLATION, detail: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, failure: Failure = PROTOCOL_VIOLATION, detail: str = "", hint: str = ""
+    ) -> None:
         super().__init__(failure, message, detail=detail, hint=hint)
 
 
@@ -116,7 +118,7 @@ class BackendError(InterceptorError):
 
 
 class ConfigError(InterceptorError):
-    """A file that people write is wrong. The text names the file, the line (0 if unknown), the key and what was expected."""
+    """A file that people write is wrong: the text names the file, the line (0: unknown), the key, what was expected."""
 
     def __init__(self, file: str, line: int, key: str, message: str) -> None:
         where = f"{file}:{line}" if line else file

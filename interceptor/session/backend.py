@@ -1,0 +1,280 @@
+"""The backend's half of a conversation: what it still owes, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import BACKEND_PROTOCOL, BackendError
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.actions import BackendHost
+from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
+
+if TYPE_CHECKING:
+    from interceptor.session.client import ClientSession
+
+# Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
+_RELAY: Final = int(Action.RELAY)
+_COMPLETE: Final = int(Action.COMPLETE)
+_SWALLOW: Final = int(Action.SWALLOW)
+_PARSED_UNNAMED: Final = int(Action.PARSED_UNNAMED)
+_READY: Final = int(Action.READY)
+_PARAMETER: Final = int(Action.PARAMETER)
+_QUERY: Final = int(Request.QUERY)
+_SYNC: Final = int(Request.SYNC)
+_LOCAL: Final = int(Request.LOCAL)
+_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
+_IDLE: Final = messages.IDLE
+
+MAX_PARAMETER_STATUS: Final = 1024 * 1024
+"""Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound."""
+
+
+class BackendSession:
+    """What one backend has been asked, and what it answers.
+
+    Lives as long as the connection to the backend, from the end of its login on. ``client`` is the session that it
+    works for, if any: only then may ``feed`` be called.
+    """
+
+    __slots__ = (
+        "changed_parameters",
+        "client",
+        "copy_in",
+        "host",
+        "local_replies",
+        "owed",
+        "parameters",
+        "parses",
+        "partial",
+        "queries",
+        "ready",
+        "said_why",
+        "status",
+        "streaming",
+        "transactions",
+        "unnamed_in_batch",
+        "unnamed_ready",
+        "write",
+    )
+
+    def __init__(self, host: BackendHost, parameters: dict[bytes, bytes]) -> None:
+        """``parameters`` are the settings that the backend reported at login."""
+        self.host = host
+        self.write = host.write
+        self.client: ClientSession | None = None
+
+        # What it owes
+        self.owed: deque[int] = deque()
+        """Requests sent and not yet answered, oldest first."""
+        self.parses: deque[bytes] = deque()
+        """The Parse messages of the unnamed statement among them."""
+        self.local_replies: deque[bytes] = deque()
+        """The replies of our own among them."""
+
+        # Where it is
+        self.status = _IDLE
+        """Transaction status of the last ReadyForQuery."""
+        self.ready = True
+        """The last request that it answered was one that ends a batch."""
+        self.queries = 0
+        """How many such requests it has answered."""
+        self.transactions = 0
+        """How many of them left no transaction open."""
+        self.copy_in = False
+        """It waits for CopyData, CopyDone or CopyFail."""
+        self.parameters = parameters
+        self.changed_parameters: set[bytes] = set()
+        """Reported settings that differ now from what they were at login."""
+        self.unnamed_ready = False
+        """Its unnamed statement is the client's."""
+        self.unnamed_in_batch = False
+        """It has been sent a Parse of the unnamed statement since the last Sync."""
+
+        self.said_why = False
+        """Its last error was FATAL: it hangs up, and the client has been told why."""
+
+        # Where the bytes are
+        self.streaming = 0
+        """Bytes still to come of a message that is being forwarded in pieces."""
+        self.partial = b""
+        """The beginning of a message that has to be seen whole."""
+
+    @property
+    def reusable(self) -> bool:
+        """Nothing is owed, no message is half done, no transaction or batch is open."""
+        return self.ready and not self.owed and self.status == _IDLE and not self.streaming and not self.partial
+
+    def link(self, client: ClientSession) -> None:
+        """Work for this client from now on."""
+        assert self.client is None and self.reusable
+        self.client = client
+        client.backend = self
+        self.unnamed_ready = False
+        self.unnamed_in_batch = False
+
+    def unlink(self) -> None:
+        """Work for nobody. The caller decides what becomes of the backend."""
+        if self.client is not None:
+            self.client.backend = None
+            self.client = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what the backend sent: forward it, and tell the client's session when nothing is owed any more.
+
+        One loop over message headers. What is merely relayed leaves as the slice that it came in, and so does
+        everything between two places where something is left out or put in.
+        """
+        client = self.client
+        assert client is not None
+        if self.partial:
+            data = self.partial + data
+            self.partial = b""
+        size = len(data)
+        position = self.streaming
+        if position >= size:
+            self.streaming = position - size
+            client.write(data)
+            return
+        self.streaming = 0
+        start = 0
+        ready = self.ready
+        owed = self.owed
+        row = REPLIES[owed[0]] if owed else NOTHING_OWED
+        while size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            action = row[kind]
+            if action == _RELAY and length >= 4:
+                position = end
+                continue
+            if action == _COMPLETE and length >= 4:
+                owed.popleft()
+                ready = False
+            elif action == _READY and length == 5:
+                if end > size:
+                    break
+                self.status = data[position + 5]
+                if self.status == _IDLE:
+                    self.transactions += 1
+                if owed.popleft() == _QUERY:
+                    # A simple query destroys the unnamed statement (postgres.c, exec_simple_query).
+                    client.unnamed = b""
+                ready = True
+                self.queries += 1
+            elif action == _PARSED_UNNAMED:
+                owed.popleft()
+                client.unnamed = self.parses.popleft()
+                self.unnamed_ready = True
+                ready = False
+            elif action == _SWALLOW:
+                owed.popleft()
+                if start < position:
+                    client.write(data[start:position])
+                start = end
+                self.unnamed_ready = True
+            elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
+                break
+            elif length < 4 or not self._on_rare(client, action, data[position + 5 : end]):
+                self._on_violation(kind, length)
+                return
+            position = end
+            if owed and owed[0] == _LOCAL:
+                start = self._send_local_replies(client, data, start, position)
+            row = REPLIES[owed[0]] if owed else NOTHING_OWED
+        if position < size:
+            self.partial = data[position:]
+            if start < position:
+                client.write(data[start:position])
+        else:
+            self.streaming = position - size
+            client.write(data[start:] if start else data)
+        self.ready = ready
+        if ready and not owed:
+            client.on_ready(self)
+        elif client.held:
+            client.on_answered(self)
+
+    def reply_in_turn(self, reply: bytes) -> None:
+        """Send the client something of our own once all that was asked before it has been answered."""
+        if self.owed:
+            self.owed.append(_LOCAL)
+            self.local_replies.append(reply)
+        else:
+            assert self.client is not None
+            self.client.write(reply)
+
+    def _send_local_replies(self, client: ClientSession, data: bytes, start: int, position: int) -> int:
+        if start < position:
+            client.write(data[start:position])
+        owed = self.owed
+        while owed and owed[0] == _LOCAL:
+            owed.popleft()
+            client.write(self.local_replies.popleft())
+        return position
+
+    def _on_rare(self, client: ClientSession, action: int, body: bytes) -> bool:
+        """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
+        owed = self.owed
+        if action in (Action.FAIL, Action.ERROR, Action.FATAL):
+            # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
+            self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+            if action == Action.FAIL:
+                self._fail_until_sync(client)
+            self._end_copy_in(client)
+        elif action == _PARAMETER:
+            return self._on_parameter(body)
+        elif action == Action.COPY_IN:
+            self.copy_in = True
+            # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
+            while len(owed) > 1 and owed[1] == _SYNC:
+                del owed[1]
+        elif action == Action.CLOSED_UNNAMED:
+            owed.popleft()
+            client.unnamed = b""
+        else:
+            return False
+        return True
+
+    def _fail_until_sync(self, client: ClientSession) -> None:
+        """After an error in the extended protocol the backend ignores all up to the next Sync, and owes nothing."""
+        owed = self.owed
+        if owed[0] == _PARSE_UNNAMED:
+            # The old unnamed statement went before the new one was parsed (postgres.c, exec_parse_message).
+            client.unnamed = b""
+            self.unnamed_ready = True
+        while owed and owed[0] != _SYNC:
+            request = owed.popleft()
+            if request == _PARSE_UNNAMED:
+                self.parses.popleft()
+            elif request == _LOCAL:
+                self.local_replies.popleft()
+        if not owed:
+            client.on_ignored()
+
+    def _end_copy_in(self, client: ClientSession) -> None:
+        if self.copy_in:
+            self.copy_in = False
+            client.on_copy_failed(self)
+
+    def _on_parameter(self, body: bytes) -> bool:
+        name, separator, value = body.partition(b"\0")
+        if not separator or not value.endswith(b"\0"):
+            return False
+        if self.parameters.get(name) == value[:-1]:
+            self.changed_parameters.discard(name)
+        else:
+            self.changed_parameters.add(name)
+        return True
+
+    def _on_violation(self, kind: int, length: int) -> None:
+        name = chr(kind) if 32 <= kind < 127 else hex(kind)
+        self.host.on_failed(
+            BackendError(
+                BACKEND_PROTOCOL,
+                f'the server sent a message of type "{name}" and length {length} '
+                "where the protocol has no place for it, so its connection was closed",
+                hint="Check that the server is a PostgreSQL server, and report this if it is.",
+            )
+        )

@@ -1,0 +1,490 @@
+"""The client's half of a conversation: what it asks, when it needs a backend, and what keeps it there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.actions import ClientHost
+from interceptor.session.backend import BackendSession
+from interceptor.session.states import PoolMode, Request
+from interceptor.sql.analysis import StatementCache
+from interceptor.sql.effects import PinReason
+
+# Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
+_QUERY: Final = messages.QUERY
+_PARSE: Final = messages.PARSE
+_BIND: Final = messages.BIND
+_DESCRIBE: Final = messages.DESCRIBE
+_EXECUTE: Final = messages.EXECUTE
+_SYNC: Final = messages.SYNC
+_STATEMENT: Final = ord("S")
+
+_OWED_QUERY: Final = int(Request.QUERY)
+_OWED_PARSE: Final = int(Request.PARSE)
+_OWED_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
+_OWED_BIND: Final = int(Request.BIND)
+_OWED_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
+_OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
+_OWED_EXECUTE: Final = int(Request.EXECUTE)
+_OWED_SYNC: Final = int(Request.SYNC)
+
+WHOLE_MESSAGE: Final = 64 * 1024
+"""Bytes up to which a message is collected before it is acted on; a longer one streams through in pieces.
+SQL that is longer is not analysed, so in transaction mode it pins."""
+
+MAX_MESSAGE: Final = 0x3FFFFFFF
+MAX_SMALL_MESSAGE: Final = 10_000
+"""PostgreSQL's PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT (libpq.h), in bytes."""
+
+MAX_KEPT_INPUT: Final = 256 * 1024
+"""Bytes that a client may send ahead while it waits; beyond them its socket is not read."""
+
+MAX_OWED: Final = 10_000
+"""Requests that a pipeline may run ahead of their answers; beyond them the client's messages wait."""
+
+_LARGE_KINDS: Final = frozenset(b"QPBFd")
+_SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
+_COPY_KINDS: Final = frozenset(b"dcf")
+_NEED_BACKEND: Final = frozenset(b"QPBDECF")
+
+
+class ClientSession:
+    """What one client says, from the end of its login on.
+
+    An idle client owns no buffer and no queue: the queue is the backend's, and a backend is linked only while there is
+    work for it, or while something pins it.
+    """
+
+    __slots__ = (
+        "backend",
+        "discarding",
+        "effects",
+        "finishing",
+        "held",
+        "host",
+        "ignoring",
+        "mode",
+        "paused",
+        "pinned",
+        "pins",
+        "rest",
+        "streaming",
+        "unnamed",
+        "waiting",
+        "withheld_syncs",
+        "write",
+    )
+
+    def __init__(self, host: ClientHost, mode: PoolMode, statements: StatementCache) -> None:
+        self.host = host
+        self.write = host.write
+        self.mode = mode
+        self.effects = statements.effects
+        self.backend: BackendSession | None = None
+
+        # What keeps the backend
+        self.pinned = mode is PoolMode.SESSION
+        self.pins: tuple[PinReason, ...] = ()
+        self.unnamed = b""
+        """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
+
+        # Where it is
+        self.waiting = False
+        """For a backend."""
+        self.held = False
+        """Until the backend has answered more: what ``rest`` means depends on it."""
+        self.ignoring = False
+        """Up to the next Sync, because of an error."""
+        self.finishing = False
+        """It said Terminate."""
+        self.paused = False
+        """We asked the host to read no more."""
+        self.withheld_syncs = 0
+        """Syncs that came during COPY FROM STDIN, where they mean nothing unless the COPY fails."""
+
+        # Where the bytes are
+        self.rest = b""
+        """What came and is not acted on yet."""
+        self.streaming = 0
+        """Bytes still to come of a message that is being forwarded in pieces."""
+        self.discarding = 0
+        """Bytes still to come of a message that goes nowhere."""
+
+    # --- What comes from the client --------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent. Raises ClientError if it is no message: the caller ends the connection."""
+        if self.rest:
+            data = self.rest + data
+            self.rest = b""
+        if self.waiting or self.held:
+            self._keep(data)
+            return
+        if self.streaming or self.discarding:
+            data = self._continue_message(data)
+        if self.backend is None:
+            self._process_unlinked(data)
+        else:
+            self._process(self.backend, data, 0)
+
+    def _keep(self, data: bytes) -> None:
+        if self.finishing:
+            return
+        self.rest = data
+        if len(data) > MAX_KEPT_INPUT and not self.paused:
+            self.paused = True
+            self.host.pause_reading()
+
+    def _take_kept(self) -> bytes:
+        data, self.rest = self.rest, b""
+        if self.paused:
+            self.paused = False
+            self.host.resume_reading()
+        return data
+
+    def _continue_message(self, data: bytes) -> bytes:
+        """Pass on, or drop, the next piece of a message longer than what came at once. Returns what is behind it."""
+        size = len(data)
+        if self.discarding:
+            taken = min(size, self.discarding)
+            self.discarding -= taken
+        else:
+            taken = min(size, self.streaming)
+            self.streaming -= taken
+            assert self.backend is not None
+            self.backend.write(data[:taken] if taken < size else data)
+        return data[taken:]
+
+    def _must_wait(self, kind: int, length: int, present: int) -> bool:
+        """Whether to wait for more of an incomplete message, of which ``present`` bytes are there.
+
+        Raises ProtocolViolation for one that can't be right.
+        """
+        if kind in _SMALL_KINDS:
+            if not 4 <= length <= MAX_SMALL_MESSAGE:
+                raise ProtocolViolation("invalid message length")
+            return True
+        if kind not in _LARGE_KINDS:
+            raise ProtocolViolation(f"invalid frontend message type {kind}")
+        if not 4 <= length <= MAX_MESSAGE:
+            raise ProtocolViolation("invalid message length")
+        return present < min(length, WHOLE_MESSAGE) and kind != messages.COPY_DATA
+
+    def _process_unlinked(self, data: bytes) -> None:
+        """Act on messages without a backend, up to the first one that needs it."""
+        size = len(data)
+        position = 0
+        while size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+                break
+            if kind in _NEED_BACKEND:
+                if not self.ignoring:
+                    self._acquire(data, position)
+                    return
+            elif kind == _SYNC:
+                self.ignoring = False
+                self.write(messages.READY[messages.IDLE])
+            elif kind == messages.TERMINATE:
+                self.finishing = self.held = True
+                self.host.on_finished()
+                return
+            elif kind not in _COPY_KINDS and kind != messages.FLUSH:
+                raise ProtocolViolation(f"invalid frontend message type {kind}")
+            position = end
+        if position > size:
+            self.discarding = position - size
+        else:
+            self.rest = data[position:]
+
+    def _acquire(self, data: bytes, position: int) -> None:
+        backend = self.host.acquire()
+        if backend is not None:
+            self._process(backend, data, position)
+        else:
+            self.waiting = True
+            self._keep(data[position:])
+
+    def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
+        """Act on messages while a backend is linked.
+
+        One loop over message headers; what goes to the backend leaves as the slice that it came in.
+        """
+        if self.ignoring:
+            position = self._skip_to_sync(data, position)
+        elif backend.copy_in:
+            position = self._process_copy_in(backend, data, position)
+        size = len(data)
+        start = position
+        owed = backend.owed
+        while size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+                break
+            if kind == _QUERY:
+                if not self.pinned:
+                    self._note_effects(data, position + 5, end - 1)
+                self.unnamed = b""
+                owed.append(_OWED_QUERY)
+            elif kind == _BIND:
+                if not (backend.unnamed_in_batch or backend.unnamed_ready) and _binds_unnamed(data, position, end):
+                    if backend.parses:
+                        self.held = True
+                        break
+                    start = self._restore_unnamed(backend, data, start, position)
+                owed.append(_OWED_BIND)
+            elif kind == _EXECUTE:
+                owed.append(_OWED_EXECUTE)
+            elif kind == _SYNC:
+                backend.unnamed_in_batch = False
+                owed.append(_OWED_SYNC)
+            elif kind == _PARSE:
+                self._on_parse(backend, data, position, end)
+            elif kind == _DESCRIBE and length > 5 and data[position + 5] == _STATEMENT:
+                if not (backend.unnamed_in_batch or backend.unnamed_ready) and data[position + 6] == 0:
+                    if backend.parses:
+                        self.held = True
+                        break
+                    start = self._restore_unnamed(backend, data, start, position)
+                owed.append(_OWED_DESCRIBE_STATEMENT)
+            elif kind in _COPY_KINDS:
+                if owed:
+                    self._hold_copy_data(backend)
+                    break
+                # CopyData outside of COPY is ignored, as what follows a failed COPY (postgres.c, PostgresMain).
+                if start < position:
+                    backend.write(data[start:position])
+                start = end
+            elif kind == messages.TERMINATE:
+                self.finishing = self.held = True
+                break
+            else:
+                self._on_rare(backend, kind, data, position)
+            position = end
+        self._send(backend, data, start, position)
+
+    def _send(self, backend: BackendSession, data: bytes, start: int, position: int) -> None:
+        """Forward the messages that were accepted; keep what was not: an incomplete message, or one that has to wait.
+
+        ``position`` beyond the end of the data means that the last message is still coming; ``start`` beyond it, that
+        this message goes nowhere.
+        """
+        size = len(data)
+        if start < min(position, size):
+            backend.write(data if start == 0 and position >= size else data[start:position])
+        if position < size:
+            self._keep(data[position:])
+        elif start > size:
+            self.discarding = start - size
+        else:
+            self.streaming = position - size
+        if len(backend.owed) > MAX_OWED:
+            self.held = True
+        if self.finishing and (not backend.owed or backend.copy_in):
+            self.host.on_finished()
+
+    def _note_effects(self, data: bytes, start: int, end: int) -> None:
+        """Pin the client if this SQL changes its session in a way that can't follow it to another backend."""
+        if end > len(data):
+            self._pin(PinReason.OPAQUE)
+            return
+        reason = self.effects(data[start:end]).pin
+        # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
+        if reason is not None and reason is not PinReason.RESET:
+            self._pin(reason)
+
+    def _pin(self, reason: PinReason) -> None:
+        if reason not in self.pins and self.mode is not PoolMode.SESSION:
+            self.pinned = True
+            self.pins += (reason,)
+            self.host.on_pinned(reason)
+
+    def _on_parse(self, backend: BackendSession, data: bytes, position: int, end: int) -> None:
+        if data[position + 5 : position + 6] != b"\0":
+            backend.owed.append(_OWED_PARSE)
+            self._pin(PinReason.PREPARED_STATEMENT)
+            return
+        backend.owed.append(_OWED_PARSE_UNNAMED)
+        backend.unnamed_in_batch = True
+        if self.pinned:
+            backend.parses.append(b"")
+            return
+        if end > len(data):
+            self._pin(PinReason.OPAQUE)
+            backend.parses.append(b"")
+            return
+        sql_end = data.find(0, position + 6, end)
+        self._note_effects(data, position + 6, sql_end if sql_end >= 0 else end)
+        backend.parses.append(data[position:end])
+
+    def _restore_unnamed(self, backend: BackendSession, data: bytes, start: int, position: int) -> int:
+        """Give the backend this client's unnamed statement, or take away the one that another client left there."""
+        if start < position:
+            backend.write(data[start:position])
+        if self.unnamed:
+            backend.write(self.unnamed)
+            backend.owed.append(Request.INJECTED_PARSE)
+        else:
+            backend.write(messages.CLOSE_UNNAMED_STATEMENT)
+            backend.owed.append(Request.INJECTED_CLOSE)
+        backend.unnamed_in_batch = True
+        return position
+
+    def _on_rare(self, backend: BackendSession, kind: int, data: bytes, position: int) -> None:
+        """Describe of a portal, Close, Flush, FunctionCall. Raises ProtocolViolation for what is no message at all."""
+        if kind == _DESCRIBE:
+            backend.owed.append(Request.DESCRIBE_PORTAL)
+        elif kind == messages.CLOSE:
+            if data[position + 5 : position + 7] == b"S\0":
+                self.unnamed = b""
+                backend.owed.append(Request.CLOSE_UNNAMED)
+            else:
+                backend.owed.append(Request.CLOSE)
+        elif kind == messages.FUNCTION_CALL:
+            # A function by number, so what it does to the session is not known.
+            self._pin(PinReason.OPAQUE)
+            backend.owed.append(Request.FUNCTION_CALL)
+        elif kind != messages.FLUSH:
+            raise ProtocolViolation(f"invalid frontend message type {kind}")
+
+    # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
+
+    def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
+        """Forward the data of a COPY. Returns the offset of the first message that is not part of it."""
+        size = len(data)
+        start = position
+        while backend.copy_in and size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+                break
+            if kind == _SYNC or kind == messages.FLUSH:
+                # The backend ignores both while it copies. Whether it still does when it reads them, or has failed
+                # by then and takes a Sync for real, can't be told from here: so they are kept until that is known.
+                self.withheld_syncs += kind == _SYNC
+                if start < position:
+                    backend.write(data[start:position])
+                start = end
+            elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
+                backend.copy_in = False
+                self.withheld_syncs = 0
+            elif kind == messages.TERMINATE:
+                self.finishing = self.held = True
+                break
+            position = end
+        if backend.copy_in:
+            self._send(backend, data, start, position)
+            return size
+        if start < position:
+            backend.write(data[start:position])
+        return position
+
+    def _hold_copy_data(self, backend: BackendSession) -> None:
+        """Data of a COPY that the backend has not agreed to yet waits: if it never does, it has to be dropped.
+
+        The Flush makes the backend answer what it was asked, for a client may send all this in one go.
+        """
+        self.held = True
+        backend.write(messages.FLUSH_MESSAGE)
+
+    def _skip_to_sync(self, data: bytes, position: int) -> int:
+        """Drop what the backend would ignore. Returns the offset of the Sync, or of the end of the data."""
+        size = len(data)
+        while size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+                break
+            if kind == _SYNC or kind == messages.TERMINATE:
+                self.ignoring = False
+                return position
+            if kind not in _LARGE_KINDS and kind not in _SMALL_KINDS:
+                raise ProtocolViolation(f"invalid frontend message type {kind}")
+            position = end
+        if position > size:
+            self.discarding = position - size
+        else:
+            self._keep(data[position:])
+        return size
+
+    # --- What the backend's half reports -----------------------------------------------------------------------------
+
+    def on_linked(self, backend: BackendSession) -> None:
+        """The backend that ``acquire`` could not give at once is linked now."""
+        assert self.waiting and self.backend is backend
+        self.waiting = False
+        self._process(backend, self._take_kept(), 0)
+
+    def refuse(self, error: bytes) -> None:
+        """Answer the request that waits for a backend with this ErrorResponse, as a backend would have."""
+        assert self.waiting
+        self.waiting = False
+        data = self._take_kept()
+        kind, length = unpack_header(data)
+        self.write(error)
+        if kind == _QUERY or kind == messages.FUNCTION_CALL:
+            self.write(messages.READY[messages.IDLE])
+            self.discarding = max(0, length + 1 - len(data))
+            data = data[length + 1 :]
+        else:
+            self.ignoring = True
+        self._process_unlinked(data)
+
+    def on_ignored(self) -> None:
+        """The backend ignores everything up to a Sync that the client has not sent yet."""
+        self.ignoring = True
+
+    def on_copy_failed(self, backend: BackendSession) -> None:
+        """COPY FROM STDIN ended with an error, so the Syncs that were kept back count."""
+        if self.withheld_syncs:
+            self.ignoring = False
+            backend.write(messages.SYNC_MESSAGE * self.withheld_syncs)
+            backend.owed.extend([_OWED_SYNC] * self.withheld_syncs)
+            self.withheld_syncs = 0
+
+    def on_answered(self, backend: BackendSession) -> None:
+        """The backend answered something while messages were held: see whether they may go on."""
+        if self.finishing:
+            if not backend.owed:
+                self.host.on_finished()
+            return
+        if len(backend.owed) > MAX_OWED // 2:
+            return
+        self.held = False
+        self._process(backend, self._take_kept(), 0)
+
+    def on_ready(self, backend: BackendSession) -> None:
+        """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
+        if self.held and not self.finishing:
+            self.on_answered(backend)
+            if backend.owed or self.backend is not backend:
+                return
+        if backend.status == messages.IDLE:
+            if backend.changed_parameters:
+                self._pin(PinReason.SETTING)
+            if not self.pinned:
+                backend.unlink()
+                backend.host.release()
+        elif self.mode is PoolMode.STATEMENT:
+            self.host.on_failed(
+                ClientError(
+                    STATEMENT_POOLING,
+                    "transaction blocks are not allowed in statement pooling mode",
+                    hint='Use pool_mode = "transaction" for this database or user.',
+                )
+            )
+            return
+        if self.finishing:
+            self.host.on_finished()
+
+
+def _binds_unnamed(data: bytes, position: int, end: int) -> bool:
+    """Whether the Bind at ``position`` names the unnamed statement."""
+    portal_end = data.find(0, position + 5, end)
+    # A name without an end in the part that is there is so long that its statement can't be seen: doubt counts as yes.
+    return portal_end < 0 or data[portal_end + 1 : portal_end + 2] == b"\0"

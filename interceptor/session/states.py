@@ -1,0 +1,110 @@
+"""What a backend owes, and which replies pay it: the protocol as data.
+
+Every message that a backend was sent and that calls for an answer stands in a queue as a ``Request``. The oldest one
+decides what each incoming message means: ``REPLIES[request][message type]`` is an ``Action``. A message for which the
+table says VIOLATION comes from a backend that can't be understood any more, so it is closed.
+
+Source: PostgreSQL documentation, "Message Flow"; postgres.c, PostgresMain and SocketBackend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum, unique
+from typing import Final
+
+
+class PoolMode(StrEnum):
+    """How long a client keeps a backend. Values are PgBouncer's ``pool_mode`` settings."""
+
+    SESSION = "session"
+    TRANSACTION = "transaction"
+    STATEMENT = "statement"
+
+
+@unique
+class Request(IntEnum):
+    """A message sent to a backend that it has to answer. INJECTED ones are ours: the client must not see the answer."""
+
+    QUERY = 0
+    PARSE = 1
+    PARSE_UNNAMED = 2
+    BIND = 3
+    DESCRIBE_STATEMENT = 4
+    DESCRIBE_PORTAL = 5
+    EXECUTE = 6
+    CLOSE = 7
+    CLOSE_UNNAMED = 8
+    SYNC = 9
+    FUNCTION_CALL = 10
+    INJECTED_PARSE = 11
+    INJECTED_CLOSE = 12
+    LOCAL = 13
+    """No request at all: a reply of our own, whose turn comes when all before it are answered."""
+
+
+@unique
+class Action(IntEnum):
+    """What a message from a backend does to the queue."""
+
+    VIOLATION = 0
+    RELAY = 1
+    """To the client; the request is not done yet."""
+    COMPLETE = 2
+    """To the client; the request is done."""
+    SWALLOW = 3
+    """Not to the client; the request is done."""
+    PARSED_UNNAMED = 4
+    """As COMPLETE; the client's unnamed statement is the one of the oldest outstanding Parse."""
+    CLOSED_UNNAMED = 5
+    """As COMPLETE; the client's unnamed statement is gone."""
+    READY = 6
+    """ReadyForQuery: to the client; the request is done and the transaction status is known."""
+    ERROR = 7
+    """To the client; a ReadyForQuery is still to come for this very request."""
+    FAIL = 8
+    """To the client; the backend ignores everything up to the next Sync."""
+    PARAMETER = 9
+    """ParameterStatus: to the client, and remembered."""
+    COPY_IN = 10
+    """To the client, which may now send CopyData."""
+    FATAL = 11
+    """To the client; nothing was asked, so the backend is about to hang up."""
+
+
+def _row(*, error: Action, **actions: Action) -> bytes:
+    """A table row: 256 actions by message type. Notices, notifications and parameters may come at any time."""
+    row = bytearray(256)
+    for kinds, action in actions.items():
+        for kind in kinds.strip("_"):
+            row[ord(kind)] = action
+    row[ord("N")] = row[ord("A")] = Action.RELAY
+    row[ord("S")] = Action.PARAMETER
+    row[ord("E")] = error
+    return bytes(row)
+
+
+# Keyword names are the message types of the row; a type that is no identifier (1, 2, 3) has an underscore before it.
+_ROWS: Final[Mapping[Request, bytes]] = {
+    Request.QUERY: _row(TDCIHdc=Action.RELAY, G=Action.COPY_IN, Z=Action.READY, error=Action.ERROR),
+    Request.PARSE: _row(_1=Action.COMPLETE, error=Action.FAIL),
+    Request.PARSE_UNNAMED: _row(_1=Action.PARSED_UNNAMED, error=Action.FAIL),
+    Request.BIND: _row(_2=Action.COMPLETE, error=Action.FAIL),
+    Request.DESCRIBE_STATEMENT: _row(t=Action.RELAY, Tn=Action.COMPLETE, error=Action.FAIL),
+    Request.DESCRIBE_PORTAL: _row(Tn=Action.COMPLETE, error=Action.FAIL),
+    Request.EXECUTE: _row(DHdc=Action.RELAY, CIs=Action.COMPLETE, G=Action.COPY_IN, error=Action.FAIL),
+    Request.CLOSE: _row(_3=Action.COMPLETE, error=Action.FAIL),
+    Request.CLOSE_UNNAMED: _row(_3=Action.CLOSED_UNNAMED, error=Action.FAIL),
+    # A Sync commits the implicit transaction, and a deferred constraint may fail that.
+    Request.SYNC: _row(Z=Action.READY, error=Action.ERROR),
+    Request.FUNCTION_CALL: _row(V=Action.RELAY, Z=Action.READY, error=Action.ERROR),
+    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW, error=Action.FAIL),
+    Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW, error=Action.FAIL),
+    # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
+    Request.LOCAL: bytes(256),
+}
+
+REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in Request)
+
+NOTHING_OWED: Final[bytes] = _row(error=Action.FATAL)
+"""The row of a backend that was asked nothing. An error here is FATAL, such as an administrator's shutdown."""

@@ -1,0 +1,211 @@
+"""One connection to a PostgreSQL server, from the end of its login to the end of its life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ProtocolViolation
+from interceptor.protocol import messages
+from interceptor.protocol.framing import FrameBuffer
+from interceptor.session import BackendSession
+from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
+
+if TYPE_CHECKING:
+    from pooler.client import ClientConnection
+    from pooler.pool import Pool, Profile
+
+logger = logging.getLogger(__name__)
+
+
+class BackendState(Enum):
+    """Where a backend is. Each state is a container of its pool, and ``Pool.move`` is the only door between them."""
+
+    IDLE = "idle"
+    ACTIVE = "active"
+    TESTED = "tested"
+    """It runs server_check_query."""
+    RESET = "reset"
+    """It runs server_reset_query."""
+    BEING_CANCELED = "being_canceled"
+    """A cancel request that was meant for its last client may still be on the way."""
+    CLOSING = "closing"
+    """We said goodbye; the server has not hung up yet, so its connection still counts."""
+
+
+class Backend(asyncio.Protocol):
+    """A backend of a pool. Implements ``BackendHost`` for its session."""
+
+    __slots__ = (
+        "address",
+        "cancels",
+        "client",
+        "connected_at",
+        "housekeeping",
+        "pool",
+        "process_id",
+        "profile",
+        "secret",
+        "session",
+        "since",
+        "state",
+        "transaction_since",
+        "transport",
+        "used",
+        "watched",
+        "watched_since",
+        "watched_transactions",
+        "write",
+    )
+
+    def __init__(self, pool: Pool, logged_in: LoggedIn, profile: Profile) -> None:
+        self.pool = pool
+        self.profile = profile
+        self.address = logged_in.address
+        self.process_id = logged_in.process_id
+        self.secret = logged_in.secret
+        self.transport = logged_in.transport
+        self.write = logged_in.transport.write
+        self.session = BackendSession(self, dict(logged_in.parameters))
+        self.client: ClientConnection | None = None
+        self.housekeeping: FrameBuffer | None = None
+        self.state = BackendState.IDLE
+        self.used = False
+        """It has had a client."""
+        self.cancels = 0
+        """Cancel requests that are on the way to it."""
+
+        # Seconds of the pool's clock
+        self.connected_at = self.since = pool.clock.now
+        """``since``: when it came into its state; not kept for ACTIVE, which it enters for each transaction."""
+        self.transaction_since = self.since
+        self.watched: tuple[int, bool] | None = None
+        """What the janitor saw last: how many queries were answered, and whether one was running."""
+        self.watched_transactions = 0
+        self.watched_since = self.since
+
+    # --- asyncio -------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self.client is not None:
+            self.session.feed(data)
+        else:
+            self._on_data_without_client(data)
+
+    def pause_writing(self) -> None:
+        if self.client is not None:
+            self.client.on_backend_full()
+
+    def resume_writing(self) -> None:
+        if self.client is not None:
+            self.client.on_backend_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.on_backend_lost(self, exc)
+
+    # --- BackendHost ---------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        assert self.client is not None
+        self.client.backend = None
+        self.client = None
+        self.pool.release(self)
+
+    def on_failed(self, error: BackendError) -> None:
+        client = self.client
+        logger.error("backend %s of %s: %s", self.process_id, self.pool, error)
+        self.close()
+        if client is not None:
+            client.on_backend_failed(error, told=self.session.streaming > 0)
+
+    # --- Life ----------------------------------------------------------------------------------------------------
+
+    def link(self, client: ClientConnection) -> BackendSession:
+        """Work for this client. The caller moves the backend to ACTIVE."""
+        self.client = client
+        client.backend = self
+        self.used = True
+        self.transaction_since = self.pool.clock.now
+        self.watched = None
+        if client.slow:
+            self.transport.pause_reading()
+        self.session.link(client.session)
+        return self.session
+
+    def unlink(self) -> None:
+        """Work for nobody."""
+        if self.client is not None:
+            self.client.backend = None
+            self.client = None
+        self.session.unlink()
+
+    def run_housekeeping(self, sql: str, state: BackendState) -> None:
+        """Run a query of our own; the pool hears of its end. Its rows are dropped, an error closes the backend."""
+        assert self.client is None
+        self.pool.move(self, state)
+        self.since = self.pool.clock.now
+        self.housekeeping = FrameBuffer(MAX_LOGIN_MESSAGE)
+        self.write(messages.encode_query(sql))
+
+    def close(self) -> None:
+        """Say goodbye. The connection counts until the server has hung up, for only then is its place free."""
+        if self.state is BackendState.CLOSING:
+            return
+        self.unlink()
+        self.housekeeping = None
+        self.pool.move(self, BackendState.CLOSING)
+        self.since = self.pool.clock.now
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.write(messages.TERMINATE_MESSAGE)
+            # A message may have been cut off half-way, and then the Terminate is read as a part of it: the end of the
+            # stream is what the server can't misunderstand.
+            self.transport.write_eof()
+
+    def lost_error(self, exc: Exception | None) -> BackendError:
+        """What the client is told whose backend went away."""
+        return BackendError(
+            BACKEND_LOST,
+            f'the connection to the server of database "{self.pool.settings.database}" at {self.address} was lost'
+            f"{f' ({exc})' if exc else ''} while it worked for this client",
+            detail="What was under way may or may not have been done; an open transaction is rolled back.",
+            hint="Connect again.",
+        )
+
+    def _on_data_without_client(self, data: bytes) -> None:
+        if self.state is BackendState.CLOSING:
+            return
+        if self.housekeeping is None:
+            # A setting that changed, a shutdown, or an answer too many: in each case it is not what the next client
+            # expects.
+            logger.info("backend %s of %s spoke unasked and is closed", self.process_id, self.pool)
+            self.close()
+            return
+        self.housekeeping.feed(data)
+        try:
+            while (frame := self.housekeeping.next_frame()) is not None:
+                if not self._on_housekeeping_frame(*frame):
+                    return
+        except ProtocolViolation as error:
+            self.on_failed(BackendError(BACKEND_PROTOCOL, error.message))
+
+    def _on_housekeeping_frame(self, kind: int, body: bytes) -> bool:
+        """False once the query has ended."""
+        if kind == messages.ERROR_RESPONSE:
+            text = messages.decode_error_fields(body).get("M", "")
+            query = self.state.value
+            logger.warning("backend %s of %s failed its %s query: %s", self.process_id, self.pool, query, text)
+            self.close()
+            return False
+        if kind == messages.READY_FOR_QUERY:
+            self.housekeeping = None
+            if body == b"I":
+                # What a client changed may have come back to what it was; the reset has seen to all of it.
+                self.session.changed_parameters.clear()
+                self.pool.on_backend_ready(self)
+            else:
+                self.close()
+            return False
+        return True

@@ -1,0 +1,286 @@
+"""One client's connection: its login, its session, and the flow of bytes between its socket and a backend's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from enum import Enum, IntFlag
+from typing import TYPE_CHECKING, Final, cast
+
+from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
+from interceptor.protocol import messages
+from interceptor.protocol.startup import PROTOCOL_3_2
+from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.sql.effects import PinReason
+from pooler.cancel import cancel_backend
+from pooler.client_login import ClientLoginFlow
+
+if TYPE_CHECKING:
+    from pooler.backend import Backend
+    from pooler.config import PoolSettings
+    from pooler.pool import Pool, Profile
+    from pooler.server import Server
+
+logger = logging.getLogger(__name__)
+
+SECRET_BYTES: Final = {False: 4, True: 32}
+"""Length of a client's cancel key: before protocol 3.2, and from it on (PostgreSQL 18's MAX_CANCEL_KEY_LENGTH)."""
+
+
+CANCELED: Final = messages.encode_failure(
+    ClientError(QUERY_CANCELED, "canceling statement due to user request while it waited for a backend", fatal=False)
+)
+
+
+class ClientState(Enum):
+    """Where a client is."""
+
+    LOGIN = "login"
+    WELCOME = "welcome"
+    """It has proved who it is, and waits for what the server says at login."""
+    READY = "ready"
+    CLOSED = "closed"
+
+
+class Pause(IntFlag):
+    """Why a client's socket is not read. It is read when no reason is left."""
+
+    NONE = 0
+    SESSION = 1
+    """It sent more than may wait."""
+    BACKEND_FULL = 2
+    """The backend takes no more at the moment."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """A client. Implements ``ClientHost`` for its session."""
+
+    __slots__ = (
+        "active_at",
+        "backend",
+        "connected_at",
+        "login",
+        "pauses",
+        "peer",
+        "pool",
+        "process_id",
+        "profile",
+        "secret",
+        "server",
+        "session",
+        "settings",
+        "slow",
+        "state",
+        "transport",
+        "write",
+    )
+
+    # Set when the client has logged in
+    pool: Pool
+    profile: Profile
+    settings: PoolSettings
+    session: ClientSession
+    process_id: int
+    secret: bytes
+
+    # Set when the connection is made
+    transport: asyncio.Transport
+    peer: str
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.state = ClientState.LOGIN
+        self.login: ClientLoginFlow | None = ClientLoginFlow(self)
+        self.backend: Backend | None = None
+        self.slow = False
+        """It does not read as fast as it is sent to."""
+        self.pauses = Pause.NONE
+        self.connected_at = self.active_at = server.clock.now
+
+    def __str__(self) -> str:
+        if self.state in (ClientState.LOGIN, ClientState.CLOSED) and not hasattr(self, "settings"):
+            return f"client {self.peer}"
+        return f"client {self.peer} {self.settings.database}/{self.settings.client_user}"
+
+    @property
+    def holds_session(self) -> bool:
+        """It had a backend for itself because of the pool mode, not because something pinned it."""
+        return self.session.mode is PoolMode.SESSION
+
+    @property
+    def is_idle(self) -> bool:
+        """It has nothing under way: no request, no transaction."""
+        if self.state is not ClientState.READY or self.session.waiting:
+            return False
+        return self.backend is None or self.backend.session.reusable
+
+    # --- asyncio -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not an asyncio.Transport by inheritance where uvloop made it, but one in all it does.
+        self.transport = cast("asyncio.Transport", transport)
+        self.write = self.transport.write
+        peer = transport.get_extra_info("peername")
+        self.peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
+        self.server.on_client_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.active_at = self.server.clock.now
+        try:
+            if self.login is None:
+                self.session.feed(data)
+            else:
+                self.login.feed(data)
+        except ClientError as error:
+            self.on_failed(error)
+
+    def pause_writing(self) -> None:
+        self.slow = True
+        if self.backend is not None:
+            self.backend.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.slow = False
+        if self.backend is not None:
+            self.backend.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.on_client_lost(self)
+        self._leave()
+
+    # --- Login ---------------------------------------------------------------------------------------------------
+
+    def on_authenticated(self, pool: Pool, settings: PoolSettings, profile: Profile, protocol: int) -> None:
+        """The client is who it says; what is missing is what its server says at login."""
+        self.pool = pool
+        self.settings = settings
+        self.profile = profile
+        self.secret = secrets.token_bytes(SECRET_BYTES[protocol >= PROTOCOL_3_2])
+        self.state = ClientState.WELCOME
+        pool.clients.add(self)
+        try:
+            welcome = pool.await_welcome(self)
+        except BackendError as error:
+            self.on_backend_failed(error)
+            return
+        if welcome is not None:
+            self.on_welcome(welcome)
+
+    def on_welcome(self, welcome: bytes) -> None:
+        """Let the client in."""
+        login = self.login
+        assert login is not None
+        self.server.on_client_ready(self)
+        self.state = ClientState.READY
+        self.session = ClientSession(self, PoolMode(self.settings.pool_mode), self.server.statements)
+        self.login = None
+        self.write(
+            messages.AUTHENTICATION_OK
+            + welcome
+            + messages.encode_backend_key_data(self.process_id, self.secret)
+            + messages.READY[messages.IDLE]
+        )
+        rest = login.take_rest()
+        if rest:
+            self.data_received(rest)
+
+    def take_over(self) -> bytes:
+        """Hand the connection to a relay, with what the client sent ahead."""
+        assert self.login is not None
+        return self.login.take_rest()
+
+    # --- ClientHost ------------------------------------------------------------------------------------------------
+
+    def acquire(self) -> BackendSession | None:
+        return self.pool.acquire(self)
+
+    def on_pinned(self, reason: PinReason) -> None:
+        logger.debug("%s keeps its backend: %s", self, reason.value)
+
+    def on_finished(self) -> None:
+        self.close()
+
+    def on_failed(self, error: ClientError) -> None:
+        """Tell the client why, and close its connection."""
+        if self.state is not ClientState.CLOSED:
+            # In the midst of a message an error would be read as a part of it.
+            self._end(error, told=self.backend is not None and self.backend.session.streaming > 0)
+
+    def pause_reading(self) -> None:
+        self._pause(Pause.SESSION)
+
+    def resume_reading(self) -> None:
+        self._resume(Pause.SESSION)
+
+    # --- What the pool and the backend report ----------------------------------------------------------------------
+
+    def on_backend_linked(self, backend: BackendSession) -> None:
+        """The backend that this client waited for is there."""
+        try:
+            self.session.on_linked(backend)
+        except ClientError as error:
+            self.on_failed(error)
+
+    def on_backend_failed(self, error: BackendError, *, told: bool = False) -> None:
+        """The backend that this client used or waits for can't be had. ``told``: it knows why, or can't be told."""
+        if self.state is not ClientState.CLOSED:
+            self._end(error, told=told)
+
+    def on_backend_full(self) -> None:
+        """The backend takes no more at the moment, so take no more from the client."""
+        self._pause(Pause.BACKEND_FULL)
+
+    def on_backend_drained(self) -> None:
+        """Undo ``on_backend_full``."""
+        self._resume(Pause.BACKEND_FULL)
+
+    def cancel(self) -> None:
+        """Cancel what this client runs, if it runs anything. A request that waits for a backend fails."""
+        if self.state is not ClientState.READY:
+            return
+        if self.session.waiting:
+            self.pool.forget(self)
+            self.session.refuse(CANCELED)
+        elif self.backend is not None and self.backend.session.owed:
+            cancel_backend(self.backend)
+
+    # --- The end ---------------------------------------------------------------------------------------------------
+
+    def _end(self, error: ClientError | BackendError, *, told: bool) -> None:
+        if self.server.config.server.log_pooler_errors:
+            logger.warning("%s: %s", self, error)
+        if not told:
+            self.write(messages.encode_failure(error))
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection once what was written has been sent."""
+        if self.state is not ClientState.CLOSED:
+            self._leave()
+            self.transport.close()
+
+    def _leave(self) -> None:
+        """Give up what the client holds. Done once, whoever hangs up first."""
+        if self.state is ClientState.CLOSED:
+            return
+        logged_in = self.state is not ClientState.LOGIN
+        self.state = ClientState.CLOSED
+        if self.login is not None:
+            self.login.cancel()
+        if logged_in:
+            self.pool.forget(self)
+            self.pool.clients.discard(self)
+        if self.backend is not None:
+            self.pool.abandon(self.backend)
+
+    def _pause(self, reason: Pause) -> None:
+        if not self.pauses:
+            self.transport.pause_reading()
+        self.pauses |= reason
+
+    def _resume(self, reason: Pause) -> None:
+        if self.pauses:
+            self.pauses &= ~reason
+            if not self.pauses and not self.transport.is_closing():
+                self.transport.resume_reading()

@@ -1,0 +1,209 @@
+"""How a client gets in: the first packet, the password, the database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import (
+    LOGIN_REFUSED,
+    REPLICATION_REFUSED,
+    STARTUP_PARAMETER,
+    TOO_MANY_CLIENTS,
+    UNKNOWN_DATABASE,
+    ClientError,
+    ProtocolViolation,
+)
+from interceptor.protocol import messages
+from interceptor.protocol.framing import FrameBuffer
+from interceptor.protocol.startup import (
+    CancelRequest,
+    GSSENCRequest,
+    SSLRequest,
+    StartupMessage,
+    decode_first_packet,
+)
+from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
+from pooler.config import AuthType, PoolMode
+from pooler.tasks import Handle, spawn
+
+if TYPE_CHECKING:
+    from pooler.client import ClientConnection
+
+_NOT_IN_PROFILE: Final = frozenset({"user", "database", "replication"})
+MAX_SENT_AHEAD: Final = 256 * 1024
+"""Bytes that a client may send before it has been let in."""
+
+_TRUE: Final = frozenset({"true", "on", "yes", "1", "t", "y"})
+_FALSE: Final = frozenset({"false", "off", "no", "0", "f", "n"})
+
+
+class ClientLoginFlow:
+    """From a client's first byte to the moment when it is known who it is."""
+
+    __slots__ = ("_buffer", "_client", "_encryption_asked", "_login", "_packet", "_startup", "_work")
+
+    def __init__(self, client: ClientConnection) -> None:
+        self._client = client
+        self._packet = b""
+        self._buffer = FrameBuffer(MAX_LOGIN_MESSAGE)
+        self._startup: StartupMessage | None = None
+        self._login: ClientLogin | None = None
+        self._work: Handle | None = None
+        self._encryption_asked: set[type] = set()
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent. Raises ClientError, with which the connection ends."""
+        if self._startup is None:
+            self._packet += data
+            if not self._read_first_packets():
+                return
+            data, self._packet = self._packet, b""
+        self._buffer.feed(data)
+        if self._buffer.size > MAX_SENT_AHEAD:
+            raise ProtocolViolation(f"more than {MAX_SENT_AHEAD} bytes came before the login was over")
+        self._read_answers()
+
+    def take_rest(self) -> bytes:
+        """What the client sent ahead of its welcome."""
+        return self._buffer.take_rest()
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        if self._work is not None:
+            self._work.cancel()
+
+    # --- The first packet ------------------------------------------------------------------------------------------
+
+    def _read_first_packets(self) -> bool:
+        """Whether the startup message has come."""
+        while (found := decode_first_packet(self._packet)) is not None:
+            packet, size = found
+            self._packet = self._packet[size:]
+            if not self._on_first_packet(packet):
+                return False
+            if isinstance(packet, StartupMessage):
+                return True
+        return False
+
+    def _on_first_packet(self, packet: SSLRequest | GSSENCRequest | CancelRequest | StartupMessage) -> bool:
+        """False if nothing more is expected of this connection."""
+        client = self._client
+        if isinstance(packet, CancelRequest):
+            client.server.cancel(packet.process_id, packet.secret)
+            client.close()
+            return False
+        if isinstance(packet, StartupMessage):
+            self._startup = packet
+            self._on_startup(packet)
+            return True
+        if type(packet) in self._encryption_asked:
+            raise ProtocolViolation("encryption was asked for and declined already")
+        self._encryption_asked.add(type(packet))
+        client.write(b"N")
+        return True
+
+    def _on_startup(self, startup: StartupMessage) -> None:
+        client = self._client
+        server = client.server
+        if startup.needs_negotiation:
+            client.write(messages.encode_negotiate_protocol_version(2, startup.unknown_options))
+        limit = server.config.server.max_client_conn
+        if len(server.clients) > limit:
+            raise ClientError(
+                TOO_MANY_CLIENTS,
+                f"no more connections allowed: max_client_conn is {limit}",
+                hint="Raise max_client_conn, or close connections that are not needed.",
+            )
+        user = startup.parameters["user"]
+        self._login = server.make_login(self.database, user)
+        self._do(self._login.start())
+
+    @property
+    def database(self) -> str:
+        """The database that the client asked for; as in PostgreSQL, by default the one named like the user."""
+        assert self._startup is not None
+        return self._startup.parameters.get("database") or self._startup.parameters["user"]
+
+    # --- The password ----------------------------------------------------------------------------------------------
+
+    def _read_answers(self) -> None:
+        login = self._login
+        while login is not None and self._work is None and (frame := self._buffer.next_frame()) is not None:
+            self._do(login.receive(*frame))
+            login = self._login
+
+    def _do(self, step: Step) -> None:
+        client = self._client
+        if isinstance(step, Send):
+            client.write(step.data)
+        elif isinstance(step, Work):
+            self._work = spawn(self._run(step), name=f"login of {client.peer}")
+        else:
+            self._login = None
+            client.write(step.data)
+            self._on_accepted(step)
+
+    async def _run(self, work: Work) -> None:
+        result = await asyncio.get_running_loop().run_in_executor(None, work.function)
+        assert self._login is not None
+        self._work = None
+        try:
+            self._do(self._login.resume(result))
+            self._read_answers()
+        except ClientError as error:
+            self._client.on_failed(error)
+
+    # --- The database ----------------------------------------------------------------------------------------------
+
+    def _on_accepted(self, accepted: Accepted) -> None:
+        client = self._client
+        server = client.server
+        startup = self._startup
+        assert startup is not None
+        user = startup.parameters["user"]
+        if server.config.server.auth_type is AuthType.TRUST and not server.knows_user(user):
+            raise ClientError(
+                LOGIN_REFUSED, f'role "{user}" does not exist', hint="Under trust, auth_file lists who may log in."
+            )
+        if server.config.find_database(self.database) is None:
+            raise ClientError(
+                UNKNOWN_DATABASE,
+                f'database "{self.database}" does not exist',
+                hint="The databases that clients may name are the [databases.*] tables of the configuration.",
+            )
+        settings = server.config.pool_settings(self.database, user)
+        credential = server.backend_credential(settings, accepted.backend_credential)
+        if self._wants_replication(startup):
+            if settings.pool_mode is not PoolMode.SESSION:
+                raise ClientError(
+                    REPLICATION_REFUSED,
+                    "replication connections need session pooling, and this database is pooled by "
+                    f"{settings.pool_mode.value}",
+                    hint='Set pool_mode = "session" for this database or user, or connect to the server itself.',
+                )
+            server.start_relay(client, settings, startup, credential)
+            return
+        pool = server.pool(settings)
+        # The newest login is the one whose password is most likely still right.
+        pool.credential = credential
+        client.on_authenticated(pool, settings, pool.profile(self._profile(startup)), startup.spoken_protocol)
+
+    def _profile(self, startup: StartupMessage) -> tuple[tuple[str, str], ...]:
+        server = self._client.server
+        ignored = server.config.server.ignore_startup_parameters
+        own = {
+            name: value
+            for name, value in startup.parameters.items()
+            if name not in _NOT_IN_PROFILE and name not in ignored
+        }
+        settings = server.config.pool_settings(self.database, startup.parameters["user"])
+        return tuple(sorted({**dict(settings.parameters), **own}.items()))
+
+    def _wants_replication(self, startup: StartupMessage) -> bool:
+        value = startup.parameters.get("replication", "false")
+        if value == "database" or value in _TRUE:
+            return True
+        if value not in _FALSE:
+            raise ClientError(STARTUP_PARAMETER, f'invalid value for parameter "replication": "{value}"')
+        return False

@@ -1,0 +1,167 @@
+"""The one timer: everything that happens because time has passed.
+
+Ten times a second it sets the clock and looks at what may be over time; so time-outs are right to within a tick, and
+no query pays for a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import (
+    CLIENT_IDLE_TIMEOUT,
+    IDLE_TRANSACTION_TIMEOUT,
+    LOGIN_TIMEOUT,
+    QUERY_TIMEOUT,
+    QUERY_WAIT_TIMEOUT,
+    TRANSACTION_TIMEOUT,
+    ClientError,
+    Failure,
+)
+from pooler.backend import BackendState
+from pooler.pool import Pool
+
+if TYPE_CHECKING:
+    from pooler.client import ClientConnection
+    from pooler.server import Server
+
+TICK: Final = 0.1
+"""Seconds."""
+
+CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that a server has for hanging up after our goodbye, before the connection is cut. A query that can't be
+canceled goes on beyond it."""
+
+_TICKS_PER_SWEEP: Final = 10
+"""What may be over time by minutes or hours is looked at once a second."""
+
+
+class Janitor:
+    """Applies all time-outs of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._on_tick)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_tick(self) -> None:
+        self.start()
+        self.tick()
+
+    def tick(self) -> None:
+        """Look at everything once."""
+        now = self._server.clock.tick()
+        self._ticks += 1
+        sweep = self._ticks % _TICKS_PER_SWEEP == 0
+        self._check_logins(now)
+        for pool in list(self._server.pools):
+            self._check_waiting(pool, now)
+            self._check_active(pool, now)
+            if sweep:
+                self._check_resting(pool, now)
+                pool.keep_minimum()
+        if sweep:
+            self._server.pools.drop_unused()
+            self._check_idle_clients(now)
+
+    # --- Clients ---------------------------------------------------------------------------------------------------
+
+    def _check_logins(self, now: float) -> None:
+        timeout = self._server.config.server.client_login_timeout
+        while timeout and self._server.logins:
+            client = next(iter(self._server.logins))
+            if now - client.connected_at < timeout:
+                return
+            del self._server.logins[client]
+            _end(client, LOGIN_TIMEOUT, f"the login took longer than client_login_timeout ({timeout:g} s)")
+
+    def _check_waiting(self, pool: Pool, now: float) -> None:
+        waiting = pool.waiting
+        if not waiting.for_backend and not waiting.for_welcome:
+            return
+        for queue in (waiting.for_backend, waiting.for_welcome):
+            for client, since in list(queue.items()):
+                timeout = client.settings.query_wait_timeout
+                if timeout and now - since >= timeout:
+                    _end(
+                        client,
+                        QUERY_WAIT_TIMEOUT,
+                        f"no backend was free within query_wait_timeout ({timeout:g} s)",
+                        detail=f"The last login to the server failed: {pool.last_error}" if pool.last_error else "",
+                        hint="Raise pool_size, or look for clients that keep a transaction open.",
+                    )
+        pool.grow()
+
+    def _check_idle_clients(self, now: float) -> None:
+        if not self._server.has_client_idle_timeout:
+            return
+        for client in list(self._server.clients):
+            if not client.is_idle:
+                continue
+            timeout = client.settings.client_idle_timeout
+            if timeout and now - client.active_at >= timeout:
+                _end(client, CLIENT_IDLE_TIMEOUT, f"idle for longer than client_idle_timeout ({timeout:g} s)")
+
+    # --- Backends --------------------------------------------------------------------------------------------------
+
+    def _check_active(self, pool: Pool, now: float) -> None:
+        """Whether a query runs, or a transaction rests, is told by comparing with the last look."""
+        for backend in list(pool.active):
+            client = backend.client
+            if client is None:
+                continue
+            settings = client.settings
+            session = backend.session
+            seen = (session.queries, bool(session.owed))
+            if seen != backend.watched:
+                backend.watched = seen
+                backend.watched_since = now
+            elapsed = now - backend.watched_since
+            in_transaction = not session.reusable
+            if not in_transaction or session.transactions != backend.watched_transactions:
+                backend.watched_transactions = session.transactions
+                backend.transaction_since = now
+            if seen[1] and 0 < settings.query_timeout <= elapsed:
+                _end(client, QUERY_TIMEOUT, f"the query ran longer than query_timeout ({settings.query_timeout:g} s)")
+            elif not seen[1] and in_transaction and 0 < settings.idle_transaction_timeout <= elapsed:
+                timeout = settings.idle_transaction_timeout
+                _end(
+                    client,
+                    IDLE_TRANSACTION_TIMEOUT,
+                    f"idle in a transaction for longer than idle_transaction_timeout ({timeout:g} s)",
+                )
+            elif in_transaction and 0 < settings.transaction_timeout <= now - backend.transaction_since:
+                timeout = settings.transaction_timeout
+                text = f"the transaction took longer than transaction_timeout ({timeout:g} s)"
+                _end(client, TRANSACTION_TIMEOUT, text)
+
+    def _check_resting(self, pool: Pool, now: float) -> None:
+        settings = pool.settings
+        spare = pool.size - settings.min_pool_size
+        for backend in list(pool.idle):
+            too_old = now - backend.connected_at >= settings.server_lifetime and backend.used
+            too_idle = 0 < settings.server_idle_timeout <= now - backend.since and spare > 0
+            if too_old or too_idle:
+                backend.close()
+                spare -= 1
+        for state in (BackendState.TESTED, BackendState.RESET):
+            for backend in list(pool.backends[state]):
+                if 0 < settings.server_connect_timeout <= now - backend.since:
+                    backend.close()
+        for backend in list(pool.backends[BackendState.CLOSING]):
+            if now - backend.since >= CLOSE_TIMEOUT:
+                backend.transport.abort()
+
+
+def _end(client: ClientConnection, failure: Failure, message: str, *, detail: str = "", hint: str = "") -> None:
+    client.on_failed(ClientError(failure, message, detail=detail, hint=hint))

@@ -1,0 +1,195 @@
+"""Opening a connection to a PostgreSQL server, from the first packet to the first ReadyForQuery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from interceptor.errors import (
+    BACKEND_CONNECT,
+    BACKEND_LOGIN,
+    BACKEND_LOST,
+    BACKEND_PROTOCOL,
+    BackendError,
+    ProtocolViolation,
+)
+from interceptor.protocol import messages
+from interceptor.protocol.framing import FrameBuffer
+from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
+from pooler.config import PoolSettings
+
+MAX_LOGIN_MESSAGE = 1024 * 1024
+"""Bytes of one message of a server that logs us in, or that does housekeeping for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAddress:
+    """Where a server listens: a TCP address, or the directory of a Unix socket where ``host`` begins with "/"."""
+
+    host: str
+    port: int
+
+    @property
+    def socket_path(self) -> str | None:
+        """The Unix socket, as PostgreSQL names it; None for TCP."""
+        return f"{self.host}/.s.PGSQL.{self.port}" if self.host.startswith("/") else None
+
+    def __str__(self) -> str:
+        return self.socket_path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
+    async def connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Connect. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        path = self.socket_path
+        if path is not None:
+            return (await loop.create_unix_connection(lambda: protocol, path))[0]
+        return (await loop.create_connection(lambda: protocol, self.host, self.port))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A connection to a server that is ready for its first query."""
+
+    transport: asyncio.Transport
+    address: BackendAddress
+    process_id: int
+    secret: bytes = field(repr=False)
+    parameters: tuple[tuple[bytes, bytes], ...]
+    """What ParameterStatus messages reported, in their order."""
+    welcome: bytes = field(repr=False)
+    """Those messages as they came."""
+
+
+async def log_in(
+    settings: PoolSettings, profile: Mapping[str, str], credential: BackendCredential | None, keys: KeyCache
+) -> LoggedIn:
+    """Connect and log in as the settings say. ``profile`` holds the startup parameters beside user and database.
+
+    Raises BackendError that says which server and why; then nothing is left open.
+    """
+    address = BackendAddress(settings.host, settings.port)
+    reader = _FrameReader()
+    try:
+        async with asyncio.timeout(settings.server_connect_timeout or None):
+            await address.connect(reader)
+            return await _converse(reader, address, settings, profile, credential, keys)
+    except OSError as error:
+        # TimeoutError is an OSError too, and says nothing by itself.
+        reason = (
+            f"no answer within {settings.server_connect_timeout:g} s"
+            if isinstance(error, TimeoutError)
+            else (error.strerror or str(error))
+        )
+        reader.abort()
+        raise BackendError(
+            BACKEND_CONNECT,
+            f'cannot connect to the server of database "{settings.database}" at {address}: {reason}',
+            hint="Check that the server runs, and the address in the configuration.",
+        ) from error
+    except ProtocolViolation as error:
+        reader.abort()
+        raise BackendError(
+            BACKEND_PROTOCOL, f"the server at {address} does not speak PostgreSQL's protocol: {error.message}"
+        ) from error
+    except BaseException:
+        reader.abort()
+        raise
+
+
+async def _converse(
+    reader: _FrameReader,
+    address: BackendAddress,
+    settings: PoolSettings,
+    profile: Mapping[str, str],
+    credential: BackendCredential | None,
+    keys: KeyCache,
+) -> LoggedIn:
+    transport = reader.transport
+    transport.write(messages.encode_startup({"user": settings.user, "database": settings.dbname, **profile}))
+    login = BackendLogin(settings.user, credential, keys)
+    parameters: list[tuple[bytes, bytes]] = []
+    welcome: list[bytes] = []
+    process_id, secret = 0, b""
+    while True:
+        kind, body = await reader.read_frame()
+        if kind == messages.AUTHENTICATION:
+            step = login.receive(body)
+            if isinstance(step, Work):
+                step = login.resume(await asyncio.get_running_loop().run_in_executor(None, step.function))
+            if step is not None:
+                transport.write(step.data)
+        elif kind == messages.ERROR_RESPONSE:
+            raise _refusal(body, address)
+        elif kind == messages.PARAMETER_STATUS and login.done:
+            name, position = messages.decode_cstring(body, 0)
+            parameters.append((name, messages.decode_cstring(body, position)[0]))
+            welcome.append(messages.encode_message(kind, body))
+        elif kind == messages.BACKEND_KEY_DATA and login.done and len(body) >= 8:
+            process_id, secret = int.from_bytes(body[:4], "big"), body[4:]
+        elif kind == messages.READY_FOR_QUERY and login.done and body == b"I":
+            return LoggedIn(transport, address, process_id, secret, tuple(parameters), b"".join(welcome))
+        elif kind not in (messages.NOTICE_RESPONSE, messages.NEGOTIATE_PROTOCOL_VERSION):
+            raise ProtocolViolation(f"message type {kind} during login")
+
+
+def _refusal(body: bytes, address: BackendAddress) -> BackendError:
+    """The server's own error, with its own SQLSTATE: the client asked for what the server refuses."""
+    fields = messages.decode_error_fields(body)
+    return BackendError(
+        BACKEND_LOGIN,
+        f"the server at {address} refused the login: {fields.get('M', 'no reason given')}",
+        sqlstate=fields.get("C", ""),
+        detail=fields.get("D", ""),
+        hint=fields.get("H", ""),
+    )
+
+
+class _FrameReader(asyncio.Protocol):
+    """Frames to await, for a conversation that is written down as one function."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._buffer = FrameBuffer(MAX_LOGIN_MESSAGE)
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not an asyncio.Transport by inheritance where uvloop made it, but one in all it does.
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer.feed(data)
+        try:
+            while (frame := self._buffer.next_frame()) is not None:
+                self._frames.append(frame)
+        except ProtocolViolation as error:
+            self._failure = error
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._failure = self._failure or BackendError(
+            BACKEND_LOST, f"the server closed the connection during login{f' ({exc})' if exc else ''}"
+        )
+        self._wake()
+
+    async def read_frame(self) -> tuple[int, bytes]:
+        """The next message. Raises what ended the connection."""
+        while not self._frames:
+            if self._failure is not None:
+                raise self._failure
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._frames.popleft()
+
+    def abort(self) -> None:
+        if hasattr(self, "transport"):
+            self.transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,403 @@
+"""A pool: the backends of one role on one database, and the clients that wait for one.
+
+Every decision here is synchronous; what takes time (logging in, a query of our own) comes back as a call.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
+
+from interceptor.errors import BACKEND_LOGIN, BackendError
+from interceptor.session import BackendSession
+from pooler.auth import BackendCredential, KeyCache
+from pooler.backend import Backend, BackendState
+from pooler.cancel import cancel_backend
+from pooler.clock import Clock
+from pooler.config import PoolSettings
+from pooler.login import LoggedIn, log_in
+from pooler.tasks import spawn
+
+if TYPE_CHECKING:
+    from pooler.client import ClientConnection
+
+logger = logging.getLogger(__name__)
+
+PROFILE_PATIENCE = 0.05
+"""Seconds that a client may be overtaken by others whose startup parameters fit a free backend, before a backend is
+logged in anew for it. Without it, a full pool that serves two kinds of clients would log in for every transaction."""
+
+_FINAL_REFUSALS: Final = frozenset({"08", "0A", "22", "28", "3D", "42"})
+"""Classes of SQLSTATE with which a server refuses this very login, and would refuse it again. Others pass, such as
+57P03 (starting up) and 53300 (too many connections)."""
+
+MAX_WELCOMES = 1000
+"""Sets of startup parameters whose welcome is remembered, for one pool. Clients choose them, so there is a bound."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Profile:
+    """The startup parameters of a session, beside user and database; one object for each set (``Pool.profile``).
+
+    A backend serves only clients of its own profile, so that RESET and pg_settings tell a client exactly what they
+    would tell it on a connection of its own.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
+
+
+class Capacity(Protocol):
+    """The limits that several pools share."""
+
+    def may_open(self, pool: Pool) -> bool:
+        """Whether one more backend of this pool is within the limits of its database and its role."""
+
+    def make_room(self, pool: Pool) -> None:
+        """Close an idle backend of another pool, if a limit that both share is what holds this one up."""
+
+    def on_freed(self, pool: Pool) -> None:
+        """A backend of this pool is gone: pools that share its limits may open one."""
+
+
+@dataclass(slots=True)
+class PoolStats:
+    """What has happened in a pool since it was made."""
+
+    logins: int = 0
+    login_failures: int = 0
+    assignments: int = 0
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The clients that wait, in their order, and since when (seconds of the clock)."""
+
+    for_backend: dict[ClientConnection, float] = field(default_factory=dict)
+    for_welcome: dict[ClientConnection, float] = field(default_factory=dict)
+
+
+class Pool:
+    """Backends by state, and waiters in order. A count is a ``len()``."""
+
+    def __init__(self, settings: PoolSettings, clock: Clock, keys: KeyCache, capacity: Capacity) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.keys = keys
+        self.capacity = capacity
+        self.stats = PoolStats()
+        self.backends: dict[BackendState, dict[Backend, None]] = {state: {} for state in BackendState}
+        self.idle = self.backends[BackendState.IDLE]
+        self.active = self.backends[BackendState.ACTIVE]
+        self.logging_in: dict[object, Profile] = {}
+        self.waiting = Waiting()
+        self.clients: set[ClientConnection] = set()
+        self.profiles: WeakValueDictionary[tuple[tuple[str, str], ...], Profile] = WeakValueDictionary()
+        self.welcomes: dict[Profile, bytes] = {}
+        """What the server says at login to a session of each profile; the longest known first."""
+        self.credential: BackendCredential | None = None
+        """What logs in, where the connection string names no user: what the last client's login gave."""
+        self.login_blocked_until = 0.0
+        self.last_error: BackendError | None = None
+        """Why the last login failed; None once one has succeeded."""
+        self.draining = False
+
+    def __str__(self) -> str:
+        return f"{self.settings.database}/{self.settings.user}"
+
+    @property
+    def size(self) -> int:
+        """Connections that count for the limits, from the start of their login until the server has hung up."""
+        return len(self.logging_in) + sum(map(len, self.backends.values()))
+
+    def profile(self, parameters: tuple[tuple[str, str], ...]) -> Profile:
+        """The profile with these startup parameters."""
+        profile = self.profiles.get(parameters)
+        if profile is None:
+            profile = self.profiles[parameters] = Profile(parameters)
+        return profile
+
+    def move(self, backend: Backend, state: BackendState) -> None:
+        """The one door between the states of a backend."""
+        del self.backends[backend.state][backend]
+        self.backends[state][backend] = None
+        backend.state = state
+
+    # --- Clients ---------------------------------------------------------------------------------------------------
+
+    def acquire(self, client: ClientConnection) -> BackendSession | None:
+        """A backend for this client, linked to it; or None, and the client waits until it is called."""
+        backend = self._take_idle(client.profile)
+        if backend is not None:
+            return self._assign(backend, client)
+        self.waiting.for_backend[client] = self.clock.tick()
+        if len(self.active) < self.settings.pool_size:
+            self.grow()
+        return None
+
+    def await_welcome(self, client: ClientConnection) -> bytes | None:
+        """What the server says at login to a session of this client's profile; or None, and the client waits for it.
+
+        Raises BackendError at once where the server could not be reached a moment ago: a new client loses nothing.
+        """
+        if self.last_error is not None and self.clock.now < self.login_blocked_until and not self.size:
+            raise self.last_error
+        welcome = self.welcomes.get(client.profile)
+        if welcome is None:
+            self.waiting.for_welcome[client] = self.clock.tick()
+            self.grow()
+        return welcome
+
+    def forget(self, client: ClientConnection) -> None:
+        """The client waits no longer."""
+        self.waiting.for_backend.pop(client, None)
+        self.waiting.for_welcome.pop(client, None)
+
+    def release(self, backend: Backend) -> None:
+        """A backend is free, and nobody is linked to it."""
+        settings = self.settings
+        if backend.session.partial or backend.session.streaming:
+            # It has begun to say something that nobody asked for.
+            backend.close()
+        elif backend.cancels:
+            self.move(backend, BackendState.BEING_CANCELED)
+        elif settings.server_reset_query_always and settings.server_reset_query:
+            backend.run_housekeeping(settings.server_reset_query, BackendState.RESET)
+        elif self.waiting.for_backend or self.draining or self._is_expired(backend):
+            self._offer(backend)
+        else:
+            # The same as ``move``, without its generality: this line runs once for every transaction.
+            del self.active[backend]
+            self.idle[backend] = None
+            backend.state = BackendState.IDLE
+            backend.since = self.clock.now
+
+    def on_backend_ready(self, backend: Backend) -> None:
+        """A login, a reset, a test or a cancel request has ended well: the backend can be used."""
+        if backend.cancels:
+            self.move(backend, BackendState.BEING_CANCELED)
+        else:
+            self._offer(backend)
+
+    def on_cancel_ended(self, backend: Backend, *, certain: bool) -> None:
+        """The server has dealt with a cancel request for this backend; or not ``certain``: it may still do so."""
+        if not certain and backend.state is BackendState.BEING_CANCELED:
+            backend.close()
+        elif backend.state is BackendState.BEING_CANCELED and not backend.cancels:
+            self._offer(backend)
+
+    def on_backend_lost(self, backend: Backend, exc: Exception | None) -> None:
+        """The connection is gone, by whoever's wish: its place is free."""
+        client = backend.client
+        session = backend.session
+        backend.unlink()
+        del self.backends[backend.state][backend]
+        if client is not None:
+            client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
+        self.capacity.on_freed(self)
+        self.grow()
+
+    def abandon(self, backend: Backend) -> None:
+        """The client of this backend is gone. What it left behind is reset where that is certain, else closed."""
+        settings = self.settings
+        client = backend.client
+        assert client is not None
+        clean = backend.session.reusable and client.holds_session
+        backend.unlink()
+        if not backend.session.reusable:
+            if backend.session.owed:
+                cancel_backend(backend)
+            backend.close()
+        elif clean and settings.server_reset_query:
+            backend.run_housekeeping(settings.server_reset_query, BackendState.RESET)
+        elif clean:
+            self.release(backend)
+        else:
+            # Pinned in transaction mode, for a reason that a reset need not undo.
+            backend.close()
+
+    def close(self) -> None:
+        """Close every backend, for good; whoever waits is told by the caller."""
+        self.draining = True
+        for backends in self.backends.values():
+            for backend in list(backends):
+                backend.close()
+
+    # --- Which backend for whom --------------------------------------------------------------------------------------
+
+    def _assign(self, backend: Backend, client: ClientConnection) -> BackendSession:
+        self.move(backend, BackendState.ACTIVE)
+        self.stats.assignments += 1
+        return backend.link(client)
+
+    def _take_idle(self, profile: Profile) -> Backend | None:
+        """An idle backend that fits and needs no test; the one used last (or longest ago, with server_round_robin)."""
+        idle = self.idle
+        if not idle or self.draining:
+            return None
+        round_robin = self.settings.server_round_robin
+        for backend in idle if round_robin else reversed(idle):
+            if backend.profile is profile:
+                if self._needs_test(backend):
+                    query = self.settings.server_check_query
+                    assert query is not None
+                    backend.run_housekeeping(query, BackendState.TESTED)
+                    return None
+                return backend
+        return None
+
+    def _needs_test(self, backend: Backend) -> bool:
+        settings = self.settings
+        return settings.server_check_query is not None and self.clock.now - backend.since >= settings.server_check_delay
+
+    def _is_expired(self, backend: Backend) -> bool:
+        return backend.used and self.clock.now - backend.connected_at >= self.settings.server_lifetime
+
+    def _offer(self, backend: Backend) -> None:
+        """Give a usable backend to the oldest waiter that it fits, or let it rest."""
+        if self.draining or self._is_expired(backend):
+            backend.close()
+            return
+        waiter = self._choose_waiter(backend.profile)
+        if waiter is not None:
+            self.forget(waiter)
+            session = self._assign(backend, waiter)
+            waiter.on_backend_linked(session)
+        elif self.waiting.for_backend and self._at_limit():
+            # Whoever waits needs a backend of another profile, and only the place of this one can give it.
+            backend.close()
+        else:
+            self.move(backend, BackendState.IDLE)
+            backend.since = self.clock.now
+
+    def _choose_waiter(self, profile: Profile) -> ClientConnection | None:
+        waiting = self.waiting.for_backend
+        if not waiting:
+            return None
+        oldest, since = next(iter(waiting.items()))
+        if oldest.profile is profile:
+            return oldest
+        if self.clock.tick() - since > PROFILE_PATIENCE:
+            return None
+        return next((client for client in waiting if client.profile is profile), None)
+
+    # --- Growing ---------------------------------------------------------------------------------------------------
+
+    def grow(self) -> None:
+        """Log in as many backends as waiters need and limits allow."""
+        if self.draining or self.clock.now < self.login_blocked_until:
+            return
+        for profile in self._missing_profiles():
+            if self._at_limit():
+                self._evict_for(profile)
+                return
+            self._open(profile)
+
+    def keep_minimum(self) -> None:
+        """Log in one more backend where there are fewer than min_pool_size."""
+        settings = self.settings
+        wanted = settings.min_pool_size if settings.forced_user or self.clients else 0
+        if self.size < wanted and not self.logging_in and not self.draining:
+            if self.clock.now >= self.login_blocked_until and not self._at_limit():
+                self._open(next(reversed(self.welcomes), self.profile(settings.parameters)))
+
+    def _missing_profiles(self) -> list[Profile]:
+        """The profiles of those for whom no backend is on its way yet, in the order in which they wait."""
+        coming = list(self.logging_in.values())
+        coming += [
+            backend.profile
+            for state in (BackendState.TESTED, BackendState.RESET, BackendState.BEING_CANCELED)
+            for backend in self.backends[state]
+        ]
+        missing = []
+        for client in self.waiting.for_backend:
+            if client.profile in coming:
+                coming.remove(client.profile)
+            else:
+                missing.append(client.profile)
+            if len(missing) > self.settings.pool_size:
+                break
+        on_their_way = {*self.logging_in.values(), *missing}
+        return missing + [profile for profile in self._awaited_welcomes() if profile not in on_their_way]
+
+    def _awaited_welcomes(self) -> dict[Profile, None]:
+        return dict.fromkeys(client.profile for client in self.waiting.for_welcome)
+
+    def _at_limit(self) -> bool:
+        settings = self.settings
+        allowed = settings.pool_size
+        if settings.reserve_pool_size and settings.reserve_pool_timeout and self.waiting.for_backend:
+            oldest = next(iter(self.waiting.for_backend.values()))
+            if self.clock.now - oldest >= settings.reserve_pool_timeout:
+                allowed += settings.reserve_pool_size
+        return self.size >= allowed or not self.capacity.may_open(self)
+
+    def _evict_for(self, profile: Profile) -> None:
+        """Close an idle backend of another profile, unless one is closing. Its place is free when it is gone."""
+        if not self.backends[BackendState.CLOSING]:
+            victim = next((backend for backend in self.idle if backend.profile is not profile), None)
+            if victim is not None:
+                victim.close()
+            else:
+                self.capacity.make_room(self)
+
+    def _open(self, profile: Profile) -> None:
+        token = object()
+        self.logging_in[token] = profile
+        spawn(self._log_in(token, profile), name=f"login {self}")
+
+    async def _log_in(self, token: object, profile: Profile) -> None:
+        credential = self.credential
+        try:
+            logged_in = await log_in(self.settings, dict(profile.parameters), credential, self.keys)
+        except BackendError as error:
+            del self.logging_in[token]
+            self._on_login_failed(profile, error)
+            return
+        except BaseException:
+            self.logging_in.pop(token, None)
+            raise
+        del self.logging_in[token]
+        self._on_logged_in(logged_in, profile)
+
+    def _on_logged_in(self, logged_in: LoggedIn, profile: Profile) -> None:
+        self.stats.logins += 1
+        self.last_error = None
+        self.login_blocked_until = 0.0
+        backend = Backend(self, logged_in, profile)
+        self.backends[backend.state][backend] = None
+        logged_in.transport.set_protocol(backend)
+        self._remember_welcome(profile, logged_in.welcome)
+        if self.settings.connect_query:
+            backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED)
+        else:
+            self._offer(backend)
+
+    def _remember_welcome(self, profile: Profile, welcome: bytes) -> None:
+        self.welcomes.pop(profile, None)
+        self.welcomes[profile] = welcome
+        if len(self.welcomes) > MAX_WELCOMES:
+            del self.welcomes[next(iter(self.welcomes))]
+        for client in [client for client in self.waiting.for_welcome if client.profile is profile]:
+            self.forget(client)
+            client.on_welcome(welcome)
+
+    def _on_login_failed(self, profile: Profile, error: BackendError) -> None:
+        """Those who are logging in hear of it at once, for they lose nothing. Those at work wait for better days,
+        unless the server itself said no."""
+        self.stats.login_failures += 1
+        self.last_error = error
+        logger.warning("login to %s failed: %s", self, error)
+        refused = error.failure is BACKEND_LOGIN and error.sqlstate[:2] in _FINAL_REFUSALS
+        waiting = self.waiting
+        affected = [client for client in waiting.for_welcome if not refused or client.profile is profile]
+        if refused:
+            affected += [client for client in waiting.for_backend if client.profile is profile]
+        else:
+            self.login_blocked_until = self.clock.tick() + self.settings.server_login_retry
+        for client in affected:
+            self.forget(client)
+            client.on_backend_failed(error)
+        self.capacity.on_freed(self)
+        self.grow()

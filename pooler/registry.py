@@ -1,0 +1,75 @@
+"""All pools of a process, and the limits that several of them share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from pooler.auth import KeyCache
+from pooler.clock import Clock
+from pooler.config import PoolSettings
+from pooler.pool import Pool
+
+
+class Registry:
+    """Pools by database and role. Implements ``Capacity`` for them."""
+
+    def __init__(self, clock: Clock, keys: KeyCache) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._pools: dict[tuple[str, str], Pool] = {}
+        self._freed: asyncio.Future[None] | None = None
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(self._pools.values())
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    def get(self, settings: PoolSettings) -> Pool:
+        """The pool for a login, made if it is the first."""
+        pool = self._pools.get(settings.pool_key)
+        if pool is None:
+            pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self)
+        return pool
+
+    def drop_unused(self) -> None:
+        """Forget pools with neither clients nor backends: under "*" clients choose their names."""
+        for key, pool in list(self._pools.items()):
+            if not pool.clients and not pool.size and not pool.settings.min_pool_size:
+                del self._pools[key]
+
+    async def wait_until_empty(self) -> None:
+        """Return once no pool has a backend. For the end: the pools are closed already."""
+        while any(pool.size for pool in self):
+            self._freed = asyncio.get_running_loop().create_future()
+            await self._freed
+
+    # --- Capacity --------------------------------------------------------------------------------------------------
+
+    def may_open(self, pool: Pool) -> bool:
+        return all(limit <= 0 or sum(p.size for p in pools) < limit for limit, pools in self._limits(pool))
+
+    def make_room(self, pool: Pool) -> None:
+        for limit, pools in self._limits(pool):
+            if 0 < limit <= sum(p.size for p in pools):
+                idle = (backend for p in pools if p is not pool for backend in p.idle)
+                victim = min(idle, key=lambda backend: backend.since, default=None)
+                if victim is not None:
+                    victim.close()
+
+    def on_freed(self, pool: Pool) -> None:
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
+        for limit, pools in self._limits(pool):
+            if limit > 0:
+                for other in pools:
+                    if other is not pool and (other.waiting.for_backend or other.waiting.for_welcome):
+                        other.grow()
+
+    def _limits(self, pool: Pool) -> list[tuple[int, list[Pool]]]:
+        settings = pool.settings
+        return [
+            (settings.max_db_connections, [p for p in self if p.settings.database == settings.database]),
+            (settings.max_user_connections, [p for p in self if p.settings.user == settings.user]),
+        ]

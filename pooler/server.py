@@ -1,0 +1,236 @@
+"""The server: what all its connections share, from the first socket to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import secrets
+import signal
+import socket
+from pathlib import Path
+
+from interceptor.errors import SHUTTING_DOWN, ClientError
+from interceptor.protocol.startup import StartupMessage
+from interceptor.sql.analysis import StatementCache
+from pooler.auth import (
+    BackendCredential,
+    ClientLogin,
+    KeyCache,
+    LoginSettings,
+    PlainPassword,
+    ScramVerifier,
+    Shapes,
+    StoredCredential,
+    UserList,
+)
+from pooler.client import ClientConnection
+from pooler.clock import Clock
+from pooler.config import Config, PoolSettings
+from pooler.janitor import Janitor
+from pooler.pool import Pool
+from pooler.registry import Registry
+from pooler.relay import Relay
+from pooler.tasks import cancel_all
+
+logger = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 5.0
+"""Seconds that backends have to hang up when the server stops."""
+
+
+class Server:
+    """One process's worth of clients and backends."""
+
+    def __init__(self, config: Config) -> None:
+        """Reads the user file. Raises ConfigError."""
+        self.config = config
+        self.clock = Clock()
+        self.keys = KeyCache()
+        self.statements = StatementCache()
+        self.pools = Registry(self.clock, self.keys)
+        self.janitor = Janitor(self)
+        self.clients: set[ClientConnection] = set()
+        self.logins: dict[ClientConnection, None] = {}
+        """Clients that are not in yet, the oldest first."""
+        self.relays: set[Relay] = set()
+        self._by_process_id: dict[int, ClientConnection] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._unix_socket: Path | None = None
+        self._users = UserList.load(config.server.auth_file) if config.server.auth_file else None
+        stored: list[StoredCredential] = []
+        if self._users is not None:
+            stored = [entry for name in self._users if (entry := self._users.get(name)) is not None]
+        self._login_settings = LoginSettings(
+            auth_type=config.server.auth_type.value,
+            mock_secret=secrets.token_bytes(32),
+            shapes=Shapes(stored),
+            keys=self.keys,
+            scram_iterations=config.server.scram_iterations,
+        )
+        self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
+            user.client_idle_timeout for user in config.users.values()
+        )
+
+    # --- Life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where an address can't be had; then nothing listens."""
+        settings = self.config.server
+        loop = asyncio.get_running_loop()
+        try:
+            for address in settings.listen_addr:
+                host = None if address == "*" else address
+                self._listeners.append(
+                    await loop.create_server(
+                        self._accept, host, settings.listen_port, backlog=settings.listen_backlog, reuse_address=True
+                    )
+                )
+            if settings.unix_socket_dir is not None:
+                self._unix_socket = settings.unix_socket_dir / f".s.PGSQL.{settings.listen_port}"
+                self._listeners.append(
+                    await loop.create_unix_server(self._accept, str(self._unix_socket), backlog=settings.listen_backlog)
+                )
+        except BaseException:
+            self._stop_listening()
+            raise
+        self.janitor.start()
+
+    def _accept(self) -> ClientConnection:
+        return ClientConnection(self)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on; of interest where the configuration says 0."""
+        for listener in self._listeners:
+            for listening in listener.sockets:
+                if listening.family in (socket.AF_INET, socket.AF_INET6):
+                    return int(listening.getsockname()[1])
+        return self.config.server.listen_port
+
+    async def stop(self) -> None:
+        """Take no more clients, tell those that are here, and close every backend."""
+        self._stop_listening()
+        self.janitor.stop()
+        error = ClientError(SHUTTING_DOWN, "the proxy is shutting down", hint="Connect again.")
+        for client in list(self.clients):
+            client.on_failed(error)
+        for relay in list(self.relays):
+            relay.close()
+        for pool in self.pools:
+            pool.close()
+        await cancel_all()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self.pools.wait_until_empty()
+        except TimeoutError:
+            logger.warning("some servers did not hang up within %g s", STOP_TIMEOUT)
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._unix_socket is not None:
+            self._unix_socket.unlink(missing_ok=True)
+            self._unix_socket = None
+
+    # --- Clients ---------------------------------------------------------------------------------------------------
+
+    def on_client_connected(self, client: ClientConnection) -> None:
+        """A connection has been accepted."""
+        self.clients.add(client)
+        self.logins[client] = None
+        if not self.config.server.tcp_keepalive:
+            return
+        sock: socket.socket = client.transport.get_extra_info("socket")
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def on_client_ready(self, client: ClientConnection) -> None:
+        """A client has logged in: give it the number by which it may ask to cancel."""
+        self.logins.pop(client, None)
+        while True:
+            process_id = secrets.randbelow(2**31 - 1) + 1
+            if process_id not in self._by_process_id:
+                break
+        client.process_id = process_id
+        self._by_process_id[process_id] = client
+        if self.config.server.log_connections:
+            logger.info("%s: login", client)
+
+    def on_client_lost(self, client: ClientConnection) -> None:
+        """A connection is gone."""
+        self.clients.discard(client)
+        self.logins.pop(client, None)
+        if getattr(client, "process_id", 0) and self._by_process_id.pop(client.process_id, None) is not None:
+            if self.config.server.log_disconnections:
+                logger.info("%s: gone", client)
+
+    def cancel(self, process_id: int, secret: bytes) -> None:
+        """Serve a CancelRequest; one with a wrong key is ignored, as PostgreSQL does."""
+        client = self._by_process_id.get(process_id)
+        if client is not None and hmac.compare_digest(client.secret, secret):
+            client.cancel()
+            return
+        for relay in self.relays:
+            if relay.process_id == process_id and hmac.compare_digest(relay.secret, secret):
+                relay.cancel()
+                return
+
+    # --- Logins ----------------------------------------------------------------------------------------------------
+
+    def make_login(self, database: str, user: str) -> ClientLogin:
+        """The login of a client that names this database and user."""
+        credential = None if self._users is None else self._users.get(user)
+        if self._users is None:
+            lent = self.config.login_for(database, user)
+            credential = None if lent is None else PlainPassword(lent.password.reveal().encode())
+        return ClientLogin(user, credential, self._login_settings)
+
+    def knows_user(self, user: str) -> bool:
+        """Whether the user may come in where nobody is asked for a password."""
+        return self._users is None or self._users.get(user) is not None
+
+    def pool(self, settings: PoolSettings) -> Pool:
+        """The pool for a login."""
+        return self.pools.get(settings)
+
+    def backend_credential(
+        self, settings: PoolSettings, from_login: BackendCredential | None
+    ) -> BackendCredential | None:
+        """What logs in to the server: the connection string's password, or the user file's entry for a role that the
+        connection string names; for a client's own role what its login gave."""
+        if settings.forced_user:
+            if settings.password is not None:
+                return PlainPassword(settings.password.reveal().encode())
+            entry = None if self._users is None else self._users.get(settings.user)
+            return None if isinstance(entry, ScramVerifier) else entry
+        return from_login
+
+    # --- Replication -----------------------------------------------------------------------------------------------
+
+    def start_relay(
+        self,
+        client: ClientConnection,
+        settings: PoolSettings,
+        startup: StartupMessage,
+        credential: BackendCredential | None,
+    ) -> None:
+        """Give a replication client a connection of its own to the server."""
+        self.logins.pop(client, None)
+        Relay(self, client, settings, startup, credential).start()
+
+
+async def serve(server: Server) -> None:
+    """Run until SIGINT or SIGTERM. Raises OSError where an address can't be had."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    await server.start()
+    addresses = ", ".join(server.config.server.listen_addr)
+    logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
+    await stopping.wait()
+    logger.info("stopping")
+    await server.stop()

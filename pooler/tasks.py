@@ -1,0 +1,45 @@
+"""The one way to start a task.
+
+The loop itself holds tasks weakly, so one that nobody else holds may vanish half-way; and a task without a name says
+nothing in a log. Both are seen to here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+_running: set[asyncio.Task[None]] = set()
+
+
+class Handle(Protocol):
+    """A task that runs by itself, and that can be told to stop."""
+
+    def cancel(self) -> bool:
+        """Ask it to stop. False if it has ended already."""
+
+
+def spawn(coroutine: Coroutine[None, None, None], *, name: str) -> Handle:
+    """Run a coroutine beside the caller. One that raises is a bug of ours: it is logged with its trace."""
+    task = asyncio.get_running_loop().create_task(coroutine, name=name)
+    _running.add(task)
+    task.add_done_callback(_on_done)
+    return task
+
+
+def _on_done(task: asyncio.Task[None]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+async def cancel_all() -> None:
+    """Cancel what still runs, and wait for it. For the end of the process."""
+    tasks = [task for task in _running if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
