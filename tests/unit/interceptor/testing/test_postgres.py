@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -274,7 +275,7 @@ def test_a_forked_child_that_outlives_the_owner_does_not_keep_the_server() -> No
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_programs_in_a_folder_closed_to_the_user_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_in_a_folder_closed_to_the_user_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SystemUser, "can_run", lambda self, installation: str(installation).startswith("/tmp/"))
     with PostgresServer.start() as server:
         assert server.bin("psql").is_relative_to(server.data_directory.parent)
@@ -282,12 +283,15 @@ def test_programs_in_a_folder_closed_to_the_user_are_copied(tmp_path: Path, monk
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_a_closed_folder_is_noticed(tmp_path: Path) -> None:
+def test_a_closed_folder_is_noticed() -> None:
     user = SystemUser.choose()
-    installation = locate_binaries(18, user, tmp_path).parent
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    link = closed / "postgres"
-    link.symlink_to(installation)
-    assert user.can_run(installation)
-    assert not user.can_run(link)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        base = Path(folder)
+        user.own(base)
+        installation = locate_binaries(18, user, base).parent
+        assert user.can_run(installation)
+        closed = base / "closed"
+        closed.mkdir(mode=0o700)
+        link = closed / "postgres"
+        link.symlink_to(installation)
+        assert not user.can_run(link)
