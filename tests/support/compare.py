@@ -34,6 +34,8 @@ __all__ = ["Comparison", "Difference", "Normaliser", "Transcript", "open_convers
 
 _FIRST_NORMAL_OID = 16384
 _LAST_QUERY = "SELECT 'the end of the stream'"
+# A prelude on a connection of its own.
+CANCEL = "cancel"
 _PRELUDES: dict[str, Callable[[], frontend.Frontend]] = {
     "ssl": frontend.ssl_request,
     "gss": frontend.gssenc_request,
@@ -98,9 +100,13 @@ class Normaliser:
 
 def open_conversation(endpoint: Endpoint, opening: Opening, timeout: float = DEFAULT_TIMEOUT) -> WireClient:
     """Connect as ``opening`` says. Raises LoginFailed, or Difference if an encryption request is not declined."""
+    preludes = list(opening.preludes)
+    if CANCEL in preludes:
+        preludes.remove(CANCEL)
+        _cancel_nobody(endpoint, timeout)
     client = WireClient(endpoint.host, endpoint.port, timeout)
     try:
-        for prelude in opening.preludes:
+        for prelude in preludes:
             answer = client.ask_for_encryption(_PRELUDES[prelude]())
             if answer != b"N":
                 raise Difference(f"{endpoint} answered {answer!r} to a request for encryption; none is set up there.")
@@ -109,6 +115,15 @@ def open_conversation(endpoint: Endpoint, opening: Opening, timeout: float = DEF
         client.close()
         raise
     return client
+
+
+def _cancel_nobody(endpoint: Endpoint, timeout: float) -> None:
+    """Send a CancelRequest with a key that nobody has; the server hangs up without a word."""
+    with WireClient(endpoint.host, endpoint.port, timeout) as client:
+        client.send(frontend.cancel_request(1, b"none"))
+        client.read_to_end()
+        if client.bytes_received:
+            raise Difference(f"{endpoint} answered a CancelRequest; PostgreSQL never does.")
 
 
 class Comparison:

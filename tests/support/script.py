@@ -77,7 +77,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What comes before the first query. ``preludes`` name the encryption requests that are sent first, in order."""
+    """What comes before the first query. ``preludes`` name what is sent first, in order: ``ssl`` and ``gss`` ask for
+    encryption, ``cancel`` sends, on another connection, a CancelRequest that concerns nobody."""
 
     preludes: tuple[str, ...] = ()
     version: int = PROTOCOL_3_0

@@ -1,0 +1,1 @@
+"""Conversations written by hand, each for one trap of forwarding, grouped by protocol."""
