@@ -42,7 +42,7 @@ class Backend(asyncio.Protocol):
         "address",
         "cancels",
         "client",
-        "connected_at",
+        "expires_at",
         "housekeeping",
         "pool",
         "process_id",
@@ -78,7 +78,8 @@ class Backend(asyncio.Protocol):
         """Cancel requests that are on the way to it."""
 
         # Seconds of the pool's clock
-        self.connected_at = self.since = pool.clock.now
+        self.expires_at = pool.clock.now + pool.settings.server_lifetime
+        self.since = pool.clock.now
         """``since``: when it came into its state; not kept for ACTIVE, which it enters for each transaction."""
         self.transaction_since = self.since
         self.watched: tuple[int, bool] | None = None

@@ -149,7 +149,7 @@ class Janitor:
         settings = pool.settings
         spare = pool.size - settings.min_pool_size
         for backend in list(pool.idle):
-            too_old = now - backend.connected_at >= settings.server_lifetime and backend.used
+            too_old = backend.used and now >= backend.expires_at
             too_idle = 0 < settings.server_idle_timeout <= now - backend.since and spare > 0
             if too_old or too_idle:
                 backend.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -103,6 +104,11 @@ class Pool:
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
 
+        # Settings in the form in which the hot path asks for them
+        self._lifo = not settings.server_round_robin
+        self._check_delay = inf if settings.server_check_query is None else settings.server_check_delay
+        self._always_reset = settings.server_reset_query_always and bool(settings.server_reset_query)
+
     def __str__(self) -> str:
         return f"{self.settings.database}/{self.settings.user}"
 
@@ -128,6 +134,18 @@ class Pool:
 
     def acquire(self, client: ClientConnection) -> BackendSession | None:
         """A backend for this client, linked to it; or None, and the client waits until it is called."""
+        idle = self.idle
+        if idle and self._lifo:
+            backend = next(reversed(idle))
+            if backend.profile is client.profile and self.clock.now - backend.since < self._check_delay:
+                # ``move`` without its generality: this runs once for every transaction, and so does ``release``.
+                del idle[backend]
+                self.active[backend] = None
+                backend.state = BackendState.ACTIVE
+                return backend.link(client)
+        return self._acquire_other(client)
+
+    def _acquire_other(self, client: ClientConnection) -> BackendSession | None:
         backend = self._take_idle(client.profile)
         if backend is not None:
             return self._assign(backend, client)
@@ -156,22 +174,22 @@ class Pool:
 
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
-        settings = self.settings
-        if backend.session.partial or backend.session.streaming:
+        now = self.clock.now
+        session = backend.session
+        if session.partial or session.streaming:
             # It has begun to say something that nobody asked for.
             backend.close()
         elif backend.cancels:
             self.move(backend, BackendState.BEING_CANCELED)
-        elif settings.server_reset_query_always and settings.server_reset_query:
-            backend.run_housekeeping(settings.server_reset_query, BackendState.RESET)
-        elif self.waiting.for_backend or self.draining or self._is_expired(backend):
+        elif self._always_reset:
+            backend.run_housekeeping(self.settings.server_reset_query, BackendState.RESET)
+        elif self.waiting.for_backend or self.draining or now >= backend.expires_at:
             self._offer(backend)
         else:
-            # The same as ``move``, without its generality: this line runs once for every transaction.
             del self.active[backend]
             self.idle[backend] = None
             backend.state = BackendState.IDLE
-            backend.since = self.clock.now
+            backend.since = now
 
     def on_backend_ready(self, backend: Backend) -> None:
         """A login, a reset, a test or a cancel request has ended well: the backend can be used."""
@@ -239,7 +257,7 @@ class Pool:
         round_robin = self.settings.server_round_robin
         for backend in idle if round_robin else reversed(idle):
             if backend.profile is profile:
-                if self._needs_test(backend):
+                if self.clock.now - backend.since >= self._check_delay:
                     query = self.settings.server_check_query
                     assert query is not None
                     backend.run_housekeeping(query, BackendState.TESTED)
@@ -247,16 +265,9 @@ class Pool:
                 return backend
         return None
 
-    def _needs_test(self, backend: Backend) -> bool:
-        settings = self.settings
-        return settings.server_check_query is not None and self.clock.now - backend.since >= settings.server_check_delay
-
-    def _is_expired(self, backend: Backend) -> bool:
-        return backend.used and self.clock.now - backend.connected_at >= self.settings.server_lifetime
-
     def _offer(self, backend: Backend) -> None:
         """Give a usable backend to the oldest waiter that it fits, or let it rest."""
-        if self.draining or self._is_expired(backend):
+        if self.draining or (backend.used and self.clock.now >= backend.expires_at):
             backend.close()
             return
         waiter = self._choose_waiter(backend.profile)

@@ -108,7 +108,7 @@ class BackendSession:
 
     def link(self, client: ClientSession) -> None:
         """Work for this client from now on."""
-        assert self.client is None and self.reusable
+        assert self.client is None
         self.client = client
         client.backend = self
         self.unnamed_ready = False

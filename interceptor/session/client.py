@@ -228,7 +228,10 @@ class ClientSession:
                 break
             if kind == _QUERY:
                 if not self.pinned:
-                    self._note_effects(data, position + 5, end - 1)
+                    if end > size:
+                        self._pin(PinReason.OPAQUE)
+                    elif (reason := self.effects(data[position + 5 : end - 1]).pin) is not None:
+                        self._pin(reason)
                 self.unnamed = b""
                 owed.append(_OWED_QUERY)
             elif kind == _BIND:
@@ -266,7 +269,10 @@ class ClientSession:
             else:
                 self._on_rare(backend, kind, data, position)
             position = end
-        self._send(backend, data, start, position)
+        if position == size and start == 0 and not self.held and len(owed) <= MAX_OWED:
+            backend.write(data)
+        else:
+            self._send(backend, data, start, position)
 
     def _send(self, backend: BackendSession, data: bytes, start: int, position: int) -> None:
         """Forward the messages that were accepted; keep what was not: an incomplete message, or one that has to wait.
@@ -288,18 +294,10 @@ class ClientSession:
         if self.finishing and (not backend.owed or backend.copy_in):
             self.host.on_finished()
 
-    def _note_effects(self, data: bytes, start: int, end: int) -> None:
-        """Pin the client if this SQL changes its session in a way that can't follow it to another backend."""
-        if end > len(data):
-            self._pin(PinReason.OPAQUE)
-            return
-        reason = self.effects(data[start:end]).pin
-        # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
-        if reason is not None and reason is not PinReason.RESET:
-            self._pin(reason)
-
     def _pin(self, reason: PinReason) -> None:
-        if reason not in self.pins and self.mode is not PoolMode.SESSION:
+        """Keep the backend: what the client does to its session can't follow it to another one."""
+        # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
+        if reason not in self.pins and reason is not PinReason.RESET and self.mode is not PoolMode.SESSION:
             self.pinned = True
             self.pins += (reason,)
             self.host.on_pinned(reason)
@@ -319,7 +317,9 @@ class ClientSession:
             backend.parses.append(b"")
             return
         sql_end = data.find(0, position + 6, end)
-        self._note_effects(data, position + 6, sql_end if sql_end >= 0 else end)
+        reason = self.effects(data[position + 6 : sql_end if sql_end >= 0 else end]).pin
+        if reason is not None:
+            self._pin(reason)
         backend.parses.append(data[position:end])
 
     def _restore_unnamed(self, backend: BackendSession, data: bytes, start: int, position: int) -> int:
