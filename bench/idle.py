@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import TaskID
 
 from bench.client import open_client, query
@@ -23,7 +22,7 @@ from bench.holder import HolderFailed, holders
 from bench.machine import Machine, describe_machine
 from bench.pgbench import names_of, progress_bar, version_of
 from bench.processes import Memory, memory, slab_bytes, tree
-from bench.report import command_line, markdown_table, save_json, write_section
+from bench.report import command_line, markdown_table, save_json, show, write_section
 from bench.targets import DATABASE, TARGETS, USER, Backend, Target, start_postgresql, start_targets
 
 __all__ = ["Holding", "hold", "main"]
@@ -169,7 +168,7 @@ def main(
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
     command = command_line("idle")
     text = table(holdings)
-    Console().print(Markdown(text))
+    show(text)
     kept = save_json("idle", Outcome(machine, command, holdings))
     console.print(f"Each figure: bench/results/{kept.name}")
     if write and holdings:

@@ -13,11 +13,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 
 from bench.machine import describe_machine, load_average
 from bench.pgbench import Outcome, Plan, measure, names_of, progress_bar, version_of
-from bench.report import command_line, markdown_table, save_json, write_section
+from bench.report import command_line, markdown_table, save_json, show, write_section
 from bench.runs import MODES, Run, fill
 from bench.summary import percentile
 from bench.targets import TARGETS, Target, start_postgresql, start_targets
@@ -81,7 +80,7 @@ def main(
             runs, failures = measure(backend, plan, progress, task)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))
     text = table(runs, started, chosen)
-    Console().print(Markdown(text))
+    show(text)
     command = command_line("latency")
     kept = save_json("latency", Outcome(machine, command, runs, failures))
     console.print(f"Each transaction: bench/results/{kept.name}. Load average {load_average():.1f}.")

@@ -1,7 +1,7 @@
 """What our own hot functions cost, apart from sockets and the kernel: ``python -m bench micro``.
 
-Each case of ``bench/cases.py`` is timed alone in this process. A figure is the least of many repetitions, as all that
-disturbs a repetition makes it longer.
+Each case of ``bench/cases.py`` is timed alone in this process. A figure is the least processor time of many
+repetitions, as all that disturbs a repetition makes it longer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress
 
 from bench.cases import CASES, Case
 from bench.machine import Machine, describe_machine
-from bench.report import command_line, markdown_table, save_json, write_section
+from bench.report import command_line, markdown_table, save_json, show, write_section
 
 __all__ = ["Cost", "main", "time_case"]
 
@@ -55,10 +54,10 @@ def time_case(case: Case, repetitions: int) -> Cost:
     gc.disable()
     try:
         for _ in range(repetitions):
-            start = time.perf_counter()
+            start = time.thread_time()
             for _ in range(count):
                 call()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.thread_time() - start)
     finally:
         gc.enable()
     seconds.sort()
@@ -70,10 +69,10 @@ def _calls_for(call: Callable[[], object], wanted: float) -> int:
     """How many calls take ``wanted`` seconds or a little more."""
     count = 1
     while True:
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(count):
             call()
-        taken = time.perf_counter() - start
+        taken = time.thread_time() - start
         if taken >= wanted / 4:
             return max(1, int(count * wanted / taken))
         count *= 4
@@ -104,7 +103,7 @@ def main(
     machine = describe_machine(postgresql="not used", pgbouncer="not used")
     command = command_line("micro")
     text = table(costs)
-    Console().print(Markdown(text))
+    show(text)
     console.print(f"Kept: bench/results/{save_json('micro', Outcome(machine, command, costs)).name}")
     if write:
         write_section("micro", f"{machine.markdown()}\n\nTo repeat: `{command}`\n\n{text}")

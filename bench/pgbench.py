@@ -14,11 +14,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bench.machine import Machine, describe_machine, load_average
-from bench.report import command_line, save_json, write_picture, write_section
+from bench.report import command_line, save_json, show, write_picture, write_section
 from bench.runs import MODES, Run, RunFailed, Runner, fill
 from bench.summary import Summary
 from bench.tables import Comparison
@@ -198,7 +197,7 @@ def main(
     command = command_line("pgbench")
     outcome = Outcome(machine, command, runs, failures)
     comparison = Comparison(Summary(runs), started, chosen_modes, counts)
-    Console().print(Markdown(comparison.markdown()))
+    show(comparison.markdown())
     kept = save_json("pgbench", outcome)
     console.print(f"Each run: bench/results/{kept.name}. Load average {load_average():.1f}.")
     if write if write is not None else not quick:

@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
+from rich.markdown import Markdown
 
-__all__ = ["command_line", "markdown_table", "running_as", "save_json", "write_picture", "write_section"]
+__all__ = ["command_line", "markdown_table", "running_as", "save_json", "show", "write_picture", "write_section"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 DOCS = _ROOT / "docs"
 RESULTS = _ROOT / "bench" / "results"
 
 
+_WIDEST = 150
 _alone: list[str] = []
 
 
@@ -71,6 +74,15 @@ def write_section(name: str, text: str) -> None:
 def write_picture(name: str, svg: str) -> None:
     """Put a picture beside the page, which refers to it as performance-<name>.svg."""
     (DOCS / f"performance-{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def show(text: str) -> None:
+    """Print Markdown: drawn on a terminal that is wide enough for our tables, else as it is."""
+    console = Console()
+    if console.is_terminal and console.width >= _WIDEST:
+        console.print(Markdown(text))
+    else:
+        print(text)
 
 
 def save_json(name: str, payload: object) -> Path:

@@ -143,8 +143,19 @@ def pgbouncer(backend: Backend, program: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def proxy(backend: Backend, *, tree: Path = _ROOT, name: str = "proxy", settings: str = "") -> Iterator[Target]:
-    """The proxy of the sources in ``tree``, with PgBouncer's settings. ``settings`` is TOML to add to [server]."""
+def proxy(
+    backend: Backend,
+    *,
+    tree: Path | None = None,
+    name: str = "proxy",
+    settings: str = "",
+    module: Sequence[str] = ("pooler",),
+) -> Iterator[Target]:
+    """The proxy with PgBouncer's settings, of the sources in ``tree``, by default these.
+
+    ``settings`` is TOML to add to [server]; ``module`` is what to run, with arguments to stand before the command.
+    """
+    tree = (tree or _ROOT).resolve()
     with _directory() as directory:
         address = ("127.0.0.1", _free_port())
         (directory / "users.txt").write_text(f'"{USER}" ""\n')
@@ -165,7 +176,7 @@ auth_file = "{directory / "users.txt"}"
 primary = "postgresql://{USER}@{host}:{port}/{DATABASE}"
 """
         )
-        command = [sys.executable, "-m", "pooler", "serve", "--config", str(config)]
+        command = [sys.executable, "-m", *module, "serve", "--config", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         with _process(command, directory / "log", address, cwd=tree, environment=environment) as pid:
             yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "")

@@ -17,7 +17,9 @@ PGBOUNCER = Target("pgbouncer", "PgBouncer", ("127.0.0.1", 2), 2, "1.18.0", prep
 PROXY = Target("proxy", "Interceptor", ("127.0.0.1", 3), 3, "")
 
 
-def run(target: Target, tps: float, turn: int = 0, *, clients: int = 16, processor: float = 10.0) -> Run:
+def run(
+    target: Target, tps: float, turn: int = 0, *, clients: int = 16, processor: float = 10.0, others: float = 0.0
+) -> Run:
     spent = PerQuery(processor, processor / 2)
     return Run(
         target=target.name,
@@ -30,7 +32,7 @@ def run(target: Target, tps: float, turn: int = 0, *, clients: int = 16, process
         pooler=None if target.pid is None else spent,
         postgresql=PerQuery(50.0, 20.0),
         load=2.0,
-        others=0.0,
+        others=others,
         latencies_us=[100 * (turn + 1) + (0 if target.pid is None else 40)] * 10,
     )
 
@@ -61,10 +63,16 @@ def test_budgets_are_kept_or_missed(tps: float, processor: float, verdicts: list
     assert [cells(line)[-1] for line in lines] == verdicts
 
 
+def test_a_budget_is_undecided_where_others_took_the_machine() -> None:
+    runs = [run(PGBOUNCER, 1000, others=0.5), run(PROXY, 900, processor=20.0)]
+    lines = Comparison(Summary(runs), [PGBOUNCER, PROXY], ["simple"], [16]).budgets().splitlines()[2:]
+    assert [cells(line)[-1] for line in lines] == ["undecided"] * 2
+
+
 def test_added_latency_is_held_to_that_of_pgbouncer() -> None:
     runs = [run(DIRECT, 10_000, clients=1), run(PGBOUNCER, 5000, clients=1), run(PROXY, 4000, clients=1)]
     comparison = Comparison(Summary(runs), [DIRECT, PGBOUNCER, PROXY], ["simple"], [1])
-    assert cells(comparison.budgets().splitlines()[2])[2:] == ["+150 µs", "≤ +110 µs", "**missed**"]
+    assert cells(comparison.budgets().splitlines()[2])[2:] == ["+150 µs", "+100 µs", "≤ +110 µs", "**missed**"]
     assert cells(comparison.latency().splitlines()[2])[-2:] == ["+0.100", "+0.150"]
 
 
@@ -103,7 +111,9 @@ def test_a_plan_gives_each_target_its_turn_to_go_first_and_skips_what_it_can_not
 
 
 def test_stacks_count_for_the_function_and_for_its_callers_once() -> None:
-    profile = read_stacks(["main (a.py);feed (b.py) 3", "main (a.py);feed (b.py);feed (b.py) 1", "main (a.py) 1", ""])
+    stacks = ["main (a.py:1);feed (b.py:2) 3", "main (a.py:1);feed (b.py:3);feed (b.py:2) 1", "main (a.py:1) 1", ""]
+    profile = read_stacks(stacks)
     assert profile.own == {"feed (b.py)": 4, "main (a.py)": 1}
     assert profile.total == {"main (a.py)": 5, "feed (b.py)": 4}
+    assert read_stacks(stacks, by_line=True).total == {"main (a.py:1)": 5, "feed (b.py:2)": 4, "feed (b.py:3)": 1}
     assert cells(profile.table(10.0, 1).splitlines()[2]) == ["`feed (b.py)`", "80.0%", "8.00", "8.00"]
