@@ -78,10 +78,10 @@ class ScramServer:
         """
         _check_client_message(message)
         flag, _, rest = message.partition(b",")
-        authzid, comma, bare = rest.partition(b",")
+        authzid, _, bare = rest.partition(b",")
         if flag.startswith(b"p="):
             raise _malformed("The client chose SCRAM-SHA-256 without channel binding and then asked for it.")
-        if flag not in _CHANNEL_BINDINGS or not comma:
+        if flag not in _CHANNEL_BINDINGS:
             raise _malformed('The message does not begin with a GS2 header, such as "n,,".')
         if authzid.startswith(b"a="):
             raise ProtocolViolation(

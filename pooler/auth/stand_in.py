@@ -76,16 +76,13 @@ def is_usable(credential: StoredCredential | None, auth_type: AuthType) -> bool:
     return not (auth_type == "scram-sha-256" and isinstance(credential, Md5Hash))
 
 
-def make_stand_in(user: str, secret: bytes, shapes: Shapes, auth_type: AuthType, iterations: int) -> StoredCredential:
+def make_stand_in(user: str, secret: bytes, shapes: Shapes, auth_type: AuthType) -> StoredCredential:
     """Make up a credential for a name, always the same for the same secret and shapes. Nobody can log in by it.
 
-    ``iterations`` is for a verifier where the file has nothing to imitate.
+    Where there are no users to imitate it is a plain password, the kind that a connection string lends to a user.
     """
     shape = shapes.draw(int.from_bytes(_keyed_hash(secret, b"shape", user, 8)), auth_type)
-    if shape is None:
-        kind: dict[AuthType, Shape] = {"password": Shape("plain"), "md5": Shape("md5")}
-        shape = kind.get(auth_type) or Shape("scram", iterations, DEFAULT_SALT_LENGTH)
-    if shape.kind == "plain":
+    if shape is None or shape.kind == "plain":
         return PlainPassword(_keyed_hash(secret, b"password", user, KEY_LENGTH))
     if shape.kind == "md5":
         return Md5Hash(b"md5" + _keyed_hash(secret, b"md5", user, 16).hex().encode())

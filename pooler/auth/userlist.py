@@ -82,8 +82,7 @@ class UserList:
                 try:
                     name, credential = _decode_line(line)
                 except ValueError as error:
-                    # Without the cause: a UnicodeDecodeError, say, carries the bytes that it failed on.
-                    raise ConfigError(file, number, "", str(error)) from None
+                    raise ConfigError(file, number, "", str(error)) from error
                 credentials[name] = credential
         return cls(credentials)
 
@@ -111,6 +110,7 @@ def _decode_line(line: bytes) -> tuple[str, StoredCredential]:
     try:
         return name.decode(), decode_password(password)
     except UnicodeDecodeError:
+        # Without the cause, which carries the bytes that could not be decoded.
         raise ValueError("the user name is not UTF-8") from None
 
 

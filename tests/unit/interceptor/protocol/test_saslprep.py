@@ -22,7 +22,7 @@ from interceptor.protocol.saslprep import MAX_PREPARED, saslprep
         pytest.param("\u00a0x\u2003y", " x y", id="other spaces become the space"),
         pytest.param("e\u0301", "\u00e9", id="composed"),
         pytest.param("\u0627\u0628", "\u0627\u0628", id="right to left alone"),
-        pytest.param("\u0627 1\u0628", "\u0627 1\u0628", id="digits and spaces may stand within right to left"),
+        pytest.param("\ufe8d 1\ufe8d", "\u0627 1\u0627", id="digits and spaces may stand within right to left"),
     ],
 )
 def test_text_is_prepared(password: str, prepared: str) -> None:
@@ -38,8 +38,8 @@ def test_text_is_prepared(password: str, prepared: str) -> None:
         pytest.param("\u00aa\u0221".encode(), id="unassigned in Unicode 3.2"),
         pytest.param("\u00aa\ufffd".encode(), id="replacement character"),
         pytest.param("\u00aa\U000e0001".encode(), id="tag"),
-        pytest.param("\u06271".encode(), id="right to left must end as it begins"),
-        pytest.param("1\u0627".encode(), id="right to left must begin as it ends"),
+        pytest.param("\ufe8d1".encode(), id="right to left must end as it begins"),
+        pytest.param("1\ufe8d".encode(), id="right to left must begin as it ends"),
         pytest.param("\u0627\u00aa\u0628".encode(), id="left to right within right to left"),
         pytest.param("\u00ad\u200b".encode(), id="nothing would be left"),
         pytest.param(b"caf\xe9", id="not UTF-8"),

@@ -135,6 +135,12 @@ def test_first_messages_that_are_refused(message: bytes, sqlstate: str) -> None:
     assert caught.value.failure.sqlstate == sqlstate
 
 
+def test_channel_binding_has_a_refusal_of_its_own() -> None:
+    with pytest.raises(ProtocolViolation) as caught:
+        ScramServer().on_client_first(b"p=tls-server-end-point,,n=,r=abc", b"salt", 7)
+    assert "without channel binding" in caught.value.detail
+
+
 def test_extensions_of_the_final_message_are_signed_and_ignored(keys: ScramKeys) -> None:
     server = begun_server()
     server.on_client_final(CLIENT_FINAL.replace(b",p=", b",x=1,p="))

@@ -195,6 +195,15 @@ def test_an_unknown_user_looks_like_a_wrong_password(auth_type: AuthType, kind: 
     assert seen(of_known, "alice") == seen(of_known_again, "alice") == seen(of_unknown, "nobody")
 
 
+@pytest.mark.parametrize("auth_type", ["password", "md5", "scram-sha-256"])
+def test_that_holds_without_a_user_file_too(auth_type: AuthType) -> None:
+    """Where the only credential is the password of a connection string, which no shape tells of."""
+    settings = settings_of(auth_type)
+    wrong = PlainPassword(b"wrong")
+    of_known = log_in(settings, "alice", PLAIN, wrong)
+    assert seen(of_known, "alice") == seen(log_in(settings, "nobody", None, wrong), "nobody")
+
+
 @pytest.mark.parametrize("auth_type", ["md5", "scram-sha-256"])
 @pytest.mark.parametrize("entry", [PLAIN, SCRAM])
 def test_salt_and_iterations_of_an_unknown_user_stay_the_same(auth_type: AuthType, entry: StoredCredential) -> None:
