@@ -36,6 +36,7 @@ def check(
     _check_listeners(server, problems)
     _check_sizes(server, databases, problems)
     _check_login(server, databases, problems)
+    _check_effect(server, databases, users, problems)
     for name in databases:
         if name in CONSOLE_DATABASES:
             problems.add(("databases", name), "this name belongs to the admin console: take another name")
@@ -69,6 +70,10 @@ def _check_sizes(server: ServerSettings, databases: Mapping[str, DatabaseSetting
             f"must not be above default_pool_size, which is {server.default_pool_size}, but is {server.min_pool_size}",
         )
         return
+    if server.reserve_pool_size and not server.reserve_pool_timeout:
+        problems.add(
+            ("server", "reserve_pool_size"), "has no effect: a reserve_pool_timeout of 0 turns the reserve off"
+        )
     for name, database in databases.items():
         smallest = server.min_pool_size if database.min_pool_size is None else database.min_pool_size
         largest = server.default_pool_size if database.pool_size is None else database.pool_size
@@ -103,6 +108,34 @@ def _check_login(server: ServerSettings, databases: Mapping[str, DatabaseSetting
                 f'the same user has another password in the database "{other}", so it is not clear which one opens '
                 "the console: write an auth_file",
             )
+
+
+def _check_effect(
+    server: ServerSettings,
+    databases: Mapping[str, DatabaseSettings],
+    users: Mapping[str, UserSettings],
+    problems: Problems,
+) -> None:
+    """Note settings that could never do anything: whoever wrote one expects something of it."""
+    if problems.concern(("databases",)):
+        return
+    forced = {database.primary.user for database in databases.values()}
+    for name, user in users.items():
+        for setting in ("pool_size", "reserve_pool_size", "max_user_connections"):
+            if getattr(user, setting) is not None and not forced & {name, None}:
+                problems.add(
+                    ("users", name, setting),
+                    "has no effect: it is about backends that log in under this name, and the connection string of "
+                    "each database has another user",
+                )
+    if server.auth_file is None and server.auth_type is not AuthType.TRUST:
+        for setting in ("admin_users", "stats_users"):
+            for number, name in enumerate(getattr(server, setting)):
+                if name not in forced:
+                    problems.add(
+                        ("server", setting, number),
+                        f"{name} could not log in: without an auth_file only the users of the connection strings can",
+                    )
 
 
 def _check_readable(file: Path, problems: Problems) -> None:

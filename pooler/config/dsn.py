@@ -58,7 +58,7 @@ def parse_dsn(dsn: str) -> Upstream:
     if scheme is None:
         raise Unfit
     authority, slash, rest = _split_at(dsn.removeprefix(scheme), "/?#")
-    if "@" in rest or slash == "#":
+    if "@" in rest or "#" in slash + rest:
         raise Unfit(
             'a "/", "?", "#" or "@" inside a user name, password or option stands there as it is: '
             "write %2F, %3F, %23 or %40 for it"
@@ -123,27 +123,25 @@ def _query(query: str, parts: dict[str, str]) -> dict[str, str]:
     """Put options that say where into ``parts``, and give back those that are startup parameters."""
     parameters: dict[str, str] = {}
     seen: set[str] = set()
-    for option in query.split("&") if query else ():
+    for number, option in enumerate(query.split("&") if query else (), 1):
         name, equals, encoded = option.partition("=")
         if not equals:
             raise Unfit("each option after the ? has the form name=value")
-        value = _decode(encoded, "an option")
-        # What follows an unescaped & of a password looks like an option's name.
-        shown = "an option" if "password" in seen else f'the option "{name}"'
+        if name not in _OPTIONS and name not in _INSTEAD:
+            # The name is not repeated: an unescaped ? or & of a password makes what follows look like one.
+            raise Unfit(f"option {number} after the ? is unknown{did_you_mean(name, _OPTIONS)}")
+        value = _decode(encoded, f"the option {name}")
         if name in seen or name in parts:
-            raise Unfit(f"{shown} says again what was said before")
+            raise Unfit(f"the option {name} says again what was said before")
         seen.add(name)
         if name in _PLACES:
             parts[name] = value
         elif name in _PARAMETERS:
             parameters[name] = value
-        elif name in _PLAIN_ONLY:
-            if value != "disable":
-                raise Unfit(f"{_PLAIN_ONLY[name]} is not built yet: write {name}=disable")
         elif name in _INSTEAD:
-            raise Unfit(f"{shown} does not exist here: {_INSTEAD[name]}")
-        else:
-            raise Unfit(f"{shown} is unknown{did_you_mean(name, _OPTIONS)}")
+            raise Unfit(f"there is no option {name} here: {_INSTEAD[name]}")
+        elif value != "disable":
+            raise Unfit(f"{_PLAIN_ONLY[name]} is not built yet: write {name}=disable")
     return parameters
 
 

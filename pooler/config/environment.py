@@ -15,6 +15,8 @@ _VARIABLE = re.compile(r"\$(?P<escape>\$)?\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\
 # Where the password stands in a connection string that is written out: after the first colon, up to the last @.
 _LOGIN = re.compile(r"(?P<before>[^:@/?#]*:)(?P<password>[^/?#]*)(?P<after>@.*)", re.DOTALL)
 
+_AFTER_LOGIN = re.compile(r"([^/?]*)(/?)([^?]*)(\??)(.*)", re.DOTALL)
+
 
 def has_variable(text: str) -> bool:
     """Whether ``expand`` would put something from the environment into the text."""
@@ -38,10 +40,9 @@ def expand_dsn(dsn: str, environ: Mapping[str, str]) -> str:
     rest = dsn.removeprefix(scheme)
     login = _LOGIN.fullmatch(rest)
     before, password, after = login.group("before", "password", "after") if login else ("", "", rest)
-    address, slash, path = after.partition("/")
-    dbname, question, query = path.partition("?")
-    if not slash:
-        address, question, query = after.partition("?")
+    parts = _AFTER_LOGIN.fullmatch(after)
+    assert parts is not None, "everything in it is optional"
+    address, slash, dbname, question, query = parts.groups()
     return "".join(
         (
             scheme,
@@ -76,6 +77,9 @@ def _expand(text: str, environ: Mapping[str, str], encode: Callable[[str], str])
         value = environ.get(name)
         if value is None:
             raise Unfit(f"the environment variable {name} is not set")
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            # os.environ keeps bytes that it can't decode as lone surrogates, which nothing further on can encode.
+            raise Unfit(f"the environment variable {name} is not UTF-8")
         return encode(value)
 
     return _VARIABLE.sub(value_of, text)

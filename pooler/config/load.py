@@ -123,7 +123,7 @@ def _parse(file: Path) -> tuple[Table, Problems]:
         nowhere.raise_if_any()
         raise
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
         document = tomllib.loads(text)
         return document, Problems(str(file), find_lines(text))
     except UnicodeDecodeError as error:
@@ -135,4 +135,7 @@ def _parse(file: Path) -> tuple[Table, Problems]:
         message = f"not valid TOML{column}: {_WHERE.sub('', str(error))}"
     except RecursionError:
         line, message = 0, "arrays or tables are nested too deep"
+    except ValueError:
+        # The one thing that tomllib lets through: int() refuses numbers of more than 4300 digits.
+        line, message = 0, "a number has too many digits"
     raise ConfigErrors([ConfigError(str(file), line, "", message)])

@@ -113,8 +113,7 @@ class _Scanner:
             self._note((*path, index))
             self._value((*path, index))
             index += 1
-            if self._text[self._skip(_BLANK)] == ",":
-                self._at += 1
+            self._comma_or("]")
         self._at += 1
 
     def _inline_table(self, path: KeyPath) -> None:
@@ -122,9 +121,15 @@ class _Scanner:
         # Newer TOML allows line ends and a last comma here, so this does too.
         while self._text[self._skip(_BLANK)] != "}":
             self._pair(path)
-            if self._text[self._skip(_BLANK)] == ",":
-                self._at += 1
+            self._comma_or("}")
         self._at += 1
+
+    def _comma_or(self, end: str) -> None:
+        # Without this, a text that is no TOML would be read without getting on.
+        found = self._text[self._skip(_BLANK)]
+        assert found in f",{end}", f"not TOML at character {self._at}"
+        if found == ",":
+            self._at += 1
 
     def _note(self, path: KeyPath) -> None:
         self._lines.setdefault(path, self._line)

@@ -70,8 +70,12 @@ def dotted(path: KeyPath) -> str:
 
 
 def _quoted(key: str) -> str:
-    escaped = "".join(
-        character if character.isprintable() and character not in '"\\' else f"\\u{ord(character):04X}"
-        for character in key
-    )
-    return f'"{escaped}"'
+    return f'"{"".join(_escaped(character) for character in key)}"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"

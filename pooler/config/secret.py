@@ -34,5 +34,11 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret can't be pickled, or it would be written out in plain text")

@@ -74,33 +74,42 @@ _INSTEAD_IN_DATABASE = {
     "reserve_pool": "its name is reserve_pool_size",
     "default_pool_size": "its name is pool_size here",
 }
+_INSTEAD_IN = {
+    "[server]": _INSTEAD | {"host": "its name is listen_addr", "port": "its name is listen_port"},
+    "[databases.NAME]": _INSTEAD | _INSTEAD_IN_DATABASE,
+    "[users.NAME]": _INSTEAD
+    | {"password": "passwords stand in the auth_file", "default_pool_size": "its name is pool_size here"},
+}
 _SECTIONS_INSTEAD = {
     "pgbouncer": "the section is called [server] here",
     "database": "the section is called [databases.NAME]",
     "user": "the section is called [users.NAME]",
-    "peers": "[peers] is not built yet",
+    "peers": "[peers] is not built yet: leave it out",
     "api": "[api] is not built yet: leave it out",
 }
 
 
 def explain_unknown(section: str, name: str) -> str:
     """Say what is wrong with a name that is no setting of this section (a key of SECTIONS)."""
-    instead = _INSTEAD_IN_DATABASE if section == "[databases.NAME]" else _INSTEAD
-    if name in instead:
-        return f"there is no such setting here: {instead[name]}"
+    if name in _INSTEAD_IN[section]:
+        return f"there is no such setting here: {_INSTEAD_IN[section][name]}"
     if name in _NOT_BUILT:
         return "this setting is not built yet: leave it out"
     places = [heading for heading, settings in SECTIONS.items() if name in settings]
     if places:
         other = "; for all pools its name is default_pool_size" if (section, name) == ("[server]", "pool_size") else ""
         return f"this setting does not belong into {section}, but into {' or '.join(places)}{other}"
-    return f"unknown setting{did_you_mean(name, sorted(SECTIONS[section]))}"
+    # Also names that lead to one of the answers above: they are still nearer to what was meant than others are.
+    known = SECTIONS[section] | _NOT_BUILT | _INSTEAD_IN[section].keys()
+    return f"unknown setting{did_you_mean(name, sorted(known))}"
 
 
 def explain_unknown_section(name: str) -> str:
     """Say what is wrong with a name at the top of the file that is no section."""
     if name in _SECTIONS_INSTEAD:
         return _SECTIONS_INSTEAD[name]
+    if name in _INSTEAD or name in _NOT_BUILT:
+        return explain_unknown("[server]", name)
     places = [heading for heading, settings in SECTIONS.items() if name in settings]
     if places:
         return f"this setting does not belong before the first section, but into {' or '.join(places)}"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -89,7 +89,8 @@ def describe(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return str(value)
+            written = str(value)
+            return written if len(written) <= _LONGEST_ECHO else "a number with very many digits"
         case str():
             # A connection string under the wrong key would put its password into the log.
             if "://" in value or "@" in value or len(value) > _LONGEST_ECHO:
@@ -141,8 +142,7 @@ def _quantity(value: object, units: dict[str, float], bare_unit: str) -> float:
         if found is None or unit not in units:
             raise Unfit
         return float(found.group(1)) * units[unit]
-    # TOML has inf and nan, and both would pass for numbers further on.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
         raise Unfit
     return float(value)
 
