@@ -32,7 +32,7 @@ MODULES = [*module_names(interceptor), *module_names(pooler)]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_all_is_sorted_complete_and_true(name: str) -> None:
+def test_all_is_unique_complete_and_true(name: str) -> None:
     module = importlib.import_module(name)
     exported: list[str] = getattr(module, "__all__", [])
     assert len(exported) == len(set(exported)), "a name occurs twice"
