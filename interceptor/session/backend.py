@@ -179,6 +179,8 @@ class BackendSession:
             elif length < 4 or not self._on_rare(client, action, data[position + 5 : end]):
                 self._on_violation(kind, length)
                 return
+            elif action != _PARAMETER:
+                ready = False
             position = end
             if owed and owed[0] == _LOCAL:
                 start = self._send_local_replies(client, data, start, position)
@@ -189,7 +191,8 @@ class BackendSession:
                 client.write(data[start:position])
         else:
             self.streaming = position - size
-            client.write(data[start:] if start else data)
+            if start < size:
+                client.write(data[start:] if start else data)
         self.ready = ready
         if ready and not owed:
             client.on_ready(self)

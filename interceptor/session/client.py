@@ -125,6 +125,8 @@ class ClientSession:
             return
         if self.streaming or self.discarding:
             data = self._continue_message(data)
+            if not data:
+                return
         if self.backend is None:
             self._process_unlinked(data)
         else:
@@ -171,7 +173,7 @@ class ClientSession:
             raise ProtocolViolation(f"invalid frontend message type {kind}")
         if not 4 <= length <= MAX_MESSAGE:
             raise ProtocolViolation("invalid message length")
-        return present < min(length, WHOLE_MESSAGE) and kind != messages.COPY_DATA
+        return present < min(length + 1, WHOLE_MESSAGE) and kind != messages.COPY_DATA
 
     def _process_unlinked(self, data: bytes) -> None:
         """Act on messages without a backend, up to the first one that needs it."""
@@ -218,6 +220,8 @@ class ClientSession:
             position = self._skip_to_sync(data, position)
         elif backend.copy_in:
             position = self._process_copy_in(backend, data, position)
+        if position < 0:
+            return
         size = len(data)
         start = position
         owed = backend.owed
@@ -269,7 +273,7 @@ class ClientSession:
             else:
                 self._on_rare(backend, kind, data, position)
             position = end
-        if position == size and start == 0 and not self.held and len(owed) <= MAX_OWED:
+        if start == 0 < position == size and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)
         else:
             self._send(backend, data, start, position)
@@ -355,7 +359,7 @@ class ClientSession:
     # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
 
     def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
-        """Forward the data of a COPY. Returns the offset of the first message that is not part of it."""
+        """Forward the data of a COPY. Returns the offset of what follows it; -1 if all of ``data`` is seen to."""
         size = len(data)
         start = position
         while backend.copy_in and size - position >= 5:
@@ -379,7 +383,7 @@ class ClientSession:
             position = end
         if backend.copy_in:
             self._send(backend, data, start, position)
-            return size
+            return -1
         if start < position:
             backend.write(data[start:position])
         return position
@@ -393,7 +397,7 @@ class ClientSession:
         backend.write(messages.FLUSH_MESSAGE)
 
     def _skip_to_sync(self, data: bytes, position: int) -> int:
-        """Drop what the backend would ignore. Returns the offset of the Sync, or of the end of the data."""
+        """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
         size = len(data)
         while size - position >= 5:
             kind, length = unpack_header(data, position)
@@ -410,7 +414,7 @@ class ClientSession:
             self.discarding = position - size
         else:
             self._keep(data[position:])
-        return size
+        return -1
 
     # --- What the backend's half reports -----------------------------------------------------------------------------
 

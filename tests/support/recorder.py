@@ -1,0 +1,163 @@
+"""Both halves of a session without sockets: what goes in is fed, what comes out is recorded."""
+
+from __future__ import annotations
+
+from struct import pack
+
+from interceptor.errors import BackendError, ClientError
+from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.sql.analysis import StatementCache
+from interceptor.sql.effects import PinReason
+
+
+def message(kind: str, body: bytes = b"") -> bytes:
+    """A message of either side."""
+    return kind.encode() + pack("!I", len(body) + 4) + body
+
+
+def query(sql: str) -> bytes:
+    return message("Q", sql.encode() + b"\0")
+
+
+def parse(sql: str, name: str = "") -> bytes:
+    return message("P", name.encode() + b"\0" + sql.encode() + b"\0\0\0")
+
+
+def bind(statement: str = "", portal: str = "") -> bytes:
+    return message("B", portal.encode() + b"\0" + statement.encode() + b"\0" + bytes(6))
+
+
+def describe(what: str, name: str = "") -> bytes:
+    return message("D", what.encode() + name.encode() + b"\0")
+
+
+def close(what: str, name: str = "") -> bytes:
+    return message("C", what.encode() + name.encode() + b"\0")
+
+
+def execute(portal: str = "", rows: int = 0) -> bytes:
+    return message("E", portal.encode() + b"\0" + pack("!I", rows))
+
+
+SYNC = message("S")
+FLUSH = message("H")
+TERMINATE = message("X")
+COPY_DONE = message("c")
+
+
+def ready(status: str = "I") -> bytes:
+    return message("Z", status.encode())
+
+
+def error(text: str = "no", severity: str = "ERROR") -> bytes:
+    return message("E", f"S{severity}\0V{severity}\0C42601\0M{text}\0\0".encode())
+
+
+def row(value: bytes = b"1") -> bytes:
+    return message("D", pack("!HI", 1, len(value)) + value)
+
+
+def complete(tag: str = "SELECT 1") -> bytes:
+    return message("C", tag.encode() + b"\0")
+
+
+ROW_DESCRIPTION = message("T", b"\0\x01a\0" + bytes(18))
+RESULT = ROW_DESCRIPTION + row() + complete()
+COPY_IN = message("G", b"\0\0\x01\0\0")
+
+
+class Recorder:
+    """One client session and the backends that it is given, each in turn, with all that they say.
+
+    Plays the pooler for both of them: ``ClientHost`` and ``BackendHost`` in one.
+    """
+
+    def __init__(self, mode: PoolMode = PoolMode.TRANSACTION, *, backends: bool = True) -> None:
+        self.to_client = b""
+        self.to_backend = b""
+        self.released = 0
+        self.acquired = 0
+        self.pins: list[PinReason] = []
+        self.finished = False
+        self.failure: ClientError | BackendError | None = None
+        self.paused = False
+        self.has_backends = backends
+        client_host = _ClientHost(self)
+        self.client = ClientSession(client_host, mode, StatementCache())
+        self.backend = BackendSession(_BackendHost(self), {b"TimeZone": b"UTC"})
+
+    @property
+    def linked(self) -> bool:
+        return self.client.backend is not None
+
+    def from_client(self, data: bytes) -> None:
+        if not self.finished:
+            self.client.feed(data)
+
+    def from_backend(self, data: bytes) -> None:
+        self.backend.feed(data)
+
+    def give_backend(self) -> None:
+        """What the pool does when a backend is free for a client that waits."""
+        self.has_backends = True
+        self.acquired += 1
+        self.backend.link(self.client)
+        self.client.on_linked(self.backend)
+
+    def take(self) -> tuple[bytes, bytes]:
+        """What went to the backend and to the client since the last call."""
+        taken = self.to_backend, self.to_client
+        self.to_backend = self.to_client = b""
+        return taken
+
+
+class _ClientHost:
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def write(self, data: bytes) -> None:
+        assert data, "an empty write"
+        self._recorder.to_client += data
+
+    def acquire(self) -> BackendSession | None:
+        recorder = self._recorder
+        if not recorder.has_backends:
+            return None
+        recorder.acquired += 1
+        recorder.backend.link(recorder.client)
+        return recorder.backend
+
+    def on_pinned(self, reason: PinReason) -> None:
+        self._recorder.pins.append(reason)
+
+    def on_finished(self) -> None:
+        assert not self._recorder.finished, "finished twice"
+        self._recorder.finished = True
+
+    def on_failed(self, error: ClientError) -> None:
+        self._recorder.failure = error
+
+    def pause_reading(self) -> None:
+        assert not self._recorder.paused
+        self._recorder.paused = True
+
+    def resume_reading(self) -> None:
+        assert self._recorder.paused
+        self._recorder.paused = False
+
+
+class _BackendHost:
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def write(self, data: bytes) -> None:
+        assert data, "an empty write"
+        self._recorder.to_backend += data
+
+    def release(self) -> None:
+        assert self._recorder.client.backend is None
+        assert self._recorder.backend.reusable
+        self._recorder.released += 1
+
+    def on_failed(self, error: BackendError) -> None:
+        self._recorder.failure = error
