@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
 from interceptor.errors import ConfigError
 from pooler.config.checks import check, is_loopback, resolve_paths
@@ -23,7 +24,7 @@ from pooler.config.values import AuthType, Unfit, describe, integer
 __all__ = ["config_from_upstream", "load_config"]
 
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
-_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]/@\s]+)):(?P<port>.*)")
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]/@\s]+)):(?P<port>[^:/@]*)")
 _PORT = integer(0, 65535)
 
 
@@ -64,64 +65,50 @@ def config_from_upstream(dsn: str, listen: str | None = None, environ: Mapping[s
     """Make a configuration of a connection string and an address ("HOST:PORT") alone; all else has its default.
 
     The database is served under its own name (where the connection string names none, all of the server's are). The
-    user and password of the connection string are the only login, and may use the console. Without a password
-    everybody is trusted, and then only loopback addresses are listened on. Raises ConfigErrors.
+    user and password of the connection string are the only login. Without a password everybody is trusted, and then
+    only loopback addresses are listened on. Raises ConfigErrors.
     """
-    environ = os.environ if environ is None else environ
-    problems = Problems("--upstream", {})
-    listening = Problems("--listen", {})
-    host, port = _parse_listen(listen, listening)
-    listening.raise_if_any()
+    host, port = _parse_listen(listen)
     try:
-        primary = parse_value(upstream_kind, dsn, environ)
+        primary = parse_value(upstream_kind, dsn, os.environ if environ is None else environ)
     except Unfit as unfit:
-        problems.add((), str(unfit))
-        problems.raise_if_any()
-        raise AssertionError from None
+        _refuse("--upstream", str(unfit))
     if primary.dbname in CONSOLE_DATABASES:
-        problems.add((), f"the database name {primary.dbname} belongs to the admin console: serve it by a config file")
+        _refuse("--upstream", f"the database name {primary.dbname} belongs to the admin console: write a config file")
     if primary.password is None and not is_loopback(host):
-        problems.add(
-            (),
-            f"without a password in the connection string everybody is let in, so only a loopback address such as "
-            f"127.0.0.1 may be listened on, not {host}: add a password, or use a config file with an auth_file",
+        _refuse(
+            "--upstream",
+            "without a password in the connection string everybody is let in, so only a loopback address such as "
+            f"127.0.0.1 may be listened on, not {host}: add a password, or write a config file with an auth_file",
         )
-    problems.raise_if_any()
     server = ServerSettings(
         listen_addr=(host,),
         listen_port=port,
         auth_type=AuthType.TRUST if primary.password is None else AuthType.SCRAM_SHA_256,
-        admin_users=(primary.user,) if primary.user is not None else (),
     )
     database = DatabaseSettings(primary=primary)
     return Config(server=server, databases=MappingProxyType({primary.dbname or ANY_DATABASE: database}))
 
 
-def _parse_listen(listen: str | None, problems: Problems) -> tuple[str, int]:
-    default = ServerSettings()
-    host, port = default.listen_addr[0], default.listen_port
+def _parse_listen(listen: str | None) -> tuple[str, int]:
     if listen is None:
-        return host, port
+        default = ServerSettings()
+        return default.listen_addr[0], default.listen_port
     found = _ADDRESS.fullmatch(listen)
     if found is None:
-        problems.add((), f"expected HOST:PORT, such as 127.0.0.1:6432 or [::1]:6432, found {describe(listen)}")
-        return host, port
+        _refuse("--listen", f"expected HOST:PORT, such as 127.0.0.1:6432 or [::1]:6432, found {describe(listen)}")
     try:
-        port = _PORT.parse(found["port"])
+        return found["v6"] or found["host"], _PORT.parse(found["port"])
     except Unfit:
-        problems.add((), f"expected a port from 0 to 65535 after the colon, found {describe(found['port'])}")
-    return found["v6"] or found["host"], port
+        _refuse("--listen", f"expected {_PORT.expected} after the colon, found {describe(found['port'])}")
 
 
 def _parse(file: Path) -> tuple[Table, Problems]:
     """Read a TOML text, and find where its keys stand."""
-    nowhere = Problems(str(file), {})
     try:
         data = file.read_bytes()
     except OSError as error:
-        nowhere.add((), f"the file can't be read: {error.strerror}")
-        nowhere.raise_if_any()
-        raise
+        _refuse(str(file), f"the file can't be read: {error.strerror}")
     try:
         text = data.decode("utf-8-sig")
         document = tomllib.loads(text)
@@ -138,4 +125,8 @@ def _parse(file: Path) -> tuple[Table, Problems]:
     except ValueError:
         # The one thing that tomllib lets through: int() refuses numbers of more than 4300 digits.
         line, message = 0, "a number has too many digits"
-    raise ConfigErrors([ConfigError(str(file), line, "", message)])
+    _refuse(str(file), message, line)
+
+
+def _refuse(file: str, message: str, line: int = 0) -> NoReturn:
+    raise ConfigErrors([ConfigError(file, line, "", message)]) from None
