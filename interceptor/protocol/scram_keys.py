@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
 
 from interceptor.protocol.saslprep import saslprep
@@ -122,13 +123,13 @@ def encode_verifier(verifier: ScramVerifier | ScramKeys) -> bytes:
 def decode_base64(data: bytes) -> bytes | None:
     """Decode the one canonical base64 form of some bytes; None for any other text.
 
-    The library's own decoder accepts several texts for the same bytes even when it validates.
+    The library's own decoder accepts several texts for the same bytes even when it is strict.
     """
     try:
-        decoded = b64decode(data, validate=True)
+        decoded = a2b_base64(data, strict_mode=True)
     except Base64Error:
         return None
-    return decoded if b64encode(decoded) == data else None
+    return decoded if b2a_base64(decoded, newline=False) == data else None
 
 
 def decode_iterations(digits: bytes) -> int | None:

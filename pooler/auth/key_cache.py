@@ -6,9 +6,9 @@ from collections import OrderedDict
 
 from interceptor.protocol.scram_keys import ScramKeys
 
-__all__ = ["KeyCache"]
+__all__ = ["MAX_ENTRIES", "KeyCache"]
 
-_MAX_ENTRIES = 10_000  # some 5 MB
+MAX_ENTRIES = 10_000  # 4 MB
 
 
 class KeyCache:
@@ -18,7 +18,7 @@ class KeyCache:
     another entry, so nothing has to be invalidated.
     """
 
-    def __init__(self, max_entries: int = _MAX_ENTRIES) -> None:
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
         self._entries: OrderedDict[tuple[bytes, bytes, int], ScramKeys] = OrderedDict()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.protocol.saslprep import MAX_PREPARED, saslprep
@@ -63,6 +63,7 @@ def test_a_long_password_is_used_raw() -> None:
     assert saslprep((longest + "\u00aa").encode()) == (longest + "\u00aa").encode()
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_prepared_or_returned(password: bytes) -> None:
     prepared = saslprep(password)

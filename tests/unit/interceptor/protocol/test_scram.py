@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.errors import BackendError, ProtocolViolation
@@ -63,6 +63,7 @@ def test_the_client_plays_its_part_of_rfc_7677(keys: ScramKeys) -> None:
 # --- each other ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.binary(), st.binary(), st.binary(min_size=1, max_size=100), st.integers(1, 3))
 def test_client_and_server_agree_exactly_when_their_passwords_do(
     right: bytes, typed: bytes, salt: bytes, iterations: int
@@ -239,6 +240,7 @@ def test_server_final_messages_that_are_refused(message: bytes, reason: str, key
 # --- anything --------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.sampled_from([b"", b"n,,n=,r=", b"c=biws,r=" + NONCE + b",p="]))
 def test_any_bytes_are_a_message_for_the_server_or_a_violation(tail: bytes, head: bytes) -> None:
     with suppress(ProtocolViolation):
@@ -247,6 +249,7 @@ def test_any_bytes_are_a_message_for_the_server_or_a_violation(tail: bytes, head
         begun_server().on_client_final(head + tail)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.sampled_from([b"", b"r=" + NONCE + b",s=", b"v=", b"e="]))
 def test_any_bytes_are_a_message_for_the_client_or_a_backend_error(tail: bytes, head: bytes) -> None:
     with suppress(BackendError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.protocol.scram_keys import (
@@ -42,6 +42,7 @@ def test_a_verifier_is_read_back() -> None:
     assert encode_verifier(verifier) == VERIFIER
 
 
+@settings(deadline=None)
 @given(
     st.binary(min_size=1, max_size=64),
     st.integers(1, MAX_ITERATIONS),
@@ -89,6 +90,7 @@ def test_base64_has_one_form_only(text: bytes) -> None:
     assert decode_base64(text) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50))
 def test_any_bytes_are_base64_or_none(text: bytes) -> None:
     decoded = decode_base64(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.errors import BackendError
@@ -203,6 +203,7 @@ def test_a_server_cannot_make_us_hash_for_long() -> None:
         login.receive(pack("!i", 11) + b"r=%bX,s=AAAA,i=%d" % (nonce, MAX_ITERATIONS + 1))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([None, PLAIN, MD5, KEYS]),
     st.lists(st.tuples(st.sampled_from([0, 3, 5, 7, 10, 11, 12, 99]), st.binary(max_size=30)), max_size=4),

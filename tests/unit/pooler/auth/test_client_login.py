@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.errors import BackendError, ClientError, ProtocolViolation
@@ -122,6 +122,7 @@ passwords = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(passwords.filter(lambda password: 0 not in password), st.sampled_from(["password", "md5", "scram-sha-256"]))
 def test_any_password_gets_in(password: bytes, auth_type: AuthType) -> None:
     """SASLprep or not, valid UTF-8 or not."""
@@ -304,6 +305,7 @@ def test_malformed_messages_are_violations(begin: Callable[[], ClientLogin], bod
         begin().receive(ord("p"), body)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(STATES),
     st.sampled_from([b"", b"SCRAM-SHA-256\0", b"SCRAM-SHA-256\0\0\0\0\x0bn,,", b"md5", b"c=biws,r=abc"]),
@@ -320,6 +322,7 @@ def test_any_bytes_are_answered_by_a_step_or_a_client_error(
     assert isinstance(step, Send | Work | Accepted)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_valid_login_with_any_byte_changed_is_a_client_error_or_a_login(data: st.DataObject) -> None:
     victim = data.draw(st.integers(1, 2))

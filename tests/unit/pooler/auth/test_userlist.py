@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.errors import ConfigError
@@ -105,6 +105,7 @@ quotable = st.binary(max_size=40).filter(lambda value: not {0, 10} & set(value))
 names = st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, quotable.filter(lambda value: not value.startswith(b"SCRAM-SHA-256$"))))
 def test_any_users_survive_the_way_through_the_file(passwords: dict[str, bytes]) -> None:
     lines = [
@@ -117,6 +118,7 @@ def test_any_users_survive_the_way_through_the_file(passwords: dict[str, bytes])
     }
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text('"a; \n\\').map(str.encode)))
 def test_any_bytes_are_a_user_file_or_a_config_error(content: bytes) -> None:
     try:
