@@ -44,6 +44,7 @@ class Backend(asyncio.Protocol):
         "client",
         "expires_at",
         "housekeeping",
+        "may_fail",
         "pool",
         "process_id",
         "profile",
@@ -71,6 +72,7 @@ class Backend(asyncio.Protocol):
         self.session = BackendSession(self, dict(logged_in.parameters))
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
+        self.may_fail = False
         self.state = BackendState.IDLE
         self.used = False
         """It has had a client."""
@@ -109,9 +111,7 @@ class Backend(asyncio.Protocol):
     # --- BackendHost ---------------------------------------------------------------------------------------------
 
     def release(self) -> None:
-        assert self.client is not None
-        self.client.backend = None
-        self.client = None
+        self._forget_client()
         self.pool.release(self)
 
     def on_failed(self, error: BackendError) -> None:
@@ -138,14 +138,25 @@ class Backend(asyncio.Protocol):
     def unlink(self) -> None:
         """Work for nobody."""
         if self.client is not None:
-            self.client.backend = None
-            self.client = None
+            self._forget_client()
         self.session.unlink()
 
-    def run_housekeeping(self, sql: str, state: BackendState) -> None:
-        """Run a query of our own; the pool hears of its end. Its rows are dropped, an error closes the backend."""
+    def _forget_client(self) -> None:
+        client = self.client
+        assert client is not None
+        self.client = None
+        if client.slow and not self.transport.is_closing():
+            self.transport.resume_reading()
+        client.on_backend_unlinked()
+
+    def run_housekeeping(self, sql: str, state: BackendState, *, may_fail: bool = False) -> None:
+        """Run a query of our own; the pool hears of its end. Its rows are dropped.
+
+        An error is logged, and closes the backend unless it ``may_fail``.
+        """
         assert self.client is None
         self.pool.move(self, state)
+        self.may_fail = may_fail
         self.since = self.pool.clock.now
         self.housekeeping = FrameBuffer(MAX_LOGIN_MESSAGE)
         self.write(messages.encode_query(sql))
@@ -198,8 +209,9 @@ class Backend(asyncio.Protocol):
             text = messages.decode_error_fields(body).get("M", "")
             query = self.state.value
             logger.warning("backend %s of %s failed its %s query: %s", self.process_id, self.pool, query, text)
-            self.close()
-            return False
+            if not self.may_fail:
+                self.close()
+            return self.may_fail
         if kind == messages.READY_FOR_QUERY:
             self.housekeeping = None
             if body == b"I":

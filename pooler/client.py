@@ -40,6 +40,8 @@ class ClientState(Enum):
     WELCOME = "welcome"
     """It has proved who it is, and waits for what the server says at login."""
     READY = "ready"
+    FINISHING = "finishing"
+    """It said Terminate and hung up; its backend still works on what it asked for before."""
     CLOSED = "closed"
 
 
@@ -147,7 +149,12 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.on_client_lost(self)
-        self._leave()
+        if self.state is ClientState.READY and self.session.finishing and self.backend is not None:
+            self.state = ClientState.FINISHING
+            self.session.write = _discard
+            self.resume_writing()
+        else:
+            self._leave()
 
     # --- Login ---------------------------------------------------------------------------------------------------
 
@@ -227,6 +234,13 @@ class ClientConnection(asyncio.Protocol):
         if self.state is not ClientState.CLOSED:
             self._end(error, told=told)
 
+    def on_backend_unlinked(self) -> None:
+        """The client has no backend any more."""
+        self.backend = None
+        self.active_at = self.server.clock.now
+        if self.pauses:
+            self._resume(Pause.BACKEND_FULL)
+
     def on_backend_full(self) -> None:
         """The backend takes no more at the moment, so take no more from the client."""
         self._pause(Pause.BACKEND_FULL)
@@ -250,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, error: ClientError | BackendError, *, told: bool) -> None:
         if self.server.config.server.log_pooler_errors:
             logger.warning("%s: %s", self, error)
-        if not told:
+        if not told and self.state is not ClientState.FINISHING:
             self.write(messages.encode_failure(error))
         self.close()
 
@@ -258,6 +272,8 @@ class ClientConnection(asyncio.Protocol):
         """Close the connection once what was written has been sent."""
         if self.state is not ClientState.CLOSED:
             self._leave()
+            if self.transport.get_write_buffer_size():
+                self.server.leaving[self] = self.server.clock.now
             self.transport.close()
 
     def _leave(self) -> None:
@@ -284,3 +300,7 @@ class ClientConnection(asyncio.Protocol):
             self.pauses &= ~reason
             if not self.pauses and not self.transport.is_closing():
                 self.transport.resume_reading()
+
+
+def _discard(data: bytes) -> None:
+    """Where answers go that nobody waits for."""

@@ -107,7 +107,7 @@ class ClientLoginFlow:
         client = self._client
         server = client.server
         if startup.needs_negotiation:
-            client.write(messages.encode_negotiate_protocol_version(2, startup.unknown_options))
+            client.write(messages.encode_negotiate_protocol_version(startup.spoken_protocol, startup.unknown_options))
         limit = server.config.server.max_client_conn
         if len(server.clients) > limit:
             raise ClientError(

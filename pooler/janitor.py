@@ -30,8 +30,8 @@ TICK: Final = 0.1
 """Seconds."""
 
 CLOSE_TIMEOUT: Final = 10.0
-"""Seconds that a server has for hanging up after our goodbye, before the connection is cut. A query that can't be
-canceled goes on beyond it."""
+"""Seconds that a peer has after our goodbye: a server for hanging up (a query that can't be canceled goes on beyond
+it), a client for taking the last of what it was sent. Then the connection is cut."""
 
 _TICKS_PER_SWEEP: Final = 10
 """What may be over time by minutes or hours is looked at once a second."""
@@ -64,6 +64,7 @@ class Janitor:
         self._ticks += 1
         sweep = self._ticks % _TICKS_PER_SWEEP == 0
         self._check_logins(now)
+        self._check_leaving(now)
         for pool in list(self._server.pools):
             self._check_waiting(pool, now)
             self._check_active(pool, now)
@@ -84,6 +85,12 @@ class Janitor:
                 return
             del self._server.logins[client]
             _end(client, LOGIN_TIMEOUT, f"the login took longer than client_login_timeout ({timeout:g} s)")
+
+    def _check_leaving(self, now: float) -> None:
+        for client, since in list(self._server.leaving.items()):
+            if now - since < CLOSE_TIMEOUT:
+                return
+            client.transport.abort()
 
     def _check_waiting(self, pool: Pool, now: float) -> None:
         waiting = pool.waiting
@@ -109,7 +116,9 @@ class Janitor:
             if not client.is_idle:
                 continue
             timeout = client.settings.client_idle_timeout
-            if timeout and now - client.active_at >= timeout:
+            backend = client.backend
+            since = client.active_at if backend is None else max(client.active_at, backend.watched_since)
+            if timeout and now - since >= timeout:
                 _end(client, CLIENT_IDLE_TIMEOUT, f"idle for longer than client_idle_timeout ({timeout:g} s)")
 
     # --- Backends --------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -176,6 +178,7 @@ class Pool:
         """A backend is free, and nobody is linked to it."""
         now = self.clock.now
         session = backend.session
+        waiting = self.waiting
         if session.partial or session.streaming:
             # It has begun to say something that nobody asked for.
             backend.close()
@@ -183,7 +186,7 @@ class Pool:
             self.move(backend, BackendState.BEING_CANCELED)
         elif self._always_reset:
             backend.run_housekeeping(self.settings.server_reset_query, BackendState.RESET)
-        elif self.waiting.for_backend or self.draining or now >= backend.expires_at:
+        elif waiting.for_backend or waiting.for_welcome or self.draining or now >= backend.expires_at:
             self._offer(backend)
         else:
             del self.active[backend]
@@ -200,9 +203,10 @@ class Pool:
 
     def on_cancel_ended(self, backend: Backend, *, certain: bool) -> None:
         """The server has dealt with a cancel request for this backend; or not ``certain``: it may still do so."""
-        if not certain and backend.state is BackendState.BEING_CANCELED:
-            backend.close()
-        elif backend.state is BackendState.BEING_CANCELED and not backend.cancels:
+        if not certain:
+            # Good for its present client, whom the request was meant for, and for nobody else.
+            backend.expires_at = 0.0
+        if backend.state is BackendState.BEING_CANCELED and not backend.cancels:
             self._offer(backend)
 
     def on_backend_lost(self, backend: Backend, exc: Exception | None) -> None:
@@ -221,9 +225,10 @@ class Pool:
         settings = self.settings
         client = backend.client
         assert client is not None
-        clean = backend.session.reusable and client.holds_session
+        usable = backend.session.reusable and not client.session.streaming
+        clean = usable and client.holds_session
         backend.unlink()
-        if not backend.session.reusable:
+        if not usable:
             if backend.session.owed:
                 cancel_backend(backend)
             backend.close()
@@ -270,28 +275,36 @@ class Pool:
         if self.draining or (backend.used and self.clock.now >= backend.expires_at):
             backend.close()
             return
-        waiter = self._choose_waiter(backend.profile)
-        if waiter is not None:
-            self.forget(waiter)
-            session = self._assign(backend, waiter)
-            waiter.on_backend_linked(session)
-        elif self.waiting.for_backend and self._at_limit():
-            # Whoever waits needs a backend of another profile, and only the place of this one can give it.
+        waiting = self.waiting.for_backend
+        waiter = next((client for client in waiting if client.profile is backend.profile), None)
+        if self._is_needed_elsewhere(backend, waiter):
             backend.close()
+        elif waiter is not None:
+            self.forget(waiter)
+            waiter.on_backend_linked(self._assign(backend, waiter))
         else:
             self.move(backend, BackendState.IDLE)
             backend.since = self.clock.now
 
-    def _choose_waiter(self, profile: Profile) -> ClientConnection | None:
-        waiting = self.waiting.for_backend
-        if not waiting:
-            return None
-        oldest, since = next(iter(waiting.items()))
-        if oldest.profile is profile:
-            return oldest
-        if self.clock.tick() - since > PROFILE_PATIENCE:
-            return None
-        return next((client for client in waiting if client.profile is profile), None)
+    def _is_needed_elsewhere(self, backend: Backend, waiter: ClientConnection | None) -> bool:
+        """Whether somebody has waited long enough for a backend of another profile that this one makes room for it."""
+        oldest = self._oldest_waiter()
+        if oldest is None or oldest is waiter or oldest.profile is backend.profile:
+            return False
+        since = self.waiting.for_backend.get(oldest) or self.waiting.for_welcome[oldest]
+        if waiter is not None and self.clock.tick() - since < PROFILE_PATIENCE:
+            return False
+        coming = oldest.profile in self.logging_in.values() or bool(self.backends[BackendState.CLOSING])
+        return not coming and self._at_limit()
+
+    def _oldest_waiter(self) -> ClientConnection | None:
+        """Of those who wait for a backend, and those who wait for the welcome of a profile that no backend has yet."""
+        candidates = [
+            (since, client)
+            for queue in (self.waiting.for_backend, self.waiting.for_welcome)
+            for client, since in islice(queue.items(), 1)
+        ]
+        return min(candidates, key=itemgetter(0))[1] if candidates else None
 
     # --- Growing ---------------------------------------------------------------------------------------------------
 
@@ -381,7 +394,7 @@ class Pool:
         logged_in.transport.set_protocol(backend)
         self._remember_welcome(profile, logged_in.welcome)
         if self.settings.connect_query:
-            backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED)
+            backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED, may_fail=True)
         else:
             self._offer(backend)
 

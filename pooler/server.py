@@ -27,7 +27,7 @@ from pooler.auth import (
 )
 from pooler.client import ClientConnection
 from pooler.clock import Clock
-from pooler.config import Config, PoolSettings
+from pooler.config import ANY_DATABASE, Config, PoolSettings
 from pooler.janitor import Janitor
 from pooler.pool import Pool
 from pooler.registry import Registry
@@ -54,6 +54,8 @@ class Server:
         self.clients: set[ClientConnection] = set()
         self.logins: dict[ClientConnection, None] = {}
         """Clients that are not in yet, the oldest first."""
+        self.leaving: dict[ClientConnection, float] = {}
+        """Clients that have yet to take the last of what they were sent, and since when; the longest first."""
         self.relays: set[Relay] = set()
         self._by_process_id: dict[int, ClientConnection] = {}
         self._listeners: list[asyncio.Server] = []
@@ -95,6 +97,11 @@ class Server:
         except BaseException:
             self._stop_listening()
             raise
+        for name, database in self.config.databases.items():
+            if database.primary.user is not None and name != ANY_DATABASE:
+                pool_settings = self.config.pool_settings(name, database.primary.user)
+                if pool_settings.min_pool_size:
+                    self.pools.get(pool_settings)
         self.janitor.start()
 
     def _accept(self) -> ClientConnection:
@@ -163,6 +170,7 @@ class Server:
         """A connection is gone."""
         self.clients.discard(client)
         self.logins.pop(client, None)
+        self.leaving.pop(client, None)
         if getattr(client, "process_id", 0) and self._by_process_id.pop(client.process_id, None) is not None:
             if self.config.server.log_disconnections:
                 logger.info("%s: gone", client)

@@ -99,12 +99,12 @@ def encode_startup(parameters: Mapping[str, str], protocol: int = 0x00030000) ->
     return _UINT32.pack(len(body) + 9) + _UINT32.pack(protocol) + body + b"\0"
 
 
-def encode_negotiate_protocol_version(minor: int, unknown_options: Iterable[str]) -> bytes:
-    """A NegotiateProtocolVersion: the newest version that we speak, and the options that we don't know."""
+def encode_negotiate_protocol_version(protocol: int, unknown_options: Iterable[str]) -> bytes:
+    """A NegotiateProtocolVersion: the version that will be spoken, and the options that we don't know."""
     names = [name.encode() + b"\0" for name in unknown_options]
     # PostgreSQL sends the whole version number (major in the upper half) where the documentation says "minor".
     return encode_message(
-        NEGOTIATE_PROTOCOL_VERSION, _UINT32.pack(0x00030000 | minor) + _UINT32.pack(len(names)) + b"".join(names)
+        NEGOTIATE_PROTOCOL_VERSION, _UINT32.pack(protocol) + _UINT32.pack(len(names)) + b"".join(names)
     )
 
 

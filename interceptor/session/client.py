@@ -156,8 +156,12 @@ class ClientSession:
         else:
             taken = min(size, self.streaming)
             self.streaming -= taken
-            assert self.backend is not None
-            self.backend.write(data[:taken] if taken < size else data)
+            backend = self.backend
+            assert backend is not None
+            backend.write(data[:taken] if taken < size else data)
+            if not self.streaming and backend.reusable:
+                # The tail of CopyData that the backend did not wait for, its COPY having failed.
+                self.on_ready(backend)
         return data[taken:]
 
     def _must_wait(self, kind: int, length: int, present: int) -> bool:
@@ -261,8 +265,8 @@ class ClientSession:
                 owed.append(_OWED_DESCRIBE_STATEMENT)
             elif kind in _COPY_KINDS:
                 if owed:
-                    self._hold_copy_data(backend)
-                    break
+                    self._hold_copy_data(backend, data, start, position)
+                    return
                 # CopyData outside of COPY is ignored, as what follows a failed COPY (postgres.c, PostgresMain).
                 if start < position:
                     backend.write(data[start:position])
@@ -388,12 +392,13 @@ class ClientSession:
             backend.write(data[start:position])
         return position
 
-    def _hold_copy_data(self, backend: BackendSession) -> None:
+    def _hold_copy_data(self, backend: BackendSession, data: bytes, start: int, position: int) -> None:
         """Data of a COPY that the backend has not agreed to yet waits: if it never does, it has to be dropped.
 
         The Flush makes the backend answer what it was asked, for a client may send all this in one go.
         """
         self.held = True
+        self._send(backend, data, start, position)
         backend.write(messages.FLUSH_MESSAGE)
 
     def _skip_to_sync(self, data: bytes, position: int) -> int:
@@ -468,6 +473,8 @@ class ClientSession:
             self.on_answered(backend)
             if backend.owed or self.backend is not backend:
                 return
+        if self.streaming:
+            return
         if backend.status == messages.IDLE:
             if backend.changed_parameters:
                 self._pin(PinReason.SETTING)
