@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from tests.support import frontend
 from tests.support.backend import Reply
+from tests.support.login import LoginFailed
 from tests.support.script import Ending, Opening, Part, Stream, part
 from tests.support.settle import Settler, wait_until_read
 from tests.support.sockets import SocketDiagnosis
@@ -148,9 +149,13 @@ class Comparison:
         self._world.reset()
         reference = self._rehearse(stream)
         compared = self._perform(stream, reference)
-        problem = self._difference(reference, compared, stream) or self._difference_of_contents()
-        if problem:
-            raise Difference(f"{problem}\n\n{stream}\n{_tail_text(reference)}")
+        problem = self._difference(reference, compared, stream)
+        # After Terminate nobody tells when the proxy has done with its backend. After a difference the tables are
+        # looked at too, if only to know what to reset.
+        patience = 0.0 if problem or stream.ending is Ending.TIDY else self._timeout
+        tables = self._difference_of_contents(patience)
+        if problem or tables:
+            raise Difference(f"{problem or tables}\n\n{stream}\n{_tail_text(reference)}")
 
     # The two runs
 
@@ -178,7 +183,13 @@ class Comparison:
             return run.transcript(tail)
 
     def _perform(self, stream: Stream, reference: Transcript) -> Transcript:
-        with open_conversation(self._compared, stream.opening, self._timeout) as client:
+        try:
+            opened = open_conversation(self._compared, stream.opening, self._timeout)
+        except (LoginFailed, ReplyTimeout) as error:
+            raise Difference(
+                f"PostgreSQL let the client in, and the endpoint under test: {error}\n\n{stream}"
+            ) from error
+        with opened as client:
             run, marks = _Run(client, self._diagnosis), iter(reference.marks)
             try:
                 for each in (*stream.parts, *reference.tail):
@@ -211,22 +222,20 @@ class Comparison:
             return "The endpoint under test hung up before the script was over; PostgreSQL did not."
         return trouble
 
-    def _difference_of_contents(self) -> str:
-        """Wait until nobody works for either client any more, then compare the tables."""
-        world, deadline = self._world, time.monotonic() + self._timeout
-        while True:
-            busy = world.busy(world.reference) + world.busy(world.compared)
-            if not busy:
-                ours, theirs = world.contents(world.reference), world.contents(world.compared)
-                if ours == theirs:
-                    return ""
-            if time.monotonic() > deadline:
-                break
+    def _difference_of_contents(self, patience: float) -> str:
+        """Compare the tables once nobody works for either client any more; up to ``patience`` until they are equal."""
+        world, start = self._world, time.monotonic()
+        while busy := world.busy(world.reference) + world.busy(world.compared):
+            if time.monotonic() > start + self._timeout:
+                world.release(busy)
+                return f"The clients are gone, and these backends still work: {busy}"
             time.sleep(0.001)
-        if busy:
-            self._world.release(busy)
-            return f"The clients are gone, and these backends still work: {busy}"
-        return "The tables differ.\n" + "\n".join(difflib.unified_diff(ours, theirs, "PostgreSQL", "under test", n=0))
+        while (ours := world.contents(world.reference)) != (theirs := world.contents(world.compared)):
+            if time.monotonic() > start + patience:
+                diff = difflib.unified_diff(ours, theirs, "PostgreSQL", "under test", n=0, lineterm="")
+                return "The tables differ.\n" + "\n".join(diff)
+            time.sleep(0.001)
+        return ""
 
 
 class _Run:

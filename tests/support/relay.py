@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.backend import Reply
+from tests.support.frontend import gssenc_request, ssl_request
 
 __all__ = ["MUTATIONS", "MutatingRelay", "Mutation", "faithful"]
 
@@ -151,8 +152,17 @@ class MutatingRelay:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets.append(each)
-            self._start(self._pass_requests, client, server)
-            self._start(self._pass_replies, server, client)
+            self._start(self._relay, client, server)
+
+    def _relay(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while _asks_for_encryption(packet := _packet(client)):
+                server.sendall(packet)
+                # One byte without a header.
+                client.sendall(server.recv(1))
+            server.sendall(packet)
+        self._start(self._pass_replies, server, client)
+        self._pass_requests(client, server)
 
     def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -171,6 +181,18 @@ class MutatingRelay:
                 client.sendall(_encoded(reply))
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
+
+
+def _packet(client: socket.socket) -> bytes:
+    """A packet of the time before the login: a length and what follows. Empty at the end of the connection."""
+    header = client.recv(4, socket.MSG_WAITALL)
+    if len(header) < 4:
+        return b""
+    return header + client.recv(struct.unpack("!I", header)[0] - 4, socket.MSG_WAITALL)
+
+
+def _asks_for_encryption(packet: bytes) -> bool:
+    return packet in (ssl_request().data, gssenc_request().data)
 
 
 def _encoded(reply: Reply) -> bytes:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tests.support.frontend import PROTOCOL_3_0, Frontend
+
+if TYPE_CHECKING:
+    from hypothesis.vendor.pretty import RepresentationPrinter
 
 __all__ = [
     "EVERY_MODE",
@@ -109,6 +113,10 @@ class Stream:
         return "\n".join([*lines, *map(str, self.parts), f"  ending: {self.ending.value}"])
 
     __repr__ = __str__
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        # Hypothesis would print every byte of every field.
+        printer.text(str(self))
 
 
 def part(*messages: Frontend, cuts: Iterable[int] = (), bytewise: bool = False) -> Part:

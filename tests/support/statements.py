@@ -16,6 +16,7 @@ __all__ = [
     "COPY_OUT",
     "FUNCTIONS",
     "NO_FUNCTIONS",
+    "PARAMETERS",
     "PREPARABLE",
     "SESSION_STATE",
     "SIMPLE",
@@ -162,14 +163,18 @@ TRANSACTION_CONTROL: tuple[str, ...] = (
     "CLOSE c",
 )
 
-# What outlives the transaction in the session.
-SESSION_STATE: tuple[str, ...] = (
+# What clients are told by ParameterStatus.
+PARAMETERS: tuple[str, ...] = (
     "SET application_name = 'renamed'",
     "SET TimeZone = 'Asia/Tokyo'",
-    "SET DateStyle = 'German'",
+    "SET DateStyle = 'German'; SET TimeZone = 'Europe/Warsaw'",
     "RESET application_name",
     "SELECT set_config('IntervalStyle', 'iso_8601', false)",
     "RESET ALL",
+)
+
+# What else outlives the transaction in the session.
+SESSION_STATE: tuple[str, ...] = (
     "PREPARE p AS SELECT $1::int + 1",
     "EXECUTE p(41)",
     "DEALLOCATE p",

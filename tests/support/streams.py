@@ -25,6 +25,7 @@ from tests.support.statements import (
     COPY_OUT,
     FUNCTIONS,
     NO_FUNCTIONS,
+    PARAMETERS,
     PREPARABLE,
     SESSION_STATE,
     SIMPLE,
@@ -55,10 +56,10 @@ class Vocabulary:
     newest_protocol: int = frontend.PROTOCOL_3_0
 
     @property
-    def statements(self) -> tuple[str, ...]:
-        """What may be sent as a Query or in a Parse."""
-        extra = TRANSACTION_CONTROL if self.transactions else ()
-        return SIMPLE + extra + (SESSION_STATE if self.session_state else ())
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of statements for a Query or a Parse, each as likely as the others."""
+        extra = (TRANSACTION_CONTROL,) if self.transactions else ()
+        return (SIMPLE, SIMPLE, *extra, *((PARAMETERS, SESSION_STATE) if self.session_state else ()))
 
 
 @functools.cache
@@ -142,7 +143,7 @@ class _Composer:
             self.portals.clear()
 
     def statement(self) -> str:
-        return self.pick(BROKEN) if self.seldom(12) else self.pick(self.vocabulary.statements)
+        return self.pick(BROKEN) if self.seldom(12) else self.pick(self.pick(self.vocabulary.groups))
 
     def transaction(self) -> None:
         self.control(self.pick(("BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE")))

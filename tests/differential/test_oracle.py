@@ -1,0 +1,99 @@
+"""The comparison itself: PostgreSQL equals PostgreSQL, and a relay that spoils replies is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from interceptor.testing.postgres import PostgresServer
+from tests.differential.scripts.copying import COPY_STREAMS
+from tests.differential.scripts.extended import EXTENDED_STREAMS
+from tests.differential.scripts.simple import SIMPLE_STREAMS
+from tests.support.compare import Comparison, Difference
+from tests.support.frontend import bind, describe_portal, execute, parse, query, sync
+from tests.support.relay import MUTATIONS, MutatingRelay, Mutation, faithful
+from tests.support.script import Ending, part, stream
+from tests.support.streams import streams
+from tests.support.wire import Endpoint, WireClient
+from tests.support.world import World
+
+REVEALING = stream(
+    "something for every mutation",
+    part(parse("SELECT id, v FROM t ORDER BY id"), bind(), describe_portal(), execute(), sync()),
+    query("SELECT shout('notice me')"),
+    query("SET application_name = 'changed'"),
+)
+EXHAUSTIVE = settings(
+    max_examples=100,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    # The first failure is enough; making it small would take most of the time.
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def itself(world: World) -> Iterator[Comparison]:
+    """PostgreSQL compared with PostgreSQL."""
+    with closing(Comparison(world, world.compared)) as comparison:
+        yield comparison
+
+
+def relayed(relay: MutatingRelay, world: World, timeout: float) -> Comparison:
+    endpoint = Endpoint("127.0.0.1", relay.port, world.compared.database, world.compared.user)
+    return Comparison(world, endpoint, timeout=timeout)
+
+
+def target(postgres: PostgresServer) -> tuple[str, int]:
+    return postgres.host, postgres.port
+
+
+def test_postgresql_equals_itself_in_every_handwritten_stream(itself: Comparison) -> None:
+    for each in (*SIMPLE_STREAMS, *EXTENDED_STREAMS, *COPY_STREAMS):
+        itself.check(each)
+
+
+def test_postgresql_equals_itself_in_generated_streams(itself: Comparison) -> None:
+    EXHAUSTIVE(given(streams())(itself.check))()
+
+
+def test_a_faithful_relay_goes_unnoticed(postgres: PostgresServer, world: World) -> None:
+    with MutatingRelay(target(postgres), faithful) as relay, closing(relayed(relay, world, 10)) as comparison:
+        for each in (REVEALING, *EXTENDED_STREAMS):
+            comparison.check(each)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS.keys())
+def test_a_spoilt_reply_is_noticed(postgres: PostgresServer, world: World, mutation: Mutation) -> None:
+    with MutatingRelay(target(postgres), mutation) as relay, closing(relayed(relay, world, 1)) as comparison:
+        with pytest.raises(Difference, match="something for every mutation"):
+            comparison.check(REVEALING)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS.keys())
+def test_generated_streams_notice_a_spoilt_reply(postgres: PostgresServer, world: World, mutation: Mutation) -> None:
+    with MutatingRelay(target(postgres), mutation) as relay, closing(relayed(relay, world, 1)) as comparison:
+        with pytest.raises(Difference, match="stream generated"):
+            EXHAUSTIVE(given(streams())(comparison.check))()
+
+
+def test_tables_are_compared(itself: Comparison, world: World) -> None:
+    world.control(world.compared).query("UPDATE t SET v = 'changed from outside' WHERE id = 7")
+    with pytest.raises(Difference, match="The tables differ") as difference:
+        itself.check(stream("a stream that looks at nothing", query("SELECT 1")))
+    assert '+t (7,"changed from outside")' in str(difference.value)
+    itself.check(stream("the next finds all as it was", query("SELECT v FROM t WHERE id = 7")))
+
+
+def test_a_backend_left_at_work_is_noticed(postgres: PostgresServer, world: World) -> None:
+    """As if a proxy had forgotten a transaction of a client that is gone."""
+    forgotten = Endpoint(postgres.host, postgres.port, world.compared.database)
+    with WireClient.connect(forgotten) as client, closing(Comparison(world, world.compared, timeout=1)) as comparison:
+        client.query("BEGIN")
+        with pytest.raises(Difference, match="still work"):
+            comparison.check(stream("nothing", ending=Ending.TERMINATE))
