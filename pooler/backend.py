@@ -33,6 +33,8 @@ class BackendState(Enum):
     """A cancel request that was meant for its last client may still be on the way."""
     CLOSING = "closing"
     """We said goodbye; the server has not hung up yet, so its connection still counts."""
+    GONE = "gone"
+    """The connection has ended. The only state that is no container: nobody counts these."""
 
 
 class Backend(asyncio.Protocol):
@@ -163,7 +165,7 @@ class Backend(asyncio.Protocol):
 
     def close(self) -> None:
         """Say goodbye. The connection counts until the server has hung up, for only then is its place free."""
-        if self.state is BackendState.CLOSING:
+        if self.state in (BackendState.CLOSING, BackendState.GONE):
             return
         self.unlink()
         self.housekeeping = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
@@ -25,7 +24,7 @@ from interceptor.protocol.startup import (
 )
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
 from pooler.config import AuthType, PoolMode
-from pooler.tasks import Handle, spawn
+from pooler.tasks import Handle, derive, spawn
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -145,7 +144,7 @@ class ClientLoginFlow:
             self._on_accepted(step)
 
     async def _run(self, work: Work) -> None:
-        result = await asyncio.get_running_loop().run_in_executor(None, work.function)
+        result = await derive(work.function)
         assert self._login is not None
         self._work = None
         try:

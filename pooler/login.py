@@ -20,6 +20,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
 from pooler.config import PoolSettings
+from pooler.tasks import derive
 
 MAX_LOGIN_MESSAGE = 1024 * 1024
 """Bytes of one message of a server that logs us in, or that does housekeeping for us."""
@@ -118,7 +119,7 @@ async def _converse(
         if kind == messages.AUTHENTICATION:
             step = login.receive(body)
             if isinstance(step, Work):
-                step = login.resume(await asyncio.get_running_loop().run_in_executor(None, step.function))
+                step = login.resume(await derive(step.function))
             if step is not None:
                 transport.write(step.data)
         elif kind == messages.ERROR_RESPONSE:

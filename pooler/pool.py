@@ -90,7 +90,9 @@ class Pool:
         self.keys = keys
         self.capacity = capacity
         self.stats = PoolStats()
-        self.backends: dict[BackendState, dict[Backend, None]] = {state: {} for state in BackendState}
+        self.backends: dict[BackendState, dict[Backend, None]] = {
+            state: {} for state in BackendState if state is not BackendState.GONE
+        }
         self.idle = self.backends[BackendState.IDLE]
         self.active = self.backends[BackendState.ACTIVE]
         self.logging_in: dict[object, Profile] = {}
@@ -215,6 +217,7 @@ class Pool:
         session = backend.session
         backend.unlink()
         del self.backends[backend.state][backend]
+        backend.state = BackendState.GONE
         if client is not None:
             client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
         self.capacity.on_freed(self)

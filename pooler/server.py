@@ -22,7 +22,6 @@ from pooler.auth import (
     PlainPassword,
     ScramVerifier,
     Shapes,
-    StoredCredential,
     UserList,
 )
 from pooler.client import ClientConnection
@@ -61,13 +60,10 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._unix_socket: Path | None = None
         self._users = UserList.load(config.server.auth_file) if config.server.auth_file else None
-        stored: list[StoredCredential] = []
-        if self._users is not None:
-            stored = [entry for name in self._users if (entry := self._users.get(name)) is not None]
         self._login_settings = LoginSettings(
             auth_type=config.server.auth_type.value,
             mock_secret=secrets.token_bytes(32),
-            shapes=Shapes(stored),
+            shapes=Shapes() if self._users is None else self._users.shapes,
             keys=self.keys,
             scram_iterations=config.server.scram_iterations,
         )

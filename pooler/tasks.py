@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+_derivers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="derive")
 _running: set[asyncio.Task[None]] = set()
 
 
@@ -35,6 +39,14 @@ def _on_done(task: asyncio.Task[None]) -> None:
     _running.discard(task)
     if not task.cancelled() and task.exception() is not None:
         logger.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+async def derive(function: Callable[[], T]) -> T:
+    """Run a function that hashes for milliseconds in one of a few threads of its own.
+
+    Not in the loop's default threads, which look up host names: a storm of wrong passwords would hold those up.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_derivers, function)
 
 
 async def cancel_all() -> None:
