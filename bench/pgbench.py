@@ -45,17 +45,17 @@ class Plan:
     each_latency: bool = False
 
     def __len__(self) -> int:
-        return self.rounds * sum(len(self.able(mode)) for mode in self.modes) * len(self.clients)
+        return self.rounds * sum(len(self.able(mode, clients)) for mode in self.modes for clients in self.clients)
 
-    def able(self, mode: str) -> list[Target]:
-        """The targets that can run ``mode``."""
-        return [target for target in self.targets if mode != "prepared" or target.prepared]
+    def able(self, mode: str, clients: int) -> list[Target]:
+        """The targets that can run ``mode`` with so many clients."""
+        return [target for target in self.targets if mode != "prepared" or clients <= target.prepared]
 
     def __iter__(self) -> Iterator[tuple[int, str, int, Target]]:
         for turn in range(self.rounds):
             for mode in self.modes:
-                able = self.able(mode)
                 for clients in self.clients:
+                    able = self.able(mode, clients)
                     # A different one goes first in each round, as the first may meet a processor that is still cold.
                     start = turn % max(1, len(able))
                     for target in able[start:] + able[:start]:
@@ -158,10 +158,12 @@ def section(comparison: Comparison, outcome: Outcome) -> str:
         *(f"![{name}](performance-{name}.svg)" for name in comparison.pictures()),
         comparison.markdown(),
     ]
-    unable = [target for target in comparison.targets if not target.prepared]
-    if unable and "prepared" in comparison.modes:
-        names = ", ".join(f"{target.label} {target.version}" for target in unable)
-        parts.append(f"{names} can't keep prepared statements in transaction mode, so it has no figures for prepared.")
+    if "prepared" in comparison.modes:
+        for target in comparison.targets:
+            if target.prepared < max(comparison.clients):
+                many = f"for more than {target.prepared} clients at once " if target.prepared else ""
+                name = f"{target.label} {target.version}".strip()
+                parts.append(f"{name} can't keep prepared statements {many}in transaction mode: no figures for these.")
     if outcome.failures:
         parts.append("Failed, and left out:\n\n" + "\n".join(f"- {failure}" for failure in outcome.failures))
     return "\n\n".join(parts)

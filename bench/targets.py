@@ -37,6 +37,8 @@ DATABASE = "bench"
 USER = "postgres"
 POOL_SIZE = 20
 MAX_CLIENTS = 200_000  # never the limit: that is the descriptors of the process
+# A client that prepares a statement keeps its backend, so the pool bounds them; pgbench with more never ends.
+_PREPARED = POOL_SIZE
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -54,7 +56,7 @@ class Backend:
 class Target:
     """One thing to measure. ``pid`` is the root of the pooler's processes, None where there is no pooler.
 
-    ``prepared`` says whether it carries prepared statements over in transaction mode.
+    ``prepared`` is how many clients can use prepared statements at once, where backends are shared by transaction.
     """
 
     name: str
@@ -62,7 +64,7 @@ class Target:
     address: tuple[str, int]
     pid: int | None
     version: str
-    prepared: bool = True
+    prepared: int = MAX_CLIENTS
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def pgbouncer_version(program: Path) -> tuple[int, ...]:
 def pgbouncer(backend: Backend, program: Path) -> Iterator[Target]:
     """One PgBouncer process in transaction mode, with no limit on its clients."""
     version = pgbouncer_version(program)
-    prepared = version >= (1, 21)  # max_prepared_statements came with it
+    prepared = MAX_CLIENTS if version >= (1, 21) else 0  # max_prepared_statements came with it
     with _directory() as directory:
         address = ("127.0.0.1", _free_port())
         (directory / "users.txt").write_text(f'"{USER}" ""\n')
@@ -179,7 +181,7 @@ primary = "postgresql://{USER}@{host}:{port}/{DATABASE}"
         command = [sys.executable, "-m", *module, "serve", "--config", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         with _process(command, directory / "log", address, cwd=tree, environment=environment) as pid:
-            yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "")
+            yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "", _PREPARED)
 
 
 @contextmanager

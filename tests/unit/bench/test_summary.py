@@ -13,8 +13,8 @@ from bench.tables import Comparison
 from bench.targets import Target
 
 DIRECT = Target("direct", "PostgreSQL", ("127.0.0.1", 1), None, "18.4")
-PGBOUNCER = Target("pgbouncer", "PgBouncer", ("127.0.0.1", 2), 2, "1.18.0", prepared=False)
-PROXY = Target("proxy", "Interceptor", ("127.0.0.1", 3), 3, "")
+PGBOUNCER = Target("pgbouncer", "PgBouncer", ("127.0.0.1", 2), 2, "1.18.0", prepared=0)
+PROXY = Target("proxy", "Interceptor", ("127.0.0.1", 3), 3, "", prepared=20)
 
 
 def run(
@@ -108,6 +108,9 @@ def test_a_plan_gives_each_target_its_turn_to_go_first_and_skips_what_it_can_not
         (1, "prepared", "direct"),
     ]
     assert len(plan) == len(steps)
+    crowd = Plan(["simple", "prepared"], [21], plan.targets, seconds=1, rounds=1)
+    assert [target.name for _, mode, _, target in crowd if mode == "prepared"] == ["direct"]
+    assert len(crowd) == 4
 
 
 def test_stacks_count_for_the_function_and_for_its_callers_once() -> None:
