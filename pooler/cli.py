@@ -63,6 +63,15 @@ def check(config: Annotated[Path, typer.Option("--config", help="The configurati
     typer.echo(f"{config}: correct; databases: {', '.join(loaded.databases) or 'none'}")
 
 
+@app.command()
+def demo() -> None:
+    """Start PostgreSQL with a sample shop and the proxy before it, and say what to try. Ctrl-C ends it."""
+    # Not at the top: the package needs what an installation without the extra "demo" lacks.
+    from pooler.demo import run_demo
+
+    sys.exit(run_demo())
+
+
 def _load(config: Path | None, upstream: str | None, listen: str | None) -> Config:
     if (config is None) == (upstream is None):
         _fail("give either --config FILE or --upstream DSN")
