@@ -47,8 +47,8 @@ class Holding:
     kernel: int
 
     def per_client(self, then: Memory) -> int:
-        """Bytes of proportional memory for each client, against before."""
-        return round((then - self.before).pss / self.clients)
+        """Bytes for each client against before, private ones alone: the others change as other programs come and go."""
+        return round((then - self.before).private / self.clients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _at_rest(root: int) -> Memory:
     for _ in range(10):
         time.sleep(0.5)
         now = memory(root)
-        if abs(now.pss - earlier.pss) <= max(16384, earlier.pss // 1000):
+        if abs(now.private - earlier.private) <= max(16384, earlier.private // 1000):
             return now
         earlier = now
     return earlier
@@ -104,8 +104,8 @@ def table(holdings: Sequence[Holding]) -> str:
     header = [
         "",
         "clients",
-        "before, MB",
-        "connected, MB",
+        "before, MB (Rss)",
+        "connected, MB (Rss)",
         "bytes per client",
         "after a query each",
         "left after all went",
@@ -114,8 +114,8 @@ def table(holdings: Sequence[Holding]) -> str:
         [
             one.label,
             f"{one.clients:,}",
-            f"{one.before.pss / 1e6:.1f}",
-            f"{one.connected.pss / 1e6:.1f}",
+            f"{one.before.rss / 1e6:.1f}",
+            f"{one.connected.rss / 1e6:.1f}",
             f"{one.per_client(one.connected):,}",
             f"{one.per_client(one.queried):,}",
             f"{one.per_client(one.closed):,}",
@@ -123,8 +123,8 @@ def table(holdings: Sequence[Holding]) -> str:
         for one in holdings
     ]
     notes = [
-        "Proportional memory (Pss) of all processes of each; the last three columns are differences to before, divided "
-        f"by the clients. Budget of the proxy: {_BUDGET:,} bytes.",
+        "Memory of all processes of each. The last three columns are what is private to them, less what was before, "
+        f"divided by the clients. Budget of the proxy: {_BUDGET:,} bytes.",
     ]
     poolers = [one for one in holdings if one.target != "direct"]
     if poolers:
