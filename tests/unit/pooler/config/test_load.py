@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pooler.config import (
     AuthType,
@@ -146,6 +149,41 @@ def test_trust_needs_no_file(tmp_path: Path) -> None:
     config = load(tmp_path, 'server.auth_type = "trust"\ndatabases.shop.primary = "postgresql://h"')
     assert config.server.auth_file is None
     assert config.login_for("shop", "anybody") is None
+
+
+GOOD = """
+[server]
+listen_addr = ["127.0.0.1", '::1']
+query_wait_timeout = "2min" # and a comment
+auth_type = "trust"
+[databases."*"]
+primary = "postgresql://app:hunter2@[::1]:5433/?options=-c%20geqo%3Doff"
+[users]
+"al ice" = { pool_mode = "session", pool_size = 3 }
+[plugins]
+"""
+
+
+@given(
+    st.integers(0, len(GOOD)),
+    st.integers(0, 3),
+    st.text(alphabet="[]{}=\"'\n#.,${} 0aZ\\\x00\r\ud800é", max_size=4),
+)
+def test_a_damaged_file_is_accepted_or_refused_and_nothing_else(at: int, gone: int, put_in: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "interceptor.toml"
+        file.write_bytes((GOOD[:at] + put_in + GOOD[at + gone :]).encode(errors="surrogatepass"))
+        shown, lines = outcome(file)
+    assert "hunter2" not in shown
+    assert all(lines)
+
+
+def outcome(file: Path) -> tuple[str, list[int]]:
+    """What loading the file shows, and the lines of its errors about keys that are written down."""
+    try:
+        return repr(load_config(file, {})), []
+    except ConfigErrors as errors:
+        return str(errors), [error.line for error in errors.errors if "." in error.key]
 
 
 # ---- --upstream
