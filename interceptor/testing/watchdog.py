@@ -21,9 +21,10 @@ base=$1
 read -r word
 if [ "$word" = dismissed ]; then exit 0; fi
 running() {
-    for link in /proc/[0-9]*/cwd; do
-        case "$(readlink "$link" 2>/dev/null)" in
-            "$base"|"$base"/*) pid=${link#/proc/}; echo "${pid%/cwd}" ;;
+    # One ls for all processes: a readlink for each takes seconds where there are many.
+    ls -ln /proc/[0-9]*/cwd 2>/dev/null | while read -r line; do
+        case "$line" in
+            *" -> $base"|*" -> $base/"*) line=${line##*/proc/}; echo "${line%%/*}" ;;
         esac
     done
 }

@@ -37,7 +37,7 @@ def server(breakable_server: PostgresServer) -> Iterator[PostgresServer]:
     breakable_server.psql("drop table if exists kept; drop role if exists alice; drop role if exists bob")
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout:g} seconds"
