@@ -42,6 +42,7 @@ class BackendSession:
         "changed_parameters",
         "client",
         "copy_in",
+        "copy_syncs",
         "host",
         "local_replies",
         "owed",
@@ -84,6 +85,8 @@ class BackendSession:
         """How many of them left no transaction open."""
         self.copy_in = False
         """It waits for CopyData, CopyDone or CopyFail."""
+        self.copy_syncs = 0
+        """Syncs that it was sent while it copied, or just before."""
         self.parameters = parameters
         self.changed_parameters: set[bytes] = set()
         """Reported settings that differ now from what they were at login."""
@@ -105,6 +108,11 @@ class BackendSession:
     def reusable(self) -> bool:
         """Nothing is owed, no message is half done, no transaction or batch is open."""
         return self.ready and not self.owed and self.status == _IDLE and not self.streaming and not self.partial
+
+    @property
+    def uncounted(self) -> bool:
+        """It can't be told any more what it owes."""
+        return bool(self.owed) and self.owed[0] == Request.UNCOUNTED
 
     def link(self, client: ClientSession) -> None:
         """Work for this client from now on."""
@@ -223,16 +231,21 @@ class BackendSession:
         if action in (Action.FAIL, Action.ERROR, Action.FATAL):
             # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
             self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+            if self.copy_syncs:
+                self._stop_counting(client)
+                return True
+            self.copy_in = False
             if action == Action.FAIL:
                 self._fail_until_sync(client)
-            self._end_copy_in(client)
         elif action == _PARAMETER:
             return self._on_parameter(body)
         elif action == Action.COPY_IN:
             self.copy_in = True
+            self.copy_syncs = 0
             # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
             while len(owed) > 1 and owed[1] == _SYNC:
                 del owed[1]
+                self.copy_syncs += 1
         elif action == Action.CLOSED_UNNAMED:
             owed.popleft()
             client.unnamed = b""
@@ -256,10 +269,18 @@ class BackendSession:
         if not owed:
             client.on_ignored()
 
-    def _end_copy_in(self, client: ClientSession) -> None:
-        if self.copy_in:
-            self.copy_in = False
-            client.on_copy_failed(self)
+    def _stop_counting(self, client: ClientSession) -> None:
+        """A COPY failed that Syncs were sent into: count no more.
+
+        Those that the backend had read by then were ignored, the others will be answered, and which are which can't be
+        told. So from here on all is relayed, and nothing is owed by name.
+        """
+        self.owed.clear()
+        self.owed.append(Request.UNCOUNTED)
+        self.parses.clear()
+        self.local_replies.clear()
+        self.copy_in = True
+        client.on_uncounted()
 
     def _on_parameter(self, body: bytes) -> bool:
         name, separator, value = body.partition(b"\0")

@@ -74,7 +74,6 @@ class ClientSession:
         "streaming",
         "unnamed",
         "waiting",
-        "withheld_syncs",
         "write",
     )
 
@@ -102,8 +101,6 @@ class ClientSession:
         """It said Terminate."""
         self.paused = False
         """We asked the host to read no more."""
-        self.withheld_syncs = 0
-        """Syncs that came during COPY FROM STDIN, where they mean nothing unless the COPY fails."""
 
         # Where the bytes are
         self.rest = b""
@@ -363,7 +360,10 @@ class ClientSession:
     # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
 
     def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
-        """Forward the data of a COPY. Returns the offset of what follows it; -1 if all of ``data`` is seen to."""
+        """Forward the data of a COPY, where the backend ignores Sync and Flush (copyfromparse.c, CopyGetData).
+
+        Returns the offset of what follows it; -1 if all of ``data`` is seen to.
+        """
         size = len(data)
         start = position
         while backend.copy_in and size - position >= 5:
@@ -371,16 +371,10 @@ class ClientSession:
             end = position + 1 + length
             if (end > size or length < 4) and self._must_wait(kind, length, size - position):
                 break
-            if kind == _SYNC or kind == messages.FLUSH:
-                # The backend ignores both while it copies. Whether it still does when it reads them, or has failed
-                # by then and takes a Sync for real, can't be told from here: so they are kept until that is known.
-                self.withheld_syncs += kind == _SYNC
-                if start < position:
-                    backend.write(data[start:position])
-                start = end
+            if kind == _SYNC:
+                backend.copy_syncs += 1
             elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
-                backend.copy_in = False
-                self.withheld_syncs = 0
+                backend.copy_in = backend.uncounted
             elif kind == messages.TERMINATE:
                 self.finishing = self.held = True
                 break
@@ -448,13 +442,9 @@ class ClientSession:
         """The backend ignores everything up to a Sync that the client has not sent yet."""
         self.ignoring = True
 
-    def on_copy_failed(self, backend: BackendSession) -> None:
-        """COPY FROM STDIN ended with an error, so the Syncs that were kept back count."""
-        if self.withheld_syncs:
-            self.ignoring = False
-            backend.write(messages.SYNC_MESSAGE * self.withheld_syncs)
-            backend.owed.extend([_OWED_SYNC] * self.withheld_syncs)
-            self.withheld_syncs = 0
+    def on_uncounted(self) -> None:
+        """It can't be told any more what the backend owes, so it stays with this client."""
+        self._pin(PinReason.OPAQUE)
 
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""

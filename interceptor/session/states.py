@@ -41,6 +41,8 @@ class Request(IntEnum):
     INJECTED_CLOSE = 12
     LOCAL = 13
     """No request at all: a reply of our own, whose turn comes when all before it are answered."""
+    UNCOUNTED = 14
+    """It can't be told any more what is owed. Everything is relayed, and the backend serves this client to the end."""
 
 
 @unique
@@ -102,6 +104,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW, error=Action.FAIL),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
+    Request.UNCOUNTED: bytes([Action.RELAY]) * 256,
 }
 
 REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in Request)

@@ -122,7 +122,6 @@ CONVERSATIONS: dict[str, list[Turn]] = {
         Turn(
             message("d", b"1\n") + SYNC + FLUSH + COPY_DONE + SYNC,
             complete("COPY 1") + ready(),
-            forwarded=message("d", b"1\n") + COPY_DONE + SYNC,
         ),
     ],
     "copy in that fails": [
@@ -133,7 +132,9 @@ CONVERSATIONS: dict[str, list[Turn]] = {
     ],
     "copy in that fails, extended, with a Sync that counts": [
         Turn(parse("COPY t FROM STDIN") + bind() + execute(), PARSED + BOUND + COPY_IN, released=False),
-        Turn(message("d", b"x\n") + SYNC, error(), released=False, forwarded=message("d", b"x\n")),
+        Turn(message("d", b"x\n") + SYNC, error() + ready(), released=False),
+        Turn(message("d", b"x\n") + COPY_DONE + SYNC, ready(), released=False),
+        Turn(query("SELECT 1"), RESULT + ready(), released=False),
     ],
     "copy out": [
         Turn(

@@ -153,16 +153,19 @@ def test_copy_data_sent_blindly_is_dropped_where_there_is_no_copy() -> None:
     assert recorder.released == 1
 
 
-def test_a_sync_that_copy_swallows_is_answered_once_the_copy_has_failed() -> None:
+def test_after_a_failed_copy_with_a_sync_in_it_nothing_is_counted_and_the_backend_stays() -> None:
     recorder = Recorder()
     recorder.from_client(parse("COPY t FROM STDIN") + bind() + execute())
     recorder.from_backend(PARSED + BOUND + COPY_IN)
     recorder.from_client(message("d", b"x\n") + SYNC)
+    recorder.from_backend(error() + ready())
     recorder.take()
-    recorder.from_backend(error())
-    assert recorder.take() == (SYNC, error())
-    recorder.from_backend(ready())
-    assert recorder.released == 1
+    recorder.from_client(message("d", b"y\n") + COPY_DONE + query("SELECT 1") * (2 * MAX_OWED))
+    recorder.from_backend((RESULT + ready()) * 3)
+    assert recorder.take()[1] == (RESULT + ready()) * 3
+    assert recorder.released == 0
+    assert not recorder.backend.reusable
+    assert recorder.pins == [PinReason.OPAQUE]
 
 
 def test_a_sync_that_was_on_its_way_when_the_copy_began_is_not_owed() -> None:
