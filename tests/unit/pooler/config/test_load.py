@@ -74,6 +74,7 @@ def test_a_file_that_says_much(tmp_path: Path) -> None:
 
         [users.alice]
         pool_mode = "transaction"
+        pool_size = 3
         query_timeout = "500ms"
 
         [plugins]
@@ -105,7 +106,7 @@ def test_a_file_that_says_much(tmp_path: Path) -> None:
             connect_query="SET search_path TO ${NOT}",
         ),
     }
-    assert config.users == {"alice": UserSettings(pool_mode=PoolMode.TRANSACTION, query_timeout=0.5)}
+    assert config.users == {"alice": UserSettings(pool_mode=PoolMode.TRANSACTION, pool_size=3, query_timeout=0.5)}
     assert "p@ss" not in repr(config)
 
 
@@ -143,6 +144,21 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "interceptor.toml"
     file.write_text(f"databases.shop.primary = '{LOGIN}'", encoding="utf-8-sig")
     assert load_config(file).find_database("shop")
+
+
+@pytest.mark.parametrize("auth_type", ["cert", "any", "hba", "ldap", "pam", "peer", "plain"])
+def test_what_pgbouncer_has_besides_is_told_apart_from_a_misspelling(tmp_path: Path, auth_type: str) -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        load(tmp_path, f"server.auth_type = '{auth_type}'\ndatabases.shop.primary = '{LOGIN}'")
+    (error,) = raised.value.errors
+    assert (error.key, error.line) == ("server.auth_type", 1)
+    assert error.message.startswith(f'"{auth_type}" ')
+
+
+@pytest.mark.parametrize("auth_type", ["trust", "password", "md5", "scram-sha-256"])
+def test_auth_types(tmp_path: Path, auth_type: str) -> None:
+    config = load(tmp_path, f"server.auth_type = '{auth_type}'\ndatabases.shop.primary = '{LOGIN}'")
+    assert config.server.auth_type is AuthType(auth_type)
 
 
 def test_trust_needs_no_file(tmp_path: Path) -> None:

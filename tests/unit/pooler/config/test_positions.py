@@ -272,7 +272,10 @@ b = 2
 [[tables.more]]
 [[tables]]
 [[tables.more]]
-c = 3'''
+c = 3
+d = [ """
+"\\""""", \'\'\'
+x\'\'\'\'\', { e = """"""} ]'''
 
 
 def test_sample_by_eye() -> None:
@@ -305,6 +308,11 @@ def test_sample_by_eye() -> None:
         ("tables", 1, "more"): 21,
         ("tables", 1, "more", 0): 21,
         ("tables", 1, "more", 0, "c"): 22,
+        ("tables", 1, "more", 0, "d"): 23,
+        ("tables", 1, "more", 0, "d", 0): 23,
+        ("tables", 1, "more", 0, "d", 1): 24,
+        ("tables", 1, "more", 0, "d", 2): 25,
+        ("tables", 1, "more", 0, "d", 2, "e"): 25,
     }
     assert set(find_lines(SAMPLE)) == set(paths_of(tomllib.loads(SAMPLE)))
 
