@@ -8,12 +8,12 @@ import msgspec
 from pglast import parser
 
 from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects, shared_effects
-from interceptor.sql.lexical import is_plain, may_parse, reads_alike
+from interceptor.sql.lexical import is_plain, may_parse, reads_alike, says_temporary
 from interceptor.sql.walk import Json, Node, Walk
 
 __all__ = ["StatementCache", "analyse"]
 
-MAX_TREE = 192 * 1024  # characters of JSON; decoding and walking this many takes some 3 ms
+MAX_TREE = 160 * 1024  # characters of JSON; decoding and walking this many takes some 3 ms
 MAX_CACHED = 16 * 1024  # bytes of one text
 _ENTRY_OVERHEAD = 150  # bytes of memory that an entry takes beside its text: the object's head and its place in a dict
 
@@ -28,7 +28,7 @@ class StatementCache:
     back. So what is used stays, and nothing is counted or reordered on a hit.
     """
 
-    __slots__ = ("_half", "_old", "_server_version", "_young", "_young_bytes")
+    __slots__ = ("_half", "_old", "_old_bytes", "_server_version", "_young", "_young_bytes")
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024, server_version: int = 0) -> None:
         """``max_bytes`` bounds the memory of the cache. ``server_version`` is as 180004; 0 is the oldest."""
@@ -37,6 +37,11 @@ class StatementCache:
         self._young: dict[bytes, SessionEffects] = {}
         self._old: dict[bytes, SessionEffects] = {}
         self._young_bytes = 0
+        self._old_bytes = 0
+
+    def memory(self) -> int:
+        """Return about how many bytes of memory the texts take, never more than ``max_bytes``."""
+        return self._young_bytes + self._old_bytes
 
     def effects(self, sql: bytes, standard_lexing: bool = True) -> SessionEffects:
         """Return what the text of a Query or Parse, without its final NUL, may do to the session that runs it.
@@ -65,8 +70,11 @@ class StatementCache:
 
     def _remember(self, sql: bytes, effects: SessionEffects) -> None:
         size = len(sql) + _ENTRY_OVERHEAD
+        if size > self._half:
+            return
         if self._young_bytes + size > self._half:
             self._old = self._young
+            self._old_bytes = self._young_bytes
             self._young = {}
             self._young_bytes = 0
         self._young[sql] = effects
@@ -99,10 +107,8 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
         node = statement["stmt"]
         walk.visit(node)
         transaction_control = transaction_control or "TransactionStmt" in node
-    if walk.pin is None or walk.pin is PinReason.RESET:
-        # Rare, and easily seen in the text of the tree, where a quote inside a string has a backslash before it.
-        if _makes_temporary(tree, statements):
-            walk.found(PinReason.TEMPORARY_OBJECT)
+    if says_temporary(sql) and _makes_temporary(tree, statements):
+        walk.found(PinReason.TEMPORARY_OBJECT)
     return shared_effects(walk.pin, len(statements), transaction_control, walk.reads_sequence)
 
 
@@ -128,7 +134,8 @@ _IN_TEMPORARY_SCHEMA = ('"schemaname":"pg_temp', '"String":{"sval":"pg_temp', '"
 def _makes_temporary(tree: str, statements: list[dict[str, Node]]) -> bool:
     """Say whether something temporary is made or named that outlives the transaction.
 
-    ON COMMIT DROP ends with it, and so does what depends on such a table.
+    ON COMMIT DROP ends with it, and so does what depends on such a table. The text of the tree is enough to
+    look at: in it a quote inside a string has a backslash before it, so no client's string looks like a field.
     """
     if any([mark in tree for mark in _IN_TEMPORARY_SCHEMA]):
         return True

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_PARSED", "MAX_SKIMMED", "is_plain", "may_parse", "reads_alike"]
+__all__ = ["MAX_PARSED", "MAX_SKIMMED", "is_plain", "may_parse", "reads_alike", "says_temporary"]
 
-MAX_SKIMMED = 128 * 1024  # bytes; the worst text of this length takes is_plain 4 ms
+MAX_SKIMMED = 64 * 1024  # bytes; the worst text of this length takes is_plain some 5 ms, an ordinary one 1 ms
 MAX_PARSED = 16 * 1024  # bytes; see may_parse
 
 _OPERATOR_BYTES = rb"-+*/<>=~!@#%^&|`?"
@@ -18,9 +18,9 @@ _OPERATOR_BYTES = rb"-+*/<>=~!@#%^&|`?"
 # updated, pg_temp makes things temporary). The first alternative keeps the check off most words.
 _WORD = (
     rb"[A-HJ-OQ-Za-hj-oq-z0-9_][A-Za-z0-9_]*+"
-    rb"|[IPip](?!(?i:nto)(?![A-Za-z0-9_])|(?i:g_))[A-Za-z0-9_]*+"
+    rb"|[IPip](?![nN][tT][oO](?![A-Za-z0-9_])|[gG]_)[A-Za-z0-9_]*+"
 )
-_QUOTED = rb'"(?!pg_)[^"]*+"'
+_QUOTED = rb'"(?!pg_)[^"]*+"(?:"[^"]*+")*+'
 _NAME = rb"(?:" + _WORD + rb"|" + _QUOTED + rb")"
 
 # One operator, all of whose bytes are here: the next byte must not belong to it. Nor can a comment start.
@@ -29,14 +29,16 @@ _OPERATOR = rb"(?:[=<>+*/%-]|<=|>=|<>|!=|\|\||::)(?![" + _OPERATOR_BYTES + rb":]
 # A parenthesis after a word calls a function, unless the word can't be the name of one: these are reserved. After a
 # dot even they can, hence the byte before the space. Other reserved words are left to the parser.
 _AFTER_WORD = b"|".join(
-    rb"(?<=[^.\s]\s(?i:" + word + rb")" + space + rb")"
-    for word in (b"in", b"values", b"where", b"and", b"or", b"on")
-    for space in (b" ", b"")
-)
-_PARENTHESIS = rb"(?:(?<=[=<>(,+*-])|(?<=[=<>(,+*-] )|" + _AFTER_WORD + rb")\("
+    rb"(?<=[^.\s]\s" + word + rb"\()"
+    for word in (
+        rb"[iI][nN] ", rb"[iI][nN]", rb"[vV][aA][lL][uU][eE][sS] ", rb"[vV][aA][lL][uU][eE][sS]",
+        rb"[aA][nN][dD] ", rb"[oO][rR] ", rb"[oO][nN] ", rb"[wW][hH][eE][rR][eE] ",
+    )
+)  # fmt: skip
+_PARENTHESIS = rb"\((?:(?<=[=<>(,+*-]\()|(?<=[=<>(,+*-] \()|" + _AFTER_WORD + rb")"
 
 # A word that touches the quote would change what the string means: e'', u&''.
-_STRING = rb"(?<![A-Za-z0-9_])'[^']*+'"
+_STRING = rb"(?<![A-Za-z0-9_])'[^']*+'(?:'[^']*+')*+"
 _PARAMETER = rb"\$[0-9]++"
 
 _PLAIN = re.compile(
@@ -62,23 +64,29 @@ def is_plain(sql: bytes) -> bool:
     return len(sql) <= MAX_SKIMMED and _matches_plain(sql) is not None
 
 
-_LONG_RUN = re.compile(rb"[" + _OPERATOR_BYTES + rb"]{64,}+")
-_RUNS_BUDGET = 200_000  # squared bytes; 200,000 take about 1 ms
-_SHORT = 256
+# Bytes that become whole nodes of the tree by themselves, and thus some 70 bytes of JSON each.
+_DENSE = rb"-+*/<>=~!@#%^&|`?:[(;"
+_DENSE_LIMIT = 1500
+_RUN = re.compile(rb"[" + _OPERATOR_BYTES + rb"]{16,}+")
+_RUNS_LIMIT = 100_000  # squared bytes, of which PostgreSQL's scanner reads some 300 in a microsecond
 
 
 def may_parse(sql: bytes) -> bool:
-    """Say whether parsing the text can't hold up the loop for more than a few milliseconds.
+    """Say whether parsing the text and walking its tree surely takes less than about 5 ms.
 
-    PostgreSQL's scanner takes time quadratic in the length of a run of operator characters (``/*/*/*…``, ``+++…``:
-    40 ms for 4 KB), and what one byte of dense SQL becomes in the tree has some 70 bytes.
+    Two things make a short text dear: many nodes for few bytes (``1+1+1…``: 14 ms for 16 KB), and long runs of operator
+    characters (``/*/*/*…``, ``+++…``: 40 ms for 4 KB), for the scanner takes a step back after each character and
+    reads the run again.
     """
     size = len(sql)
-    if size <= _SHORT:
-        return True
     if size > MAX_PARSED:
         return False
-    return sum([len(run) ** 2 for run in _LONG_RUN.findall(sql)]) <= _RUNS_BUDGET
+    if size <= 300:
+        return True
+    dense = size - len(sql.translate(None, _DENSE))
+    if dense <= 300:  # not even a single run of them all would be too long
+        return True
+    return dense <= _DENSE_LIMIT and sum([len(run) ** 2 for run in _RUN.findall(sql)]) <= _RUNS_LIMIT
 
 
 def reads_alike(sql: bytes) -> bool:
@@ -88,3 +96,8 @@ def reads_alike(sql: bytes) -> bool:
     byte of a character in SJIS, BIG5, GBK and others may be a backslash).
     """
     return sql.isascii() and b"\\" not in sql
+
+
+def says_temporary(sql: bytes) -> bool:
+    """Say whether the text could have TEMP, TEMPORARY or a name that starts with pg_temp, be it as U&"pg\\005ftemp"."""
+    return b"temp" in sql.lower() or b'&"' in sql

@@ -103,32 +103,30 @@ class Walk:
         self.pin: PinReason | None = None
         self.reads_sequence = False
         self._functions = harmless_functions(server_version)
-        self._stack: list[Node | list[Json]] = []
+        self._stack: list[Node] = []
 
     def visit(self, statement: Node) -> None:
         """Look at every node of ``{"Kind": {…}}``. Takes no stack for the depth of the tree."""
         stack = self._stack
+        walked, leaves = WALKED, LEAVES
         stack.append(statement)
         while stack:
-            holder = stack.pop()
-            if isinstance(holder, list):
-                for item in holder:
-                    if isinstance(item, (dict, list)):
-                        stack.append(item)
-                continue
-            for key, value in holder.items():
-                if isinstance(value, dict):
-                    if key >= "a":  # a field
+            node = stack.pop()
+            for key, value in node.items():
+                if type(value) is dict:
+                    if key >= "a" or key in walked:  # a field, or a kind
                         stack.append(value)
-                    elif key in WALKED:
-                        stack.append(value)
-                    elif key not in LEAVES:
+                    elif key not in leaves:
                         self._meet(key, value)
-                elif isinstance(value, list):
+                elif type(value) is list:
                     if key == "operName" or key == "useOp":
                         self._operator(value)
                     else:
-                        stack.append(value)
+                        for item in value:
+                            if type(item) is dict:
+                                stack.append(item)
+                            elif type(item) is list:  # not seen: lists in lists come as {"List": {"items": […]}}
+                                stack.append({"items": item})
 
     def found(self, reason: PinReason) -> None:
         """Note a reason to pin; the first counts, and any counts more than RESET."""
@@ -149,8 +147,8 @@ class Walk:
         self._operator(node.get("name"))
         for side in ("lexpr", "rexpr"):
             operand = node.get(side)
-            if isinstance(operand, (dict, list)):
-                self._stack.append(operand)
+            if operand is not None:
+                self._stack.append(cast("Node", operand))
 
     def _operator(self, names: Json) -> None:
         schema, name = _qualified(names)

@@ -1,0 +1,206 @@
+"""What the analysis says of a text, held against what the text does to the session of a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import pq
+
+from interceptor.sql import functions
+from interceptor.sql.analysis import analyse
+from interceptor.sql.effects import PinReason
+from interceptor.testing.postgres import PostgresServer
+from tests.integration import function_table
+from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS, HIDDEN, SETUP
+
+# A setting that a library brings with it when it is first used is no change; plpgsql does that.
+_PROBES = {
+    "setting": "select name, setting from pg_settings where name not like 'plpgsql.%'",
+    "custom setting": "select nullif(current_setting('app.tenant', true), '')",
+    "user": "select session_user, current_user",
+    "prepared statement": "select name from pg_prepared_statements",
+    "cursor": "select name from pg_cursors where name <> ''",
+    "temporary object": """
+        select 'relation', oid::text from pg_class where relnamespace = pg_my_temp_schema()
+        union all select 'type', oid::text from pg_type where typnamespace = pg_my_temp_schema()
+        union all select 'function', oid::text from pg_proc where pronamespace = pg_my_temp_schema()""",
+    "advisory lock": "select classid, objid, mode from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
+    "channel": "select pg_listening_channels()",
+    "slot": "select slot_name from pg_replication_slots where active_pid = pg_backend_pid()",
+}
+_PROBE = "select " + ", ".join(
+    f"(select string_agg(p::text, ', ' order by p::text) from ({probe}) p)" for probe in _PROBES.values()
+)
+_LAST_VALUES = ("select lastval()", "select currval('s')")
+
+
+class Refused(Exception):
+    """PostgreSQL answered with an error; ``sqlstate`` is its code."""
+
+    def __init__(self, message: str, sqlstate: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection for one text, by the simple protocol."""
+
+    pgconn: pq.abc.PGconn
+
+    def run(self, sql: str) -> list[list[bytes | None]]:
+        """Run the text and return the rows of its last statement. Raises Refused."""
+        self.pgconn.send_query(sql.encode())
+        rows: list[list[bytes | None]] = []
+        refused: Refused | None = None
+        while (result := self.pgconn.get_result()) is not None:
+            if result.status == pq.ExecStatus.COPY_OUT:
+                while self.pgconn.get_copy_data(0)[0] >= 0:
+                    pass
+            elif result.status == pq.ExecStatus.FATAL_ERROR:
+                code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+                refused = Refused(result.error_message.decode(), code.decode())
+            else:
+                columns = range(result.nfields)
+                rows = [[result.get_value(row, column) for column in columns] for row in range(result.ntuples)]
+        if refused is not None:
+            raise refused
+        return rows
+
+    def run_in_transaction(self, sql: str) -> str:
+        """Run the text between BEGIN and COMMIT, or alone if that is refused; return the SQLSTATE if it fails."""
+        if not sql.startswith("begin"):
+            self.run("begin")
+        try:
+            self.run(sql)
+        except Refused as refused:
+            self.run("rollback")
+            if refused.sqlstate != "25001":
+                return refused.sqlstate
+            self.run(sql)
+        self.run("commit")
+        return ""
+
+    def state(self) -> dict[str, object]:
+        state: dict[str, object] = dict(zip(_PROBES, self.run(_PROBE)[0], strict=True))
+        for sql in _LAST_VALUES:
+            try:
+                state[sql] = self.run(sql)
+            except Refused as refused:
+                state[sql] = refused.sqlstate
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A database with the objects that the corpus names."""
+
+    conninfo: str
+    version: int
+
+    def differences(self, sql: str) -> tuple[list[str], str]:
+        """Run the text in a new session; return what of the session it changed, and the SQLSTATE if it failed."""
+        pgconn = psycopg.pq.PGconn.connect(self.conninfo.encode())
+        assert pgconn.status == pq.ConnStatus.OK, pgconn.error_message
+        try:
+            session = Session(pgconn)
+            before = session.state()
+            failed = session.run_in_transaction(sql)
+            after = session.state()
+            changed = [name for name in before if before[name] != after[name]]
+            if "seed" in sql and session.run("select random()") == self._seeded(sql):
+                changed.append("seed")
+            return changed, failed
+        finally:
+            pgconn.finish()
+
+    def _seeded(self, sql: str) -> list[list[bytes | None]]:
+        """Return what random() says in yet another session after the text."""
+        pgconn = psycopg.pq.PGconn.connect(self.conninfo.encode())
+        try:
+            session = Session(pgconn)
+            session.run_in_transaction(sql)
+            return session.run("select random()")
+        finally:
+            pgconn.finish()
+
+
+@pytest.fixture(scope="module", params=[18, 16], ids=["pg18", "pg16"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    # A server of its own: the corpus changes roles, databases and the server's configuration.
+    with PostgresServer.start(request.param) as server:
+        server.psql(SETUP)
+        yield World(server.dsn(), request.param)
+
+
+def _texts(corpus: str, version: int = 18) -> Iterator[str]:
+    for line in corpus.strip("\n").split("\n"):
+        _, _, since = line.partition("-- since ")
+        if not since or version >= int(since):
+            yield line
+
+
+def _pin(sql: str) -> PinReason | None:
+    return analyse(sql.encode()).pin
+
+
+def test_corpus_is_large() -> None:
+    assert sum(len(list(_texts(corpus))) for corpus in (CHANGING, HARMLESS, DOUBTED, HIDDEN)) >= 300
+
+
+@pytest.mark.slow
+def test_whatever_changes_the_session_pins(world: World) -> None:
+    missed = []
+    for sql in _texts(CHANGING, world.version):
+        changed, failed = world.differences(sql)
+        assert changed, f"the server sees no change, so this belongs to another list: {sql} {failed}"
+        if _pin(sql) in (None, PinReason.RESET):
+            missed.append((sql, changed))
+    assert missed == []
+
+
+@pytest.mark.slow
+def test_what_changes_nothing_does_not_pin(world: World) -> None:
+    wrong = []
+    for sql in _texts(HARMLESS, world.version):
+        changed, failed = world.differences(sql)
+        if changed or failed or _pin(sql) is not None:
+            wrong.append((sql, changed, failed, _pin(sql)))
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_pins_without_need_are_known(world: World) -> None:
+    texts = list(_texts(DOUBTED, world.version))
+    for sql in texts:
+        changed, _ = world.differences(sql)
+        assert not changed, f"{sql} changed {changed}: it belongs to another list"
+        assert _pin(sql) is not None, f"no doubt any more: {sql}"
+    resets = sum(_pin(sql) is PinReason.RESET for sql in texts)
+    print(f"{len(texts)} of the corpus pin without need, {resets} of them for RESET, which an engine may overlook")
+
+
+def test_known_gaps(world: World) -> None:
+    """docs/design/session-effects.md names them. Whoever closes one moves its line."""
+    for sql in _texts(HIDDEN, world.version):
+        changed, _ = world.differences(sql)
+        assert changed, f"the server sees no change: {sql}"
+        assert _pin(sql) is None, f"a gap less: {sql}"
+
+
+def test_function_table_is_current(postgres16: PostgresServer, postgres18: PostgresServer) -> None:
+    """``python -m tests.integration.function_table`` makes it so."""
+    old, new = function_table.Catalogue.read(postgres16), function_table.Catalogue.read(postgres18)
+    _, _, rest = function_table.SOURCE.read_text().partition(function_table.BEGIN)
+    assert rest.startswith(function_table.render(old, new))
+
+
+def test_judged_functions_exist(postgres16: PostgresServer, postgres18: PostgresServer) -> None:
+    """A misspelt name would judge nothing, or worse, somebody's own function."""
+    old, new = function_table.Catalogue.read(postgres16).quiet, function_table.Catalogue.read(postgres18).quiet
+    assert [name for name in functions.HARMLESS_VOLATILE if old.get(name, True) or new.get(name, True)] == []
+    assert [name for name in functions.PINNING if old.get(name, True) or new.get(name, True)] == []
+    assert functions.RUN_SQL_IN_TEXT <= old.keys() & new.keys()
