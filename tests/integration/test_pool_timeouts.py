@@ -1,0 +1,213 @@
+"""What ends because time has passed. Each time-out is shown by what happens, and that it did not happen too early."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from interceptor.testing.postgres import PostgresServer
+from tests.support import frontend as f
+from tests.support.frontend import Frontend
+from tests.support.login import LoginFailed
+from tests.support.proxied import Clients, errors, upstream, wait_for_arrival
+from tests.support.proxy import Proxy, run_proxy
+from tests.support.sockets import SocketDiagnosis
+from tests.support.watch import Activity, wait_until
+from tests.support.wire import WireClient
+
+DATABASE = "pool_timeouts"
+# One role for each time-out of a user, so that one proxy serves all of them.
+USERS = {
+    "to_query": {"query_timeout": "500ms"},
+    "to_idle_transaction": {"idle_transaction_timeout": "500ms"},
+    "to_transaction": {"transaction_timeout": "600ms"},
+    "to_client_idle": {"client_idle_timeout": "1s"},
+    "to_wait": {"query_wait_timeout": "500ms"},
+}
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres18: PostgresServer, silent: int) -> Iterator[Proxy]:
+    server = postgres18
+    server.create_database(DATABASE)
+    for user in USERS:
+        server.psql(f"create role {user} login")
+
+    def database(name: str, user: str = "") -> str:
+        return upstream(server, DATABASE, user, application_name=name)
+
+    tables = {
+        "server": {
+            "client_login_timeout": "1s",
+            "server_connect_timeout": "500ms",
+            "server_login_retry": "100ms",
+            "server_idle_timeout": "2s",
+        },
+        "databases.own": {"primary": database("own")},
+        "databases.shared": {"primary": database("shared", "postgres"), "pool_size": 1, "query_wait_timeout": 0},
+        "databases.short_lived": {"primary": database("short_lived", "postgres"), "server_lifetime": "1s"},
+        "databases.once": {"primary": database("once", "postgres"), "server_lifetime": 0},
+        "databases.kept": {"primary": database("kept", "postgres"), "min_pool_size": 1},
+        "databases.silent": {"primary": f"postgresql://postgres@127.0.0.1:{silent}/app"},
+        **{f"users.{user}": settings for user, settings in USERS.items()},
+    }
+    with run_proxy(tables) as running:
+        yield running
+    server.drop_database(DATABASE)
+    for user in USERS:
+        server.psql(f"drop role {user}")
+
+
+@pytest.fixture
+def clients(proxy: Proxy) -> Iterator[Clients]:
+    with Clients(proxy) as made:
+        yield made
+
+
+def end_of(client: WireClient, *messages: Frontend) -> tuple[float, str]:
+    """Send, read to the end, and return how long that took, and the SQLSTATE of the only error."""
+    start, seen = time.monotonic(), len(client.replies)
+    client.send(*messages)
+    client.read_to_end()
+    (error,) = errors(client, seen)
+    assert error["V"] == "FATAL"
+    return time.monotonic() - start, error["C"]
+
+
+def test_query_timeout_ends_the_client_and_cancels_its_query(clients: Clients, postgres18: PostgresServer) -> None:
+    client = clients.connect("own", "to_query")
+    assert client.query("select pg_sleep(0.05)") == [("",)]
+    elapsed, sqlstate = end_of(client, f.query("select pg_sleep(60)"))
+    assert elapsed >= 0.5
+    assert sqlstate == "57014"
+    with Activity(postgres18, DATABASE) as activity:
+        wait_until(lambda: not activity.count("AND usename = 'to_query'"), "the backend is gone")
+
+
+def test_idle_transaction_timeout_ends_the_client_and_rolls_back(clients: Clients, postgres18: PostgresServer) -> None:
+    client = clients.connect("own", "to_idle_transaction")
+    # A query may take longer than it, and so may a client between its transactions.
+    client.query("select pg_sleep(0.8)")
+    client.query("begin")
+    elapsed, sqlstate = end_of(client)
+    assert elapsed >= 0.4, "within a tick of what was asked for"
+    assert sqlstate == "25P03"
+    with Activity(postgres18, DATABASE) as activity:
+        wait_until(lambda: not activity.count("AND usename = 'to_idle_transaction'"), "the backend is gone")
+
+
+def test_transaction_timeout_ends_a_client_that_is_busy_in_its_transaction(clients: Clients) -> None:
+    client = clients.connect("own", "to_transaction")
+    for _ in range(8):
+        client.query("select pg_sleep(0.1)")
+    client.query("begin")
+    elapsed, sqlstate = end_of(client, *[f.query("select pg_sleep(0.1)")] * 600)
+    assert elapsed >= 0.5
+    assert sqlstate == "25P04"
+
+
+def test_client_idle_timeout_counts_from_the_last_answer(clients: Clients) -> None:
+    client = clients.connect("own", "to_client_idle")
+    client.query("select pg_sleep(1.5)")
+    elapsed, sqlstate = end_of(client)
+    assert elapsed >= 0.9
+    assert sqlstate == "57P05"
+
+
+def test_query_wait_timeout_is_exact_to_a_tick_and_the_queue_goes_on(clients: Clients) -> None:
+    """Trap 29."""
+    holders = [clients.connect("own", "to_wait") for _ in range(20)]
+    for holder in holders:
+        holder.query("begin")
+    waiter = clients.connect("own", "to_wait")
+    elapsed, sqlstate = end_of(waiter, f.query("select 1"))
+    assert 0.5 <= elapsed < 5
+    assert sqlstate == "53300"
+    holders[0].query("commit")
+    assert clients.connect("own", "to_wait").query("select 1") == [("1",)]
+
+
+def test_without_query_wait_timeout_a_client_waits_on(clients: Clients) -> None:
+    """The database says 0, which lifts the 120 s of the server's default; told from outside by the order alone."""
+    holder, waiter = clients.connect("shared"), clients.connect("shared")
+    holder.query("begin")
+    waiter.send(f.query("select 'late'"))
+    holder.query("select pg_sleep(0.3)")
+    waiter.read_available()
+    assert waiter.ready_count == 1
+    holder.query("commit")
+    waiter.read_until_ready(2)
+    assert not errors(waiter)
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", f.startup({"user": "postgres", "database": "own"}).data[:-1]])
+def test_client_login_timeout_ends_a_login_that_stops_anywhere(clients: Clients, said: bytes) -> None:
+    start = time.monotonic()
+    client = clients.raw()
+    client.write(said)
+    client.read_to_end()
+    assert time.monotonic() - start >= 0.9
+    assert [error["C"] for error in errors(client)] == ["08006"]
+
+
+def test_server_connect_timeout_ends_the_login_to_a_server_that_never_answers(clients: Clients) -> None:
+    start = time.monotonic()
+    with pytest.raises(LoginFailed, match=r"silent.*no answer within 0\.5 s"):
+        clients.connect("silent")
+    assert time.monotonic() - start >= 0.45
+
+
+def test_server_lifetime_replaces_a_backend_between_transactions(clients: Clients, postgres18: PostgresServer) -> None:
+    client = clients.connect("short_lived")
+    client.query("begin")
+    (first,) = client.query("select pg_backend_pid(), pg_sleep(1.2)")
+    (second,) = client.query("select pg_backend_pid()")
+    assert first[0] == second[0], "an open transaction keeps its backend, however old that is"
+    client.query("commit")
+    (third,) = client.query("select pg_backend_pid()")
+    assert third != second
+    with Activity(postgres18, application="short_lived") as activity:
+        wait_until(lambda: not activity.count(), "the idle backend is closed when its time is over")
+
+
+def test_a_server_lifetime_of_0_uses_each_backend_once(clients: Clients) -> None:
+    client = clients.connect("once")
+    pids = [client.query("select pg_backend_pid()")[0][0] for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+def test_server_idle_timeout_closes_all_but_min_pool_size(clients: Clients, postgres18: PostgresServer) -> None:
+    members = [clients.connect("kept") for _ in range(3)]
+    for member in members:
+        member.query("begin")
+    with Activity(postgres18, application="kept") as activity:
+        assert activity.count() == 3
+        for member in members:
+            member.query("commit")
+        wait_until(lambda: activity.count() == 1, "what was idle for too long is closed")
+        (left,) = activity.pids()
+    assert members[0].query("select pg_backend_pid()") == [(str(left),)]
+
+
+def test_a_client_that_never_reads_is_cut_off_some_seconds_after_its_end(
+    clients: Clients, postgres18: PostgresServer
+) -> None:
+    """Trap 27: what it was sent can't be delivered, so the end of its connection can't wait for that."""
+    client = clients.connect("own", "to_query")
+    client.send(f.query("select repeat('x', 1000) from generate_series(1, 100000)"))
+    diagnosis = SocketDiagnosis()
+    wait_for_arrival(client, diagnosis)
+    wait_until(lambda: diagnosis.state(client.peer, client.address) is None, "the proxy has let go of it", 20)
+    diagnosis.close()
+    with Activity(postgres18, DATABASE) as activity:
+        assert not activity.count("AND usename = 'to_query'")
