@@ -53,6 +53,8 @@ class Pause(IntFlag):
     """It sent more than may wait."""
     BACKEND_FULL = 2
     """The backend takes no more at the moment."""
+    SLOW = 4
+    """It does not read what it is sent, and has no backend whose answers could be held back instead."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -141,9 +143,12 @@ class ClientConnection(asyncio.Protocol):
         self.slow = True
         if self.backend is not None:
             self.backend.transport.pause_reading()
+        else:
+            self._pause(Pause.SLOW)
 
     def resume_writing(self) -> None:
         self.slow = False
+        self._resume(Pause.SLOW)
         if self.backend is not None:
             self.backend.transport.resume_reading()
 
@@ -240,6 +245,8 @@ class ClientConnection(asyncio.Protocol):
         self.active_at = self.server.clock.now
         if self.pauses:
             self._resume(Pause.BACKEND_FULL)
+        if self.slow:
+            self._pause(Pause.SLOW)
 
     def on_backend_full(self) -> None:
         """The backend takes no more at the moment, so take no more from the client."""
@@ -291,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
             self.pool.abandon(self.backend)
 
     def _pause(self, reason: Pause) -> None:
-        if not self.pauses:
+        if not self.pauses and not self.transport.is_closing():
             self.transport.pause_reading()
         self.pauses |= reason
 

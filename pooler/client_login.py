@@ -10,6 +10,7 @@ from interceptor.errors import (
     STARTUP_PARAMETER,
     TOO_MANY_CLIENTS,
     UNKNOWN_DATABASE,
+    UNSUPPORTED_PROTOCOL,
     ClientError,
     ProtocolViolation,
 )
@@ -97,7 +98,11 @@ class ClientLoginFlow:
             self._on_startup(packet)
             return True
         if type(packet) in self._encryption_asked:
-            raise ProtocolViolation("encryption was asked for and declined already")
+            # PostgreSQL takes the second one for a startup message of this odd version.
+            version = "1234.5679" if isinstance(packet, SSLRequest) else "1234.5680"
+            raise ClientError(
+                UNSUPPORTED_PROTOCOL, f"unsupported frontend protocol {version}: server supports 3.0 to 3.2"
+            )
         self._encryption_asked.add(type(packet))
         client.write(b"N")
         return True

@@ -6,8 +6,9 @@ Every decision here is synchronous; what takes time (logging in, a query of our 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from heapq import merge
 from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
@@ -291,23 +292,13 @@ class Pool:
 
     def _is_needed_elsewhere(self, backend: Backend, waiter: ClientConnection | None) -> bool:
         """Whether somebody has waited long enough for a backend of another profile that this one makes room for it."""
-        oldest = self._oldest_waiter()
+        since, oldest, _ = next(self._in_order(), (0.0, None, False))
         if oldest is None or oldest is waiter or oldest.profile is backend.profile:
             return False
-        since = self.waiting.for_backend.get(oldest) or self.waiting.for_welcome[oldest]
         if waiter is not None and self.clock.tick() - since < PROFILE_PATIENCE:
             return False
         coming = oldest.profile in self.logging_in.values() or bool(self.backends[BackendState.CLOSING])
         return not coming and self._at_limit()
-
-    def _oldest_waiter(self) -> ClientConnection | None:
-        """Of those who wait for a backend, and those who wait for the welcome of a profile that no backend has yet."""
-        candidates = [
-            (since, client)
-            for queue in (self.waiting.for_backend, self.waiting.for_welcome)
-            for client, since in islice(queue.items(), 1)
-        ]
-        return min(candidates, key=itemgetter(0))[1] if candidates else None
 
     # --- Growing ---------------------------------------------------------------------------------------------------
 
@@ -337,19 +328,25 @@ class Pool:
             for state in (BackendState.TESTED, BackendState.RESET, BackendState.BEING_CANCELED)
             for backend in self.backends[state]
         ]
+        welcomes_coming = set(self.logging_in.values())
         missing = []
-        for client in self.waiting.for_backend:
-            if client.profile in coming:
-                coming.remove(client.profile)
-            else:
-                missing.append(client.profile)
+        for _, client, needs_backend in self._in_order():
+            profile = client.profile
+            if needs_backend and profile in coming:
+                coming.remove(profile)
+            elif needs_backend or profile not in welcomes_coming:
+                missing.append(profile)
+                welcomes_coming.add(profile)
             if len(missing) > self.settings.pool_size:
                 break
-        on_their_way = {*self.logging_in.values(), *missing}
-        return missing + [profile for profile in self._awaited_welcomes() if profile not in on_their_way]
+        return missing
 
-    def _awaited_welcomes(self) -> dict[Profile, None]:
-        return dict.fromkeys(client.profile for client in self.waiting.for_welcome)
+    def _in_order(self) -> Iterator[tuple[float, ClientConnection, bool]]:
+        """Who waits, the longest first: since when, and whether for a backend or for the welcome of its profile."""
+        waiting = self.waiting
+        for_backend = ((since, client, True) for client, since in waiting.for_backend.items())
+        for_welcome = ((since, client, False) for client, since in waiting.for_welcome.items())
+        return merge(for_backend, for_welcome, key=itemgetter(0))
 
     def _at_limit(self) -> bool:
         settings = self.settings

@@ -231,6 +231,8 @@ class BackendSession:
         if action in (Action.FAIL, Action.ERROR, Action.FATAL):
             # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
             self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+            if action == Action.FATAL:
+                return True
             if self.copy_syncs:
                 self._stop_counting(client)
                 return True

@@ -35,7 +35,7 @@ WHOLE_MESSAGE: Final = 64 * 1024
 """Bytes up to which a message is collected before it is acted on; a longer one streams through in pieces.
 SQL that is longer is not analysed, so in transaction mode it pins."""
 
-MAX_MESSAGE: Final = 0x3FFFFFFF
+MAX_MESSAGE: Final = 0x3FFFFFFE
 MAX_SMALL_MESSAGE: Final = 10_000
 """PostgreSQL's PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT (libpq.h), in bytes."""
 
@@ -180,6 +180,8 @@ class ClientSession:
         """Act on messages without a backend, up to the first one that needs it."""
         size = len(data)
         position = 0
+        syncs = 0
+        needs_backend = False
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
@@ -187,19 +189,25 @@ class ClientSession:
                 break
             if kind in _NEED_BACKEND:
                 if not self.ignoring:
-                    self._acquire(data, position)
-                    return
+                    needs_backend = True
+                    break
             elif kind == _SYNC:
                 self.ignoring = False
-                self.write(messages.READY[messages.IDLE])
+                syncs += 1
             elif kind == messages.TERMINATE:
                 self.finishing = self.held = True
-                self.host.on_finished()
-                return
+                break
             elif kind not in _COPY_KINDS and kind != messages.FLUSH:
                 raise ProtocolViolation(f"invalid frontend message type {kind}")
             position = end
-        if position > size:
+        if syncs:
+            # In one write, for a client may send fifty thousand of them at once.
+            self.write(messages.READY[messages.IDLE] * syncs)
+        if self.finishing:
+            self.host.on_finished()
+        elif needs_backend:
+            self._acquire(data, position)
+        elif position > size:
             self.discarding = position - size
         else:
             self.rest = data[position:]

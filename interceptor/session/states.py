@@ -71,7 +71,7 @@ class Action(IntEnum):
     COPY_IN = 10
     """To the client, which may now send CopyData."""
     FATAL = 11
-    """To the client; nothing was asked, so the backend is about to hang up."""
+    """To the client; if it is FATAL, the backend is about to hang up and has said why."""
 
 
 def _row(*, error: Action, **actions: Action) -> bytes:
@@ -104,7 +104,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW, error=Action.FAIL),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
-    Request.UNCOUNTED: bytes([Action.RELAY]) * 256,
+    Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
 
 REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in Request)
