@@ -185,7 +185,7 @@ class ClientConnection(asyncio.Protocol):
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
-        self.session = ClientSession(self, PoolMode(self.settings.pool_mode), self.server.statements)
+        self.session = ClientSession(self, self.settings.pool_mode, self.server.statements)
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK

@@ -16,6 +16,8 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from interceptor.session import PoolMode
+
 __all__ = [
     "MAX_DURATION",
     "AuthType",
@@ -47,14 +49,6 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)[ \t]*([A-Za-z]*)")
 _BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
 _LONGEST_ECHO = 60
-
-
-class PoolMode(enum.StrEnum):
-    """When a backend goes back to its pool."""
-
-    SESSION = "session"
-    TRANSACTION = "transaction"
-    STATEMENT = "statement"
 
 
 class AuthType(enum.StrEnum):
