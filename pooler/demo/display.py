@@ -97,6 +97,8 @@ class Display:
             total=sum(stage.steps for stage in self._stages),
             completed=sum(stage.done for stage in self._stages),
             width=_BAR_WIDTH,
+            style="dim",  # rich's own colours are made for a dark background
+            complete_style="green",
         )
         line = Table.grid(padding=(0, 1))
         line.add_column(width=1)
