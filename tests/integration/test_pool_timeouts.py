@@ -13,7 +13,7 @@ from tests.support import frontend as f
 from tests.support.frontend import Frontend
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors, upstream, wait_for_arrival
-from tests.support.proxy import Proxy, run_proxy
+from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import Activity, wait_until
 from tests.support.wire import WireClient
@@ -46,7 +46,7 @@ def proxy(postgres18: PostgresServer, silent: int) -> Iterator[Proxy]:
     def database(name: str, user: str = "") -> str:
         return upstream(server, DATABASE, user, application_name=name)
 
-    tables = {
+    tables: Tables = {
         "server": {
             "client_login_timeout": "1s",
             "server_connect_timeout": "500ms",

@@ -23,7 +23,7 @@ _BACKENDS = (
 )
 
 
-def wait_for(what: str, look: Callable[[], T], timeout: float = TIMEOUT) -> T:
+def wait_for(what: str, look: Callable[[], T | None], timeout: float = TIMEOUT) -> T:
     """The first true result of ``look``. Fails, with the sentence ``what`` and the last look, after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):
