@@ -47,7 +47,7 @@ class _ClientHost:
     def __init__(self) -> None:
         self.sent = 0
         self.backend_session = BackendSession(_BackendHost(), {})
-        self.session = ClientSession(self, PoolMode.TRANSACTION, StatementCache())
+        self.session = ClientSession(self, PoolMode.TRANSACTION, StatementCache().effects)
 
     def write(self, data: bytes) -> None:
         self.sent += len(data)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from enum import Enum, IntFlag
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import PinReason, SessionEffects
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
+    from pooler.login import Welcome
     from pooler.pool import Pool, Profile
     from pooler.server import Server
 
@@ -179,23 +182,28 @@ class ClientConnection(asyncio.Protocol):
         if welcome is not None:
             self.on_welcome(welcome)
 
-    def on_welcome(self, welcome: bytes) -> None:
+    def on_welcome(self, welcome: Welcome) -> None:
         """Let the client in."""
         login = self.login
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
-        self.session = ClientSession(self, self.settings.pool_mode, self.server.statements)
+        self.session = ClientSession(self, self.settings.pool_mode, self._effects(welcome))
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK
-            + welcome
+            + welcome.messages
             + messages.encode_backend_key_data(self.process_id, self.secret)
             + messages.READY[messages.IDLE]
         )
         rest = login.take_rest()
         if rest:
             self.data_received(rest)
+
+    def _effects(self, welcome: Welcome) -> Callable[[bytes], SessionEffects]:
+        """What tells the effects of this client's SQL. A client that changes how SQL reads is pinned from then on."""
+        effects = self.server.statements.effects
+        return effects if welcome.standard_lexing else partial(effects, standard_lexing=False)
 
     def take_over(self) -> bytes:
         """Hand the connection to a relay, with what the client sent ahead."""

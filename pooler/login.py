@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from interceptor.errors import (
     BACKEND_CONNECT,
@@ -22,7 +22,12 @@ from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
 from pooler.config import PoolSettings
 from pooler.tasks import derive
 
-MAX_LOGIN_MESSAGE = 1024 * 1024
+_ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
+    {b"SJIS", b"SHIFT_JIS_2004", b"BIG5", b"GBK", b"UHC", b"JOHAB", b"GB18030"}
+)
+"""Client encodings in which a byte below 128 may be a part of another character (PostgreSQL, pg_wchar.h)."""
+
+MAX_LOGIN_MESSAGE: Final = 1024 * 1024
 """Bytes of one message of a server that logs us in, or that does housekeeping for us."""
 
 
@@ -51,6 +56,16 @@ class BackendAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a server tells at login, for the clients of the same startup parameters."""
+
+    messages: bytes
+    """The ParameterStatus messages as they came."""
+    standard_lexing: bool
+    """SQL reads as in UTF-8 with standard_conforming_strings on: see ``StatementCache.effects``."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedIn:
     """A connection to a server that is ready for its first query."""
 
@@ -58,10 +73,9 @@ class LoggedIn:
     address: BackendAddress
     process_id: int
     secret: bytes = field(repr=False)
-    parameters: tuple[tuple[bytes, bytes], ...]
-    """What ParameterStatus messages reported, in their order."""
-    welcome: bytes = field(repr=False)
-    """Those messages as they came."""
+    parameters: dict[bytes, bytes]
+    """The settings that the server reported."""
+    welcome: Welcome = field(repr=False)
 
 
 async def log_in(
@@ -111,8 +125,8 @@ async def _converse(
     transport = reader.transport
     transport.write(messages.encode_startup({"user": settings.user, "database": settings.dbname, **profile}))
     login = BackendLogin(settings.user, credential, keys)
-    parameters: list[tuple[bytes, bytes]] = []
-    welcome: list[bytes] = []
+    parameters: dict[bytes, bytes] = {}
+    reports: list[bytes] = []
     process_id, secret = 0, b""
     while True:
         kind, body = await reader.read_frame()
@@ -126,14 +140,22 @@ async def _converse(
             raise _refusal(body, address)
         elif kind == messages.PARAMETER_STATUS and login.done:
             name, position = messages.decode_cstring(body, 0)
-            parameters.append((name, messages.decode_cstring(body, position)[0]))
-            welcome.append(messages.encode_message(kind, body))
+            parameters[name] = messages.decode_cstring(body, position)[0]
+            reports.append(messages.encode_message(kind, body))
         elif kind == messages.BACKEND_KEY_DATA and login.done and len(body) >= 8:
             process_id, secret = int.from_bytes(body[:4], "big"), body[4:]
         elif kind == messages.READY_FOR_QUERY and login.done and body == b"I":
-            return LoggedIn(transport, address, process_id, secret, tuple(parameters), b"".join(welcome))
+            welcome = Welcome(b"".join(reports), _has_standard_lexing(parameters))
+            return LoggedIn(transport, address, process_id, secret, parameters, welcome)
         elif kind not in (messages.NOTICE_RESPONSE, messages.NEGOTIATE_PROTOCOL_VERSION):
             raise ProtocolViolation(f"message type {kind} during login")
+
+
+def _has_standard_lexing(parameters: Mapping[bytes, bytes]) -> bool:
+    return (
+        parameters.get(b"standard_conforming_strings") == b"on"
+        and parameters.get(b"client_encoding") not in _ENCODINGS_UNSAFE_IN_ASCII
+    )
 
 
 def _refusal(body: bytes, address: BackendAddress) -> BackendError:

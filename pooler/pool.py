@@ -21,7 +21,7 @@ from pooler.backend import Backend, BackendState
 from pooler.cancel import cancel_backend
 from pooler.clock import Clock
 from pooler.config import PoolSettings
-from pooler.login import LoggedIn, log_in
+from pooler.login import LoggedIn, Welcome, log_in
 from pooler.tasks import spawn
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Pool:
         self.waiting = Waiting()
         self.clients: set[ClientConnection] = set()
         self.profiles: WeakValueDictionary[tuple[tuple[str, str], ...], Profile] = WeakValueDictionary()
-        self.welcomes: dict[Profile, bytes] = {}
+        self.welcomes: dict[Profile, Welcome] = {}
         """What the server says at login to a session of each profile; the longest known first."""
         self.credential: BackendCredential | None = None
         """What logs in, where the connection string names no user: what the last client's login gave."""
@@ -159,7 +159,7 @@ class Pool:
             self.grow()
         return None
 
-    def await_welcome(self, client: ClientConnection) -> bytes | None:
+    def await_welcome(self, client: ClientConnection) -> Welcome | None:
         """What the server says at login to a session of this client's profile; or None, and the client waits for it.
 
         Raises BackendError at once where the server could not be reached a moment ago: a new client loses nothing.
@@ -398,7 +398,7 @@ class Pool:
         else:
             self._offer(backend)
 
-    def _remember_welcome(self, profile: Profile, welcome: bytes) -> None:
+    def _remember_welcome(self, profile: Profile, welcome: Welcome) -> None:
         self.welcomes.pop(profile, None)
         self.welcomes[profile] = welcome
         if len(self.welcomes) > MAX_WELCOMES:

@@ -99,7 +99,7 @@ class Relay:
         logged_in.transport.set_protocol(to_client)
         client.transport.write(
             messages.AUTHENTICATION_OK
-            + logged_in.welcome
+            + logged_in.welcome.messages
             + messages.encode_backend_key_data(logged_in.process_id, logged_in.secret)
             + messages.READY[messages.IDLE]
         )

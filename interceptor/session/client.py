@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
@@ -10,8 +11,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.states import PoolMode, Request
-from interceptor.sql.analysis import StatementCache
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import PinReason, SessionEffects
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
@@ -77,11 +77,12 @@ class ClientSession:
         "write",
     )
 
-    def __init__(self, host: ClientHost, mode: PoolMode, statements: StatementCache) -> None:
+    def __init__(self, host: ClientHost, mode: PoolMode, effects: Callable[[bytes], SessionEffects]) -> None:
+        """``effects`` tells what a text of SQL does to a session (``StatementCache.effects``)."""
         self.host = host
         self.write = host.write
         self.mode = mode
-        self.effects = statements.effects
+        self.effects = effects
         self.backend: BackendSession | None = None
 
         # What keeps the backend

@@ -83,7 +83,7 @@ class Recorder:
         self.paused = False
         self.has_backends = backends
         client_host = _ClientHost(self)
-        self.client = ClientSession(client_host, mode, StatementCache())
+        self.client = ClientSession(client_host, mode, StatementCache().effects)
         self.backend = BackendSession(_BackendHost(self), {b"TimeZone": b"UTC"})
 
     @property
