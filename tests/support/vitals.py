@@ -18,7 +18,7 @@ __all__ = ["DATABASE", "MEGABYTE", "Neighbour", "Victim", "Vitals", "neighbour",
 
 MEGABYTE = 1_000_000
 DATABASE = "bad_input"
-"""Made by ``run_victim``; nobody else is there to be counted."""
+"""A database where nobody else is, so that who is there can be counted."""
 POOL_SIZE = 4
 
 
@@ -94,15 +94,15 @@ def neighbour(endpoint: Endpoint, *, reconnect: bool = False) -> Iterator[Neighb
 class Victim:
     """A proxy that is to be ill-treated, and the server behind it."""
 
-    def __init__(self, proxy: Proxy, server: PostgresServer) -> None:
+    def __init__(self, proxy: Proxy, server: PostgresServer, database: str) -> None:
         self.proxy = proxy
-        self.endpoint = Endpoint(proxy.host, proxy.port, DATABASE)
-        self.direct = Endpoint(server.host, server.port, DATABASE)
+        self.endpoint = Endpoint(proxy.host, proxy.port, database)
+        self.direct = Endpoint(server.host, server.port, database)
         self._server = server
 
     def activity(self) -> Activity:
         """Who is at work in the server."""
-        return Activity(self._server, DATABASE)
+        return Activity(self._server, self.direct.database)
 
     def warm_up(self) -> None:
         """Fill the pool, so that its size is no reason for another count of descriptors later."""
@@ -142,21 +142,23 @@ class Victim:
 
 
 @contextmanager
-def run_victim(server: PostgresServer, settings: Mapping[str, Value] | None = None) -> Iterator[Victim]:
-    """A proxy before this server, with these settings of ``[server]``."""
+def run_victim(
+    server: PostgresServer, settings: Mapping[str, Value] | None = None, *, database: str = DATABASE
+) -> Iterator[Victim]:
+    """A proxy before a new database of this server, with these settings of ``[server]``."""
     tables: dict[str, dict[str, Value]] = {
         "server": {"log_connections": False, "log_disconnections": False, **(settings or {})},
-        f"databases.{DATABASE}": {
-            "primary": f"postgresql://{server.host}:{server.port}/{DATABASE}",
+        f"databases.{database}": {
+            "primary": f"postgresql://{server.host}:{server.port}/{database}",
             "pool_size": POOL_SIZE,
         },
     }
-    server.create_database(DATABASE)
+    server.create_database(database)
     try:
         with run_proxy(tables) as proxy:
-            yield Victim(proxy, server)
+            yield Victim(proxy, server, database)
     finally:
-        server.drop_database(DATABASE)
+        server.drop_database(database)
 
 
 @contextmanager
