@@ -17,7 +17,7 @@ from interceptor.sql.lexical import is_plain
 _TEXTS = {
     "pgbench -S": "SELECT abalance FROM pgbench_accounts WHERE aid = 5;",
     "tpcb-like UPDATE": "UPDATE pgbench_accounts SET abalance = abalance + 5 WHERE aid = 7;",
-    "tpcb-like INSERT": "INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 2, 3, 4, CURRENT_TIMESTAMP);",
+    "tpcb-like INSERT": "INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1,2,3,4,CURRENT_TIMESTAMP);",
     "primary key, $1": "SELECT id, name, email FROM users WHERE id = $1",
     "ORM, 3 joins": """
         SELECT o.id, o.total, c.name, c.email, p.title, count(*) AS lines FROM orders o

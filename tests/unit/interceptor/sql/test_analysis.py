@@ -9,6 +9,7 @@ import pytest
 
 from interceptor.sql.analysis import MAX_CACHED, StatementCache, analyse
 from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects
+from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,13 @@ from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffec
         ("do 'begin end'", SessionEffects(PinReason.OPAQUE, 1)),
         ("select f(1)", SessionEffects(PinReason.OPAQUE, 1)),
         ("select 1 <=> 2", SessionEffects(PinReason.OPAQUE, 1)),
+        ("select 1 operator(s.+) 2", SessionEffects(PinReason.OPAQUE, 1)),
+        ("select 1 operator(pg_catalog.+) 2", NONE),
+        ("select 1 === any (select 1)", SessionEffects(PinReason.OPAQUE, 1)),
+        ("select 1 = any (select 1)", NONE),
+        ("select n from t order by n using ===", SessionEffects(PinReason.OPAQUE, 1)),
+        ("select set_config('a', 'b')", SessionEffects(PinReason.SETTING, 1)),
+        ("set transaction snapshot '00000003-0000001B-1'", NONE),
         ("select * from t tablesample system_rows(5)", SessionEffects(PinReason.OPAQUE, 1)),
         ("reset all", SessionEffects(PinReason.RESET, 1)),
         ("select pg_advisory_unlock_all(); close all; unlisten *; reset all", SessionEffects(PinReason.RESET, 4)),
@@ -53,6 +61,21 @@ from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffec
 )
 def test_effects(sql: str, effects: SessionEffects) -> None:
     assert analyse(sql.encode()) == effects
+
+
+@pytest.mark.parametrize("sql", CHANGING.strip("\n").split("\n"))
+def test_corpus_changing(sql: str) -> None:
+    assert analyse(sql.encode()).pin not in (None, PinReason.RESET)
+
+
+@pytest.mark.parametrize("sql", HARMLESS.strip("\n").split("\n"))
+def test_corpus_harmless(sql: str) -> None:
+    assert analyse(sql.encode()).pin is None
+
+
+@pytest.mark.parametrize("sql", DOUBTED.strip("\n").split("\n"))
+def test_corpus_doubted(sql: str) -> None:
+    assert analyse(sql.encode()).pin is not None
 
 
 def test_the_servers_version_decides_what_is_known() -> None:
@@ -156,6 +179,12 @@ class TestStatementCache:
             assert cache.memory() <= 100_000
         assert cache.memory() > 25_000
 
+    def test_a_tiny_cache_stays_tiny(self) -> None:
+        cache = StatementCache(max_bytes=250)
+        for i in range(10):
+            cache.effects(b"set a = %d" % i)
+            assert cache.memory() == 0
+
     def test_huge_texts_are_not_kept(self) -> None:
         cache = StatementCache()
         cache.effects(b"set a = '%s'" % (b"x" * MAX_CACHED))
@@ -178,6 +207,7 @@ class TestStatementCache:
         [
             # With standard_conforming_strings off the string ends later, and the rest is SQL.
             rb"select 'a\', ' || set_config('work_mem', '5MB', false) || ' -- '",
+            rb"select now(), 'a\', ' || set_config(''work_mem'', ''5MB'', false) || ' -- '",
             # In SJIS these two bytes are one character, and the quote after them ends the string.
             b"select E'\x95\\' || set_config('work_mem', '5MB', false) || E'\x95\\'",
             b"select 'caf\xe9'",

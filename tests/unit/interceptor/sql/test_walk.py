@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 
+import pytest
 from pglast import ast
 
-from interceptor.sql.walk import HANDLED, LEAVES, PINS, WALKED
+from interceptor.sql.effects import PinReason
+from interceptor.sql.walk import HANDLED, LEAVES, PINS, WALKED, Node, Walk
 
 # The planner's and the analyser's nodes, which a raw parse tree never has; pieces of kinds in which nothing is looked
 # at (LEAVES); and two that only occur in a function's body.
@@ -33,6 +35,21 @@ def test_every_kind_of_the_grammar_was_judged() -> None:
     kinds = {name for name, kind in vars(ast).items() if inspect.isclass(kind) and issubclass(kind, ast.Node)}
     judged = WALKED | LEAVES | PINS.keys() | HANDLED.keys() | NEVER_MET
     assert kinds - {"Node"} ^ judged == {"List"}  # which the parser's own classes leave to Python
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"NewStmt": {}},
+        {"SelectStmt": {"targetList": [{"ResTarget": {"val": {"NewExpr": {}}}}]}},
+        {"SelectStmt": {"larg": {"whereClause": {"NewExpr": {}}}}},
+        {"SelectStmt": {"targetList": [[{"NewExpr": {}}]]}},
+    ],
+)
+def test_a_kind_that_nobody_judged_is_opaque(statement: Node) -> None:
+    walk = Walk(0)
+    walk.visit(statement)
+    assert walk.pin is PinReason.OPAQUE
 
 
 def test_tables_do_not_overlap() -> None:
