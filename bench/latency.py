@@ -67,6 +67,7 @@ def main(
     targets: Annotated[str, typer.Option(help="What to measure, of direct, pgbouncer and proxy.")] = ",".join(TARGETS),
     scale: Annotated[int, typer.Option(min=1, help="pgbench's scale: 100,000 rows each.")] = 1,
     pgbouncer: Annotated[Path | None, typer.Option(help="A PgBouncer other than that on the PATH.")] = None,
+    tries: Annotated[int, typer.Option(min=1, help="How often to try for a run that others don't disturb.")] = 3,
     write: Annotated[bool, typer.Option(help="Write docs/performance.md.")] = True,
 ) -> None:
     """Measure latency at one client, by percentiles."""
@@ -75,7 +76,7 @@ def main(
         task = progress.add_task("filling pgbench's tables", total=None)
         fill(backend, scale)
         with start_targets(backend, names, program=pgbouncer) as started:
-            plan = Plan(chosen, [1], started, seconds, rounds, tries=3, each_latency=True)
+            plan = Plan(chosen, [1], started, seconds, rounds, tries, each_latency=True)
             progress.update(task, total=len(plan), completed=0)
             runs, failures = measure(backend, plan, progress, task)
             machine = describe_machine(postgresql=backend.version, pgbouncer=version_of(started, "pgbouncer"))

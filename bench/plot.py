@@ -9,23 +9,34 @@ from math import ceil, floor, log10
 
 __all__ = ["Series", "bars"]
 
-_COLOURS = ("#8c96a3", "#3b7dd8", "#e07b39", "#5a9e6f", "#9a6fb0")
+_COLOURS = {"PostgreSQL": "#8c96a3", "PgBouncer": "#3b7dd8", "Interceptor": "#e07b39"}
+_OTHER_COLOUR = "#5a9e6f"
 _WIDTH = 860
 _PLOT_HEIGHT = 220
-_LEFT, _TOP, _BOTTOM = 64, 64, 56
+_LEFT, _TOP, _BOTTOM = 64, 64, 74
 _FONT = "font-family='system-ui, sans-serif'"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One colour of bars: its name, and a figure for each group, None where nothing was measured."""
+    """One colour of bars: its name, and a figure for each group, None where nothing was measured.
+
+    The targets keep their colours through all pictures; any other name has one more.
+    """
 
     name: str
     figures: Sequence[float | None]
 
+    @property
+    def colour(self) -> str:
+        return _COLOURS.get(self.name, _OTHER_COLOUR)
 
-def bars(title: str, groups: Sequence[str], series: Sequence[Series], unit: str) -> str:
-    """An SVG picture: for each group one bar of each series, with its figure above it. Readable on any background."""
+
+def bars(title: str, groups: Sequence[tuple[str, str]], series: Sequence[Series], unit: str) -> str:
+    """An SVG picture: for each group one bar of each series, with its figure above it. Readable on any background.
+
+    A group is named by two lines.
+    """
     highest = max((figure for one in series for figure in one.figures if figure is not None), default=1.0) or 1.0
     step = _step(highest)
     top = ceil(highest / step) * step
@@ -44,9 +55,10 @@ def bars(title: str, groups: Sequence[str], series: Sequence[Series], unit: str)
     parts.append(_text(_LEFT - 8, _TOP - 12, unit, anchor="end"))
     group_width = (_WIDTH - 20 - _LEFT) / max(1, len(groups))
     bar_width = min(44.0, group_width * 0.8 / max(1, len(series)))
-    for index, group in enumerate(groups):
+    for index, (upper, lower) in enumerate(groups):
         middle = _LEFT + group_width * (index + 0.5)
-        parts.append(_text(middle, floor_y + 18, group, size=12, colour="#1f2630"))
+        parts.append(_text(middle, floor_y + 18, upper, size=12, colour="#1f2630"))
+        parts.append(_text(middle, floor_y + 34, lower))
         for place, one in enumerate(series):
             figure = one.figures[index]
             if figure is None:
@@ -55,13 +67,13 @@ def bars(title: str, groups: Sequence[str], series: Sequence[Series], unit: str)
             length = figure / top * _PLOT_HEIGHT
             parts.append(
                 f"<rect x='{x + 1:.1f}' y='{floor_y - length:.1f}' width='{bar_width - 2:.1f}' "
-                f"height='{length:.1f}' rx='2' fill='{_COLOURS[place % len(_COLOURS)]}'/>"
+                f"height='{length:.1f}' rx='2' fill='{one.colour}'/>"
             )
             parts.append(_text(x + bar_width / 2, floor_y - length - 4, _short(figure), size=10))
     x = float(_LEFT)
-    for place, one in enumerate(series):
+    for one in series:
         y = height - 18
-        parts.append(f"<rect x='{x:.0f}' y='{y - 10}' width='11' height='11' rx='2' fill='{_COLOURS[place]}'/>")
+        parts.append(f"<rect x='{x:.0f}' y='{y - 10}' width='11' height='11' rx='2' fill='{one.colour}'/>")
         parts.append(_text(x + 17, y, one.name, size=12, anchor="start", colour="#1f2630"))
         x += 40 + 7.2 * len(one.name)
     parts.append("</svg>")

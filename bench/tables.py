@@ -168,7 +168,7 @@ class Comparison:
     def pictures(self) -> dict[str, str]:
         """SVG pictures by name."""
         cells = list(self._cells())
-        groups = [f"{mode} · {clients}" for mode, clients in cells]
+        groups = [(mode, f"{clients} client{'s' if clients > 1 else ''}") for mode, clients in cells]
         throughput = [
             Series(target.label, [self.summary.middle(target.name, *cell, _tps) for cell in cells])
             for target in self.targets
@@ -178,11 +178,9 @@ class Comparison:
             if target.pid is not None:
                 spent = [self.summary.spent(target.name, *cell, _pooler) for cell in cells]
                 processor.append(Series(target.label, [one.total if one else None for one in spent]))
-        pictures = {
-            "throughput": bars("pgbench -S: transactions per second, by mode and clients", groups, throughput, "tps")
-        }
+        pictures = {"throughput": bars("pgbench -S: transactions per second", groups, throughput, "tps")}
         if processor:
-            title = "Processor time of the pooler per query, by mode and clients"
+            title = "Processor time of the pooler per query"
             pictures["processor"] = bars(title, groups, processor, "µs")
         return pictures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from bench.client import wait_until_ready
 from interceptor.testing.postgres import PostgresServer
@@ -79,11 +81,26 @@ def start_postgresql(max_connections: int = 300) -> Iterator[Backend]:
         "log_min_messages": "fatal",
     }
     # Idle clients come from many addresses.
-    with PostgresServer.start(version=18, settings=settings, hba=["host all all 127.0.0.0/8 trust"]) as server:
+    hba = ["host all all 127.0.0.0/8 trust"]
+    with _ended_by_sigterm(), PostgresServer.start(version=18, settings=settings, hba=hba) as server:
         address = (server.host, server.port)
         server.create_database(DATABASE)
         version = server.psql("show server_version")
         yield Backend(address, server.pids()[0], server.bin("pgbench"), version)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that every server that was started is stopped."""
+
+    def leave(signum: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def direct(backend: Backend) -> Target:

@@ -56,10 +56,10 @@ def test_the_command_is_the_scripts_own(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_picture_has_a_bar_for_each_figure_as_high_as_it_says() -> None:
     series = [Series("one & two", [100.0, None]), Series("three", [50.0, 25.0])]
-    picture = ElementTree.fromstring(bars("a <title>", ["left", "right"], series, "tps"))
+    picture = ElementTree.fromstring(bars("a <title>", [("left", "1"), ("right", "2")], series, "tps"))
     # The background and the two of the legend are rectangles too.
     bar_heights = [float(rectangle.attrib["height"]) for rectangle in picture.iter(f"{SVG}rect")][1:-2]
     assert bar_heights[0] == pytest.approx(2 * bar_heights[1])
     assert bar_heights[1] == pytest.approx(2 * bar_heights[2])
     texts = [text.text for text in picture.iter(f"{SVG}text")]
-    assert {"a <title>", "one & two", "three", "left", "right", "tps"} <= set(texts)
+    assert {"a <title>", "one & two", "three", "left", "right", "2", "tps"} <= set(texts)
