@@ -22,6 +22,13 @@ from tests.support.world import ROLE, World
 MUTATION = os.environ.get("DIFFERENTIAL_MUTATION", "")
 # Seconds to wait for a reply. An answer that is missing costs as long.
 TIMEOUT = float(os.environ.get("DIFFERENTIAL_TIMEOUT", "10"))
+# How many generated streams for each combination; 0 leaves it to the tests.
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "0"))
+
+# Versions differ in what they answer and hardly in how a pooler has to treat it: in the suite, the older one is
+# compared in the usual mode alone.
+COMBINATIONS = [(18, mode) for mode in PoolMode]
+COMBINATIONS += [(16, mode) for mode in PoolMode if EXAMPLES or mode is PoolMode.TRANSACTION]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +41,36 @@ class Pair:
 
 
 @pytest.fixture(scope="session")
-def world(postgres: PostgresServer) -> Iterator[World]:
-    """The two databases, on each version in turn."""
-    with World(Endpoint(postgres.host, postgres.port, "postgres")) as world:
+def world18(postgres18: PostgresServer) -> Iterator[World]:
+    """The two databases on PostgreSQL 18."""
+    with World(Endpoint(postgres18.host, postgres18.port, "postgres")) as world:
         yield world
 
 
-@pytest.fixture(scope="session", params=list(PoolMode), ids=lambda mode: mode.value)
-def pair(request: pytest.FixtureRequest, postgres: PostgresServer, world: World) -> Iterator[Pair]:
-    """The proxy in each pool mode, with a pool so small that backends pass from client to client."""
-    mode: PoolMode = request.param
+@pytest.fixture(scope="session")
+def world16(postgres16: PostgresServer) -> Iterator[World]:
+    """The two databases on PostgreSQL 16."""
+    with World(Endpoint(postgres16.host, postgres16.port, "postgres")) as world:
+        yield world
+
+
+@pytest.fixture(scope="session", params=[18, 16], ids=["pg18", "pg16"])
+def world(request: pytest.FixtureRequest) -> World:
+    """The two databases, on each version in turn."""
+    world = request.getfixturevalue(f"world{request.param}")
+    assert isinstance(world, World)
+    return world
+
+
+@pytest.fixture(scope="session", params=COMBINATIONS, ids=lambda each: f"pg{each[0]}-{each[1].value}")
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """The proxy in a pool mode before a version, with a pool so small that backends pass from client to client."""
+    version, mode = request.param
+    world = request.getfixturevalue(f"world{version}")
+    backend = world.compared
     tables: Tables = {
         "server": {"pool_mode": mode.value, "default_pool_size": 2},
-        "databases.app": {"primary": postgres.dsn(world.compared.database, ROLE)},
+        "databases.app": {"primary": f"postgresql://{ROLE}@{backend.host}:{backend.port}/{backend.database}"},
     }
     with ExitStack() as stack:
         proxy = stack.enter_context(run_proxy(tables))
@@ -55,4 +79,4 @@ def pair(request: pytest.FixtureRequest, postgres: PostgresServer, world: World)
             port = stack.enter_context(MutatingRelay((proxy.host, port), MUTATIONS[MUTATION])).port
         endpoint = Endpoint(proxy.host, port, "app", ROLE)
         comparison = stack.enter_context(closing(Comparison(world, endpoint, timeout=TIMEOUT)))
-        yield Pair(comparison, mode, postgres.version)
+        yield Pair(comparison, mode, version)

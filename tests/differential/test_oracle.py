@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from interceptor.testing.postgres import PostgresServer
 from tests.differential.scripts.copying import COPY_STREAMS
 from tests.differential.scripts.extended import EXTENDED_STREAMS
 from tests.differential.scripts.simple import SIMPLE_STREAMS
@@ -44,13 +43,13 @@ def itself(world: World) -> Iterator[Comparison]:
         yield comparison
 
 
-def relayed(relay: MutatingRelay, world: World, timeout: float) -> Comparison:
-    endpoint = Endpoint("127.0.0.1", relay.port, world.compared.database, world.compared.user)
-    return Comparison(world, endpoint, timeout=timeout)
-
-
-def target(postgres: PostgresServer) -> tuple[str, int]:
-    return postgres.host, postgres.port
+@contextmanager
+def relayed(world: World, mutation: Mutation, timeout: float) -> Iterator[Comparison]:
+    """PostgreSQL compared with itself behind a relay."""
+    with MutatingRelay((world.compared.host, world.compared.port), mutation) as relay:
+        endpoint = Endpoint("127.0.0.1", relay.port, world.compared.database, world.compared.user)
+        with closing(Comparison(world, endpoint, timeout=timeout)) as comparison:
+            yield comparison
 
 
 def test_postgresql_equals_itself_in_every_handwritten_stream(itself: Comparison) -> None:
@@ -62,24 +61,22 @@ def test_postgresql_equals_itself_in_generated_streams(itself: Comparison) -> No
     EXHAUSTIVE(given(streams())(itself.check))()
 
 
-def test_a_faithful_relay_goes_unnoticed(postgres: PostgresServer, world: World) -> None:
-    with MutatingRelay(target(postgres), faithful) as relay, closing(relayed(relay, world, 10)) as comparison:
+def test_a_faithful_relay_goes_unnoticed(world18: World) -> None:
+    with relayed(world18, faithful, 10) as comparison:
         for each in (REVEALING, *EXTENDED_STREAMS):
             comparison.check(each)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS.keys())
-def test_a_spoilt_reply_is_noticed(postgres: PostgresServer, world: World, mutation: Mutation) -> None:
-    with MutatingRelay(target(postgres), mutation) as relay, closing(relayed(relay, world, 1)) as comparison:
-        with pytest.raises(Difference, match="something for every mutation"):
-            comparison.check(REVEALING)
+def test_a_spoilt_reply_is_noticed(world18: World, mutation: Mutation) -> None:
+    with relayed(world18, mutation, 1) as comparison, pytest.raises(Difference, match="for every mutation"):
+        comparison.check(REVEALING)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS.keys())
-def test_generated_streams_notice_a_spoilt_reply(postgres: PostgresServer, world: World, mutation: Mutation) -> None:
-    with MutatingRelay(target(postgres), mutation) as relay, closing(relayed(relay, world, 1)) as comparison:
-        with pytest.raises(Difference, match="stream generated"):
-            EXHAUSTIVE(given(streams())(comparison.check))()
+def test_generated_streams_notice_a_spoilt_reply(world18: World, mutation: Mutation) -> None:
+    with relayed(world18, mutation, 1) as comparison, pytest.raises(Difference, match="stream generated"):
+        EXHAUSTIVE(given(streams())(comparison.check))()
 
 
 def test_tables_are_compared(itself: Comparison, world: World) -> None:
@@ -90,10 +87,10 @@ def test_tables_are_compared(itself: Comparison, world: World) -> None:
     itself.check(stream("the next finds all as it was", query("SELECT v FROM t WHERE id = 7")))
 
 
-def test_a_backend_left_at_work_is_noticed(postgres: PostgresServer, world: World) -> None:
+def test_a_backend_left_at_work_is_noticed(world18: World) -> None:
     """As if a proxy had forgotten a transaction of a client that is gone."""
-    forgotten = Endpoint(postgres.host, postgres.port, world.compared.database)
-    with WireClient.connect(forgotten) as client, closing(Comparison(world, world.compared, timeout=1)) as comparison:
-        client.query("BEGIN")
-        with pytest.raises(Difference, match="still work"):
-            comparison.check(stream("nothing", ending=Ending.TERMINATE))
+    with closing(Comparison(world18, world18.compared, timeout=1)) as comparison:
+        with WireClient.connect(world18.compared) as forgotten:
+            forgotten.query("BEGIN")
+            with pytest.raises(Difference, match="still work"):
+                comparison.check(stream("nothing at all", ending=Ending.TERMINATE))

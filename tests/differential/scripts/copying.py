@@ -59,6 +59,18 @@ COPY_STREAMS: tuple[Stream, ...] = (
         "COPY in of ten megabytes in one message", part(_COPY, copy_data(b"key\t1\n" + b"x" * 10_000_000), copy_done())
     ),
     stream(
+        "a batch that fails behind a COPY that was given up after a Sync",
+        part(_COPY, _ROWS[0], sync(), copy_fail("no"), bind(), execute(), sync(), *_INSERT, sync()),
+        query("SELECT count(*) FROM w"),
+    ),
+    stream(
+        "a batch that fails behind a COPY that failed before its Syncs",
+        part(
+            _COPY, copy_data(b"x\n"), sync(), sync(), copy_done(), sync(), bind(), execute(), sync(), *_INSERT, sync()
+        ),
+        query("SELECT count(*) FROM w"),
+    ),
+    stream(
         "COPY in of many small messages",
         part(_COPY, *(copy_data(b"row %d\t%d\n" % (number, number)) for number in range(3000)), copy_done()),
         query("SELECT count(*), sum(n) FROM u"),
