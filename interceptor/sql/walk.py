@@ -90,6 +90,8 @@ _PG_CATALOG = ("", "pg_catalog")
 
 _SAMPLING_METHODS = frozenset(["bernoulli", "system"])
 
+_NEVER_LOCAL = frozenset(["client_encoding", "seed", "standard_conforming_strings"])
+
 # Functions that answer from the sequence values that the session remembers.
 _SEQUENCE_READERS = frozenset(["currval", "lastval"])
 
@@ -179,7 +181,7 @@ class Walk:
             self.found(PinReason.RESET)
         elif node.get("is_local"):
             values = [_constant(value) for value in cast("list[Json]", node.get("args", []))]
-            if _outlives_its_transaction(cast("str", node.get("name", "")), values):
+            if _pins_though_local(cast("str", node.get("name", "")), values):
                 self.found(PinReason.SETTING)
         elif kind == "VAR_SET_DEFAULT":
             self.found(PinReason.RESET)
@@ -261,16 +263,19 @@ def _is_local_set_config(arguments: Json) -> bool:
     if not isinstance(arguments, list) or len(arguments) != 3:
         return False
     name, value, local = [_constant(argument) for argument in arguments]
-    return local is True and isinstance(name, str) and not _outlives_its_transaction(name, [value])
+    return local is True and isinstance(name, str) and not _pins_though_local(name, [value])
 
 
-def _outlives_its_transaction(name: str, values: list[str | bool | None]) -> bool:
-    """Say whether setting this, even with SET LOCAL, leaves something behind.
+def _pins_though_local(name: str, values: list[str | bool | None]) -> bool:
+    """Say whether setting this pins even with SET LOCAL. A value that isn't known may be any.
 
-    The generator of random() keeps its seed. With pg_temp at the head of search_path any CREATE makes something
-    temporary; a value that isn't known may be that.
+    The generator of random() keeps its seed. The encoding and standard_conforming_strings decide how the next texts
+    of the transaction read, which we would misread. In search_path, pg_temp makes any CREATE one of something
+    temporary, and a schema in front of pg_catalog lets somebody's own lower() be called for PostgreSQL's.
     """
     name = name.lower()
     if name == "search_path":
-        return not all(isinstance(value, str) and "pg_temp" not in value.lower() for value in values)
-    return name == "seed"
+        known = [value.lower() for value in values if isinstance(value, str)]
+        path = ",".join(known)
+        return len(known) < len(values) or "pg_temp" in path or path.find("pg_catalog") > 0
+    return name in _NEVER_LOCAL

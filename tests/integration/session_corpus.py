@@ -289,7 +289,7 @@ begin; set transaction isolation level repeatable read; select 1; commit and cha
 begin; savepoint a; select 1; rollback to savepoint a; release a; end
 begin; set local role alice; set local session authorization alice; commit
 begin; set local work_mem = '5MB'; set local time zone 'UTC'; set local app.tenant = '5'; commit
-begin; set local search_path = public, pg_catalog; create table in_path (a int); commit
+begin; set local search_path = pg_catalog, public; set local search_path = public; create table in_path (a int); commit
 begin; declare c cursor for select n from t; fetch 2 from c; move 1 in c; close c; commit
 begin; declare c cursor for select n from t; commit
 begin; set constraints all deferred; commit
@@ -427,6 +427,13 @@ create schema made_33 create table x (a int) create temp table y (a int)
 set work_mem = '5MB'; reset work_mem
 set work_mem from current
 begin; set work_mem = '5MB'; rollback
+set local standard_conforming_strings = off
+set local "Standard_Conforming_Strings" = off
+select set_config('standard_conforming_strings', 'off', true)
+set local client_encoding = 'LATIN1'
+set local names 'LATIN1'
+set local search_path = public, pg_catalog
+select set_config('search_path', 'public, "pg_catalog"', true)
 select pg_advisory_lock(1); select pg_advisory_unlock(1)
 listen news; unlisten news
 listen news; rollback
