@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 
 from bench.machine import describe_machine, load_average
-from bench.pgbench import Outcome, Plan, measure, names_of, progress_bar, version_of
+from bench.pgbench import Outcome, Plan, busy, measure, names_of, progress_bar, version_of
 from bench.report import command_line, markdown_table, save_json, show, write_section
 from bench.runs import MODES, Run, fill
-from bench.summary import percentile
+from bench.summary import Summary, percentile
 from bench.targets import TARGETS, Target, start_postgresql, start_targets
 
 __all__ = ["main", "table"]
@@ -86,8 +86,8 @@ def main(
     kept = save_json("latency", Outcome(machine, command, runs, failures))
     console.print(f"Each transaction: bench/results/{kept.name}. Load average {load_average():.1f}.")
     if write and runs:
-        load = f"Others used up to {max(run.others for run in runs):.0%} of the processors meanwhile."
-        write_section("latency", f"{machine.markdown()} {load}\n\nTo repeat: `{command}`\n\n{text}")
+        load = busy(*Summary(runs).others())
+        write_section("latency", f"{machine.markdown()}\n\n{load}\n\nTo repeat: `{command}`\n\n{text}")
     if failures:
         raise typer.Exit(1)
 

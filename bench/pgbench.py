@@ -26,6 +26,7 @@ from bench.targets import TARGETS, Backend, Target, start_postgresql, start_targ
 __all__ = ["Plan", "main", "measure", "names_of", "progress_bar"]
 
 _QUIET = 0.08  # of all processors: what a machine at rest does by itself, and some more
+_DISTURBED = 0.15
 console = Console(stderr=True)
 
 
@@ -147,13 +148,23 @@ def version_of(targets: Sequence[Target], name: str) -> str:
     return next((target.version for target in targets if target.name == name), "none")
 
 
+def busy(least: float, greatest: float) -> str:
+    """A sentence on the share of the processors that others used during the runs, from ``least`` to ``greatest``."""
+    shares = f"Others used {least:.0%} to {greatest:.0%} of the processors meanwhile."
+    if greatest <= _DISTURBED:
+        return shares
+    return (
+        f"**The machine was not at rest.** {shares} Throughput and latency are worth little then, and processor time "
+        "per query is too high; figures in one row were at least taken in turn. Repeat it on a machine at rest."
+    )
+
+
 def section(comparison: Comparison, outcome: Outcome) -> str:
     """The text of docs/performance.md between the markers."""
     least, greatest = comparison.summary.others()
     parts = [
         outcome.machine.markdown(),
-        f"Others used {least:.0%} to {greatest:.0%} of the processors meanwhile. Above some {_QUIET:.0%}, throughput "
-        "and latency are worth little, and processor time per query a little more.",
+        busy(least, greatest),
         f"To repeat: `{outcome.command}`",
         *(f"![{name}](performance-{name}.svg)" for name in comparison.pictures()),
         comparison.markdown(),
