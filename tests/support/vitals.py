@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from interceptor.testing.postgres import PostgresServer
+from tests.support import frontend
 from tests.support.proxy import Proxy, Value, run_proxy
 from tests.support.watch import Activity, wait_for
 from tests.support.wire import Endpoint, WireClient
@@ -108,9 +109,10 @@ class Victim:
         """Fill the pool, so that its size is no reason for another count of descriptors later."""
         with ExitStack() as clients:
             each = [clients.enter_context(WireClient.connect(self.endpoint)) for _ in range(POOL_SIZE)]
-            for sql in ("BEGIN", "ROLLBACK"):
-                for client in each:
-                    client.query(sql)
+            for client in each:
+                client.send(frontend.query("SELECT pg_sleep(0.1)"))
+            for client in each:
+                client.read_until_ready(2)
 
     @contextmanager
     def unharmed(self, *, growth: int = 16 * MEGABYTE) -> Iterator[Neighbour]:
