@@ -71,7 +71,7 @@ class Backend(asyncio.Protocol):
         self.secret = logged_in.secret
         self.transport = logged_in.transport
         self.write = logged_in.transport.write
-        self.session = BackendSession(self, logged_in.parameters)
+        self.session = BackendSession(self, logged_in.parameters, pool.settings.max_prepared_statements or 1)
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
         self.may_fail = False

@@ -188,7 +188,8 @@ class ClientConnection(asyncio.Protocol):
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
-        self.session = ClientSession(self, self.settings.pool_mode, self._effects(welcome))
+        registry = self.server.prepared[welcome.standard_lexing] if self.settings.max_prepared_statements else None
+        self.session = ClientSession(self, self.settings.pool_mode, self._effects(welcome), registry)
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK

@@ -9,10 +9,12 @@ import os
 import secrets
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
 from interceptor.errors import SHUTTING_DOWN, ClientError
 from interceptor.protocol.startup import StartupMessage
+from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
 from pooler.auth import (
     BackendCredential,
@@ -48,6 +50,10 @@ class Server:
         self.clock = Clock()
         self.keys = KeyCache()
         self.statements = StatementCache()
+        self.prepared = {
+            standard: PreparedRegistry(partial(self.statements.effects, standard_lexing=standard))
+            for standard in (True, False)
+        }
         self.pools = Registry(self.clock, self.keys)
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()

@@ -11,8 +11,12 @@ from typing import Final
 
 from interceptor.errors import MESSAGE_TOO_LARGE, ProtocolViolation
 
+_HEADER: Final = Struct("!BI")
+
 HEADER_SIZE: Final = 5
-unpack_header: Final = Struct("!BI").unpack_from
+pack_header: Final = _HEADER.pack
+"""The five bytes before a body."""
+unpack_header: Final = _HEADER.unpack_from
 """Type and length at an offset. The length counts itself (4 bytes) and the body, but not the type."""
 
 

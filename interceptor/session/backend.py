@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import BACKEND_PROTOCOL, BackendError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
+from interceptor.session.prepared import ClientStatements, Prepared
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
 
 if TYPE_CHECKING:
@@ -24,8 +26,25 @@ _PARAMETER: Final = int(Action.PARAMETER)
 _QUERY: Final = int(Request.QUERY)
 _SYNC: Final = int(Request.SYNC)
 _LOCAL: Final = int(Request.LOCAL)
+_LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
+_FAIL: Final = int(Action.FAIL)
+_CHANGED: Final = int(Action.CHANGED)
+_SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
+_DROP: Final = int(Action.DROP)
+_SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
+_TAG: Final = int(Action.TAG)
+_EXECUTED: Final = int(Action.EXECUTED)
+_NOT_FOR_CLIENT: Final = frozenset({_SWALLOW, _SWALLOW_CHANGED, _SWALLOW_UNNAMED, _DROP})
+_CHANGES: Final = frozenset(
+    {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
+)
 _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _IDLE: Final = messages.IDLE
+
+_ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
+
+MAX_WHOLE_ERROR: Final = 64 * 1024
+"""Bytes of an ErrorResponse in which a statement's name is looked for; a longer one passes as it is."""
 
 MAX_PARAMETER_STATUS: Final = 1024 * 1024
 """Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound."""
@@ -40,15 +59,18 @@ class BackendSession:
 
     __slots__ = (
         "changed_parameters",
+        "changes",
         "client",
         "copy_in",
         "copy_syncs",
         "host",
         "local_replies",
+        "max_prepared",
         "owed",
         "parameters",
         "parses",
         "partial",
+        "prepared",
         "queries",
         "ready",
         "said_why",
@@ -57,11 +79,16 @@ class BackendSession:
         "transactions",
         "unnamed_in_batch",
         "unnamed_ready",
+        "watches_tags",
         "write",
     )
 
-    def __init__(self, host: BackendHost, parameters: dict[bytes, bytes]) -> None:
-        """``parameters`` are the settings that the backend reported at login."""
+    def __init__(self, host: BackendHost, parameters: dict[bytes, bytes], max_prepared: int = 200) -> None:
+        """``parameters`` are the settings that the backend reported at login.
+
+        ``max_prepared`` is how many shared statements it may have at a time, at least one.
+        """
+        self.max_prepared = max_prepared
         self.host = host
         self.write = host.write
         self.client: ClientSession | None = None
@@ -73,6 +100,10 @@ class BackendSession:
         """The Parse messages of the unnamed statement among them."""
         self.local_replies: deque[bytes] = deque()
         """The replies of our own among them."""
+        self.changes: deque[tuple[Callable[[], object], ClientStatements | None, bytes]] = deque()
+        """What those of them change that make or drop a named statement: how to take it back, whose name it is."""
+        self.prepared: dict[Prepared, None] = {}
+        """The shared statements that it will have when all is answered, the longest unused first."""
 
         # Where it is
         self.status = _IDLE
@@ -90,6 +121,8 @@ class BackendSession:
         self.parameters = parameters
         self.changed_parameters: set[bytes] = set()
         """Reported settings that differ now from what they were at login."""
+        self.watches_tags = False
+        """It was sent something that may take its named statements."""
         self.unnamed_ready = False
         """Its unnamed statement is the client's."""
         self.unnamed_in_batch = False
@@ -119,6 +152,7 @@ class BackendSession:
         assert self.client is None
         self.client = client
         client.backend = self
+        self.watches_tags = False
         self.unnamed_ready = False
         self.unnamed_in_batch = False
 
@@ -160,6 +194,14 @@ class BackendSession:
             if action == _COMPLETE and length >= 4:
                 owed.popleft()
                 ready = False
+            elif action == _TAG or action == _EXECUTED:
+                if self.watches_tags:
+                    if end > size and length <= MAX_PARAMETER_STATUS:
+                        break
+                    self._on_tag(client, data[position + 5 : end])
+                if action == _EXECUTED:
+                    owed.popleft()
+                    ready = False
             elif action == _READY and length == 5:
                 if end > size:
                     break
@@ -176,12 +218,20 @@ class BackendSession:
                 client.unnamed = self.parses.popleft()
                 self.unnamed_ready = True
                 ready = False
-            elif action == _SWALLOW:
+            elif action == _CHANGED:
                 owed.popleft()
+                self._settle()
+                ready = False
+            elif action in _NOT_FOR_CLIENT:
                 if start < position:
                     client.write(data[start:position])
                 start = end
-                self.unnamed_ready = True
+                self._on_not_for_client(action)
+            elif action == _FAIL:
+                if end > size and length <= MAX_WHOLE_ERROR:
+                    break
+                start = self._on_error_in_batch(client, data, start, position, min(end, size))
+                ready = False
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break
             elif length < 4 or not self._on_rare(client, action, data[position + 5 : end]):
@@ -190,7 +240,7 @@ class BackendSession:
             elif action != _PARAMETER:
                 ready = False
             position = end
-            if owed and owed[0] == _LOCAL:
+            if owed and (owed[0] == _LOCAL or owed[0] == _LOCAL_CHANGE):
                 start = self._send_local_replies(client, data, start, position)
             row = REPLIES[owed[0]] if owed else NOTHING_OWED
         if position < size:
@@ -207,6 +257,14 @@ class BackendSession:
         elif client.held:
             client.on_answered(self)
 
+    def _on_not_for_client(self, action: int) -> None:
+        if action != _DROP:
+            self.owed.popleft()
+        if action == _SWALLOW_UNNAMED:
+            self.unnamed_ready = True
+        elif action == _SWALLOW_CHANGED:
+            self._settle()
+
     def reply_in_turn(self, reply: bytes) -> None:
         """Send the client something of our own once all that was asked before it has been answered."""
         if self.owed:
@@ -220,10 +278,54 @@ class BackendSession:
         if start < position:
             client.write(data[start:position])
         owed = self.owed
-        while owed and owed[0] == _LOCAL:
-            owed.popleft()
+        while owed and (owed[0] == _LOCAL or owed[0] == _LOCAL_CHANGE):
+            if owed.popleft() == _LOCAL_CHANGE:
+                self._settle()
             client.write(self.local_replies.popleft())
         return position
+
+    def reply_to_change(
+        self, reply: bytes, statements: ClientStatements, name: bytes, undo: Callable[[], object]
+    ) -> None:
+        """As ``reply_in_turn``, for a request of the client that changes what ``name`` stands for."""
+        if self.owed:
+            self.note_change(undo, statements, name)
+            self.owed.append(_LOCAL_CHANGE)
+            self.local_replies.append(reply)
+        else:
+            assert self.client is not None
+            self.client.write(reply)
+
+    def note_change(
+        self, undo: Callable[[], object], statements: ClientStatements | None = None, name: bytes = b""
+    ) -> None:
+        """Remember how to take back what the next request changes, should it be skipped."""
+        self.changes.append((undo, statements, name))
+        if statements is not None:
+            statements.unsettled[name] = statements.unsettled.get(name, 0) + 1
+
+    def _on_tag(self, client: ClientSession, tag: bytes) -> None:
+        """DEALLOCATE ALL and DISCARD ALL took every named statement, as their tags tell once they have succeeded."""
+        if tag in _ALL_GONE:
+            self.prepared.clear()
+            if client.named is not None:
+                client.named.clear()
+
+    def _settle(self) -> None:
+        _, statements, name = self.changes.popleft()
+        if statements is not None:
+            statements.settle(name)
+
+    def _on_error_in_batch(self, client: ClientSession, data: bytes, start: int, position: int, end: int) -> int:
+        """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
+        body = data[position + 5 : end]
+        renamed = body if client.named is None else client.named.rename_in_error(body)
+        if not self._on_rare(client, _FAIL, body):
+            raise AssertionError("an error is never out of place")
+        if renamed == body:
+            return start
+        client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
+        return end
 
     def _on_rare(self, client: ClientSession, action: int, body: bytes) -> bool:
         """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
@@ -262,12 +364,19 @@ class BackendSession:
             # The old unnamed statement went before the new one was parsed (postgres.c, exec_parse_message).
             client.unnamed = b""
             self.unnamed_ready = True
+        undone = 0
         while owed and owed[0] != _SYNC:
             request = owed.popleft()
             if request == _PARSE_UNNAMED:
                 self.parses.popleft()
-            elif request == _LOCAL:
+            elif request == _LOCAL or request == _LOCAL_CHANGE:
                 self.local_replies.popleft()
+            undone += request in _CHANGES
+        skipped = [self.changes.popleft() for _ in range(undone)]
+        for undo, statements, name in reversed(skipped):
+            undo()
+            if statements is not None:
+                statements.settle(name)
         if not owed:
             client.on_ignored()
 
@@ -281,6 +390,7 @@ class BackendSession:
         self.owed.append(Request.UNCOUNTED)
         self.parses.clear()
         self.local_replies.clear()
+        self.changes.clear()
         self.copy_in = True
         client.on_uncounted()
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
+from interceptor.errors import STATEMENT_POOLING, TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
 from interceptor.protocol import messages
-from interceptor.protocol.framing import unpack_header
+from interceptor.protocol.framing import pack_header, unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
+from interceptor.session.prepared import (
+    MAX_STATEMENT_BYTES,
+    MAX_STATEMENTS,
+    ClientStatements,
+    Prepared,
+    PreparedRegistry,
+    make_private,
+    make_room,
+    provide,
+)
 from interceptor.session.states import PoolMode, Request
 from interceptor.sql.effects import PinReason, SessionEffects
 
@@ -20,7 +32,23 @@ _BIND: Final = messages.BIND
 _DESCRIBE: Final = messages.DESCRIBE
 _EXECUTE: Final = messages.EXECUTE
 _SYNC: Final = messages.SYNC
-_STATEMENT: Final = ord("S")
+CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
+PARSE_COMPLETE: Final = b"1\0\0\0\x04"
+_DEALLOCATED: Final = messages.encode_message(messages.COMMAND_COMPLETE, b"DEALLOCATE\0")
+
+Splice = tuple[bytes, int]
+"""What takes the place of a message, or of its beginning: these bytes, and then the data from this offset on."""
+
+_HOLD: Final[Splice] = (b"", -1)
+"""Not now: this message and what follows wait for the backend's answers."""
+
+_PRIVATE: Final = frozenset({PinReason.PREPARED_STATEMENT, PinReason.OPAQUE})
+"""What may look at prepared statements, or run them, by their names."""
+
+_DEALLOCATE: Final = re.compile(
+    rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
+    re.IGNORECASE,
+)
 
 _OWED_QUERY: Final = int(Request.QUERY)
 _OWED_PARSE: Final = int(Request.PARSE)
@@ -67,6 +95,7 @@ class ClientSession:
         "host",
         "ignoring",
         "mode",
+        "named",
         "paused",
         "pinned",
         "pins",
@@ -74,11 +103,22 @@ class ClientSession:
         "streaming",
         "unnamed",
         "waiting",
+        "wants_flush",
+        "wants_release",
         "write",
     )
 
-    def __init__(self, host: ClientHost, mode: PoolMode, effects: Callable[[bytes], SessionEffects]) -> None:
-        """``effects`` tells what a text of SQL does to a session (``StatementCache.effects``)."""
+    def __init__(
+        self,
+        host: ClientHost,
+        mode: PoolMode,
+        effects: Callable[[bytes], SessionEffects],
+        registry: PreparedRegistry | None = None,
+    ) -> None:
+        """``effects`` tells what a text of SQL does to a session (``StatementCache.effects``).
+
+        With a ``registry`` named prepared statements are shared; without one they pin.
+        """
         self.host = host
         self.write = host.write
         self.mode = mode
@@ -91,7 +131,12 @@ class ClientSession:
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
 
+        self.named = None if registry is None or mode is PoolMode.SESSION else ClientStatements(registry)
+        """The named statements that follow it; None where they are the backend's own, by their own names."""
+
         # Where it is
+        self.wants_flush = False
+        self.wants_release = False
         self.waiting = False
         """For a backend."""
         self.held = False
@@ -234,79 +279,285 @@ class ClientSession:
             return
         size = len(data)
         start = position
+        out = b""
         owed = backend.owed
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
             if (end > size or length < 4) and self._must_wait(kind, length, size - position):
                 break
-            if kind == _QUERY:
-                if not self.pinned:
-                    if end > size:
-                        self._pin(PinReason.OPAQUE)
-                    elif (reason := self.effects(data[position + 5 : end - 1]).pin) is not None:
-                        self._pin(reason)
-                self.unnamed = b""
-                owed.append(_OWED_QUERY)
-            elif kind == _BIND:
-                if not (backend.unnamed_in_batch or backend.unnamed_ready) and _binds_unnamed(data, position, end):
-                    if backend.parses:
-                        self.held = True
-                        break
-                    start = self._restore_unnamed(backend, data, start, position)
-                owed.append(_OWED_BIND)
-            elif kind == _EXECUTE:
+            if kind == _EXECUTE:
                 owed.append(_OWED_EXECUTE)
             elif kind == _SYNC:
                 backend.unnamed_in_batch = False
+                if self.named is not None:
+                    self.named.in_batch.clear()
                 owed.append(_OWED_SYNC)
-            elif kind == _PARSE:
-                self._on_parse(backend, data, position, end)
-            elif kind == _DESCRIBE and length > 5 and data[position + 5] == _STATEMENT:
-                if not (backend.unnamed_in_batch or backend.unnamed_ready) and data[position + 6] == 0:
-                    if backend.parses:
-                        self.held = True
-                        break
-                    start = self._restore_unnamed(backend, data, start, position)
-                owed.append(_OWED_DESCRIBE_STATEMENT)
-            elif kind in _COPY_KINDS:
-                if owed:
-                    self._hold_copy_data(backend, data, start, position)
-                    return
-                # CopyData outside of COPY is ignored, as what follows a failed COPY (postgres.c, PostgresMain).
-                if start < position:
-                    backend.write(data[start:position])
-                start = end
-            elif kind == messages.TERMINATE:
-                self.finishing = self.held = True
-                break
             else:
-                self._on_rare(backend, kind, data, position)
+                splice = _HANDLERS[kind](self, backend, data, position, end)
+                if splice is not None:
+                    if splice is _HOLD:
+                        break
+                    out += data[start:position] + splice[0]
+                    start = splice[1]
             position = end
-        if start == 0 < position == size and not self.held and len(owed) <= MAX_OWED:
+        if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)
         else:
-            self._send(backend, data, start, position)
+            self._send(backend, out, data, start, position)
 
-    def _send(self, backend: BackendSession, data: bytes, start: int, position: int) -> None:
-        """Forward the messages that were accepted; keep what was not: an incomplete message, or one that has to wait.
+    def _send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
+        """Forward what was accepted; keep what was not: an incomplete message, or one that has to wait.
 
-        ``position`` beyond the end of the data means that the last message is still coming; ``start`` beyond it, that
-        this message goes nowhere.
+        ``out`` goes first. ``position`` beyond the end of the data means that the last message is still coming;
+        ``start`` beyond it, that this message goes nowhere.
         """
         size = len(data)
         if start < min(position, size):
-            backend.write(data if start == 0 and position >= size else data[start:position])
+            out = out + data[start:position] if out else data[start:position]
+        if out:
+            backend.write(out)
         if position < size:
             self._keep(data[position:])
         elif start > size:
             self.discarding = start - size
         else:
             self.streaming = position - size
+        if self.wants_flush:
+            self.wants_flush = False
+            backend.write(messages.FLUSH_MESSAGE)
         if len(backend.owed) > MAX_OWED:
             self.held = True
         if self.finishing and (not backend.owed or backend.copy_in):
             self.host.on_finished()
+        elif self.wants_release:
+            self.wants_release = False
+            if not backend.owed and backend.ready:
+                self.on_ready(backend)
+
+    # --- One message each. What is returned is put in the place of the message's beginning: see Splice. --------------
+
+    def _on_query(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        splice = None
+        if not self.pinned or self.named is not None:
+            reason = PinReason.OPAQUE if end > len(data) else self.effects(data[position + 5 : end - 1]).pin
+            if reason is not None:
+                if reason is PinReason.RESET and self._deallocates(backend, data[position + 5 : end - 1]):
+                    return b"", end
+                splice = self._on_effect(backend, reason, extended=False), position
+        if self.named is not None:
+            self.named.in_batch.clear()
+        self.unnamed = b""
+        backend.owed.append(_OWED_QUERY)
+        return splice
+
+    def _on_parse(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        name_end = data.find(0, position + 5, end)
+        if name_end != position + 5:
+            return self._on_parse_named(backend, data, position, name_end, end)
+        backend.owed.append(_OWED_PARSE_UNNAMED)
+        backend.unnamed_in_batch = True
+        if end > len(data):
+            backend.parses.append(b"")
+            return self._on_effect(backend, PinReason.OPAQUE, extended=True), position
+        splice = None
+        if not self.pinned or self.named is not None:
+            sql_end = data.find(0, position + 6, end)
+            reason = self.effects(data[position + 6 : sql_end if sql_end >= 0 else end]).pin
+            if reason is not None:
+                # What is put in comes before this message, so what it owes does too.
+                backend.owed.pop()
+                splice = self._on_effect(backend, reason, extended=True), position
+                backend.owed.append(_OWED_PARSE_UNNAMED)
+        backend.parses.append(b"" if self.mode is PoolMode.SESSION else data[position:end])
+        return splice
+
+    def _on_parse_named(
+        self, backend: BackendSession, data: bytes, position: int, name_end: int, end: int
+    ) -> Splice | None:
+        named = self.named
+        if named is not None and (end > len(data) or name_end < 0):
+            # Too long to be remembered, so it can be on this backend only.
+            splice = self._on_effect(backend, PinReason.OPAQUE, extended=True), position
+            backend.owed.append(_OWED_PARSE)
+            return splice
+        if named is None:
+            backend.owed.append(_OWED_PARSE)
+            return None
+        name = data[position + 5 : name_end]
+        if named.must_wait(name):
+            return self._hold()
+        existing = named.by_name.get(name)
+        if existing is not None:
+            # PostgreSQL says best itself what is wrong with that.
+            before = provide(backend, existing)
+            backend.owed.append(_OWED_PARSE)
+            return before + self._renamed(data, position, position + 5, name_end, existing.name), name_end
+        if named.full:
+            raise ClientError(
+                TOO_MANY_STATEMENTS,
+                f"this client has {len(named.by_name)} prepared statements with {named.bytes} bytes of text, and the "
+                f"limits are {MAX_STATEMENTS} and {MAX_STATEMENT_BYTES}",
+                hint="Close statements that are not needed any more.",
+            )
+        prepared = named.registry.get(data[name_end + 1 : end])
+        named.add(name, prepared)
+        named.in_batch.add(name)
+        undo = partial(named.drop, name)
+        if prepared in backend.prepared and backend.status != messages.FAILED_TRANSACTION:
+            backend.reply_to_change(PARSE_COMPLETE, named, name, undo)
+            return b"", end
+        if prepared in backend.prepared:
+            named.drop(name)
+            backend.owed.append(_OWED_PARSE)
+            return self._renamed(data, position, position + 5, name_end, prepared.name), name_end
+        before = make_room(backend)
+        backend.prepared[prepared] = None
+        backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
+        backend.owed.append(Request.NAMED_PARSE)
+        return before + self._renamed(data, position, position + 5, name_end, prepared.name), name_end
+
+    def _on_bind(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        name_at = data.find(0, position + 5, end) + 1
+        name_end = data.find(0, name_at, end)
+        splice: Splice | None = None
+        if name_end <= name_at:
+            splice = self._needs_unnamed(backend, position)
+        elif self.named is not None:
+            splice = self._on_named(backend, data, position, name_at, name_end)
+        if splice is not _HOLD:
+            backend.owed.append(_OWED_BIND)
+        return splice
+
+    def _on_describe(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        splice: Splice | None = None
+        if data[position + 5 : position + 6] != b"S" or end - position < 7:
+            backend.owed.append(_OWED_DESCRIBE_PORTAL)
+            return None
+        if data[position + 6] == 0:
+            splice = self._needs_unnamed(backend, position)
+        elif self.named is not None:
+            splice = self._on_named(backend, data, position, position + 6, end - 1)
+        if splice is not _HOLD:
+            backend.owed.append(_OWED_DESCRIBE_STATEMENT)
+        return splice
+
+    def _on_close(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        if data[position + 5 : position + 7] == b"S\0":
+            self.unnamed = b""
+            backend.owed.append(Request.CLOSE_UNNAMED)
+        elif data[position + 5 : position + 6] == b"S" and self.named is not None:
+            named = self.named
+            name = data[position + 6 : end - 1]
+            if named.must_wait(name):
+                return self._hold()
+            prepared = named.drop(name)
+            named.in_batch.add(name)
+            undo = _nothing if prepared is None else partial(named.add, name, prepared)
+            backend.reply_to_change(CLOSE_COMPLETE, named, name, undo)
+            return b"", end
+        else:
+            backend.owed.append(Request.CLOSE)
+        return None
+
+    def _on_function_call(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        # A function by number, so what it does to the session is not known.
+        splice = self._on_effect(backend, PinReason.OPAQUE, extended=False), position
+        backend.owed.append(Request.FUNCTION_CALL)
+        return splice
+
+    def _on_copy_message(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        """CopyData, CopyDone and CopyFail where the backend does not copy, or not yet.
+
+        What comes before the backend has agreed to a COPY waits: if it never agrees, the data has to be dropped. The
+        Flush makes it answer what it was asked, for a client may send all this in one go. What comes outside of COPY
+        is ignored, like that which follows a failed one (postgres.c, PostgresMain).
+        """
+        if backend.owed:
+            self.wants_flush = True
+            return self._hold()
+        return b"", end
+
+    def _on_flush(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        return None
+
+    def _on_terminate(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+        self.finishing = True
+        return self._hold()
+
+    def _hold(self) -> Splice:
+        self.held = True
+        return _HOLD
+
+    # --- Prepared statements -----------------------------------------------------------------------------------------
+
+    def _needs_unnamed(self, backend: BackendSession, position: int) -> Splice | None:
+        """Give the backend this client's unnamed statement, or take away the one that another client left there."""
+        if backend.unnamed_in_batch or backend.unnamed_ready:
+            return None
+        if backend.parses:
+            return self._hold()
+        backend.unnamed_in_batch = True
+        if self.unnamed:
+            backend.owed.append(Request.INJECTED_PARSE)
+            return self.unnamed, position
+        backend.owed.append(Request.INJECTED_CLOSE)
+        return messages.CLOSE_UNNAMED_STATEMENT, position
+
+    def _on_named(
+        self, backend: BackendSession, data: bytes, position: int, name_at: int, name_end: int
+    ) -> Splice | None:
+        """Put the backend's name for a statement in the place of the client's, and the statement on the backend.
+
+        A name that the client has not prepared goes as it is: PostgreSQL's error is the right one.
+        """
+        named = self.named
+        assert named is not None
+        name = data[name_at:name_end]
+        if named.must_wait(name):
+            return self._hold()
+        prepared = named.by_name.get(name)
+        if prepared is None:
+            return None
+        before = b""
+        if prepared.pin is not None:
+            before = self._on_effect(backend, prepared.pin, extended=True)
+            if self.named is None:
+                return before, position
+        before += provide(backend, prepared)
+        return before + self._renamed(data, position, name_at, name_end, prepared.name), name_end
+
+    def _renamed(self, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
+        """The beginning of the message at ``position``, up to and with the new name."""
+        kind, length = unpack_header(data, position)
+        return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name
+
+    def _deallocates(self, backend: BackendSession, sql: bytes) -> bool:
+        """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
+        match = _DEALLOCATE.fullmatch(sql)
+        if match is None or self.named is None:
+            backend.watches_tags = True
+            return False
+        name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
+        if name not in self.named.by_name or backend.owed or backend.status == messages.FAILED_TRANSACTION:
+            return False
+        self.named.drop(name)
+        self.write(_DEALLOCATED + messages.READY[backend.status])
+        self.wants_release = True
+        return True
+
+    # --- What a statement does to the session ------------------------------------------------------------------------
+
+    def _on_effect(self, backend: BackendSession, reason: PinReason, *, extended: bool) -> bytes:
+        """Keep the backend for what the statement does to it. Returns what has to be sent before the statement."""
+        if reason is PinReason.RESET:
+            backend.watches_tags = True
+            return b""
+        self._pin(reason)
+        if reason in _PRIVATE and self.named is not None and backend.status != messages.FAILED_TRANSACTION:
+            named, self.named = self.named, None
+            return make_private(backend, named, extended=extended)
+        return b""
 
     def _pin(self, reason: PinReason) -> None:
         """Keep the backend: what the client does to its session can't follow it to another one."""
@@ -315,56 +566,6 @@ class ClientSession:
             self.pinned = True
             self.pins += (reason,)
             self.host.on_pinned(reason)
-
-    def _on_parse(self, backend: BackendSession, data: bytes, position: int, end: int) -> None:
-        if data[position + 5 : position + 6] != b"\0":
-            backend.owed.append(_OWED_PARSE)
-            self._pin(PinReason.PREPARED_STATEMENT)
-            return
-        backend.owed.append(_OWED_PARSE_UNNAMED)
-        backend.unnamed_in_batch = True
-        if self.pinned:
-            backend.parses.append(b"")
-            return
-        if end > len(data):
-            self._pin(PinReason.OPAQUE)
-            backend.parses.append(b"")
-            return
-        sql_end = data.find(0, position + 6, end)
-        reason = self.effects(data[position + 6 : sql_end if sql_end >= 0 else end]).pin
-        if reason is not None:
-            self._pin(reason)
-        backend.parses.append(data[position:end])
-
-    def _restore_unnamed(self, backend: BackendSession, data: bytes, start: int, position: int) -> int:
-        """Give the backend this client's unnamed statement, or take away the one that another client left there."""
-        if start < position:
-            backend.write(data[start:position])
-        if self.unnamed:
-            backend.write(self.unnamed)
-            backend.owed.append(Request.INJECTED_PARSE)
-        else:
-            backend.write(messages.CLOSE_UNNAMED_STATEMENT)
-            backend.owed.append(Request.INJECTED_CLOSE)
-        backend.unnamed_in_batch = True
-        return position
-
-    def _on_rare(self, backend: BackendSession, kind: int, data: bytes, position: int) -> None:
-        """Describe of a portal, Close, Flush, FunctionCall. Raises ProtocolViolation for what is no message at all."""
-        if kind == _DESCRIBE:
-            backend.owed.append(Request.DESCRIBE_PORTAL)
-        elif kind == messages.CLOSE:
-            if data[position + 5 : position + 7] == b"S\0":
-                self.unnamed = b""
-                backend.owed.append(Request.CLOSE_UNNAMED)
-            else:
-                backend.owed.append(Request.CLOSE)
-        elif kind == messages.FUNCTION_CALL:
-            # A function by number, so what it does to the session is not known.
-            self._pin(PinReason.OPAQUE)
-            backend.owed.append(Request.FUNCTION_CALL)
-        elif kind != messages.FLUSH:
-            raise ProtocolViolation(f"invalid frontend message type {kind}")
 
     # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
 
@@ -389,20 +590,11 @@ class ClientSession:
                 break
             position = end
         if backend.copy_in:
-            self._send(backend, data, start, position)
+            self._send(backend, b"", data, start, position)
             return -1
         if start < position:
             backend.write(data[start:position])
         return position
-
-    def _hold_copy_data(self, backend: BackendSession, data: bytes, start: int, position: int) -> None:
-        """Data of a COPY that the backend has not agreed to yet waits: if it never does, it has to be dropped.
-
-        The Flush makes the backend answer what it was asked, for a client may send all this in one go.
-        """
-        self.held = True
-        self._send(backend, data, start, position)
-        backend.write(messages.FLUSH_MESSAGE)
 
     def _skip_to_sync(self, data: bytes, position: int) -> int:
         """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
@@ -493,8 +685,33 @@ class ClientSession:
             self.host.on_finished()
 
 
-def _binds_unnamed(data: bytes, position: int, end: int) -> bool:
-    """Whether the Bind at ``position`` names the unnamed statement."""
-    portal_end = data.find(0, position + 5, end)
-    # A name without an end in the part that is there is so long that its statement can't be seen: doubt counts as yes.
-    return portal_end < 0 or data[portal_end + 1 : portal_end + 2] == b"\0"
+def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:
+    named.drop(name)
+    backend.prepared.pop(prepared, None)
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
+
+
+Handler = Callable[[ClientSession, BackendSession, bytes, int, int], Splice | None]
+
+
+def _on_invalid(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
+    raise ProtocolViolation(f"invalid frontend message type {data[position]}")
+
+
+_KNOWN_HANDLERS: Final[dict[int, Handler]] = {
+    messages.QUERY: ClientSession._on_query,
+    messages.PARSE: ClientSession._on_parse,
+    messages.BIND: ClientSession._on_bind,
+    messages.DESCRIBE: ClientSession._on_describe,
+    messages.CLOSE: ClientSession._on_close,
+    messages.FUNCTION_CALL: ClientSession._on_function_call,
+    messages.COPY_DATA: ClientSession._on_copy_message,
+    messages.COPY_DONE: ClientSession._on_copy_message,
+    messages.COPY_FAIL: ClientSession._on_copy_message,
+    messages.FLUSH: ClientSession._on_flush,
+    messages.TERMINATE: ClientSession._on_terminate,
+}
+_HANDLERS: Final[tuple[Handler, ...]] = tuple(_KNOWN_HANDLERS.get(kind, _on_invalid) for kind in range(256))

@@ -38,9 +38,20 @@ class Request(IntEnum):
     SYNC = 9
     FUNCTION_CALL = 10
     INJECTED_PARSE = 11
+    """Of the unnamed statement, as is INJECTED_CLOSE."""
     INJECTED_CLOSE = 12
     LOCAL = 13
     """No request at all: a reply of our own, whose turn comes when all before it are answered."""
+    NAMED_PARSE = 15
+    """A Parse of a shared statement (``prepared``). This and the next three stand for a change noted in ``changes``."""
+    INJECTED_NAMED_PARSE = 16
+    INJECTED_NAMED_CLOSE = 17
+    LOCAL_CHANGE = 18
+    """A reply of our own, as LOCAL, for a request that changes something."""
+    INJECTED_BIND = 19
+    INJECTED_EXECUTE = 20
+    INJECTED_QUERY = 21
+    INJECTED_SYNC = 22
     UNCOUNTED = 14
     """It can't be told any more what is owed. Everything is relayed, and the backend serves this client to the end."""
 
@@ -56,6 +67,14 @@ class Action(IntEnum):
     """To the client; the request is done."""
     SWALLOW = 3
     """Not to the client; the request is done."""
+    DROP = 14
+    """Not to the client; the request is not done yet."""
+    SWALLOW_UNNAMED = 15
+    """As SWALLOW; the backend's unnamed statement is the client's, or like the client's there is none."""
+    TAG = 16
+    """CommandComplete of a simple query: as RELAY, but its tag may tell that statements are gone."""
+    EXECUTED = 17
+    """CommandComplete of an Execute: as COMPLETE, with TAG's proviso."""
     PARSED_UNNAMED = 4
     """As COMPLETE; the client's unnamed statement is the one of the oldest outstanding Parse."""
     CLOSED_UNNAMED = 5
@@ -66,6 +85,10 @@ class Action(IntEnum):
     """To the client; a ReadyForQuery is still to come for this very request."""
     FAIL = 8
     """To the client; the backend ignores everything up to the next Sync."""
+    CHANGED = 12
+    """As COMPLETE; the oldest noted change is settled."""
+    SWALLOW_CHANGED = 13
+    """As SWALLOW; the oldest noted change is settled."""
     PARAMETER = 9
     """ParameterStatus: to the client, and remembered."""
     COPY_IN = 10
@@ -88,26 +111,36 @@ def _row(*, error: Action, **actions: Action) -> bytes:
 
 # Keyword names are the message types of the row; a type that is no identifier (1, 2, 3) has an underscore before it.
 _ROWS: Final[Mapping[Request, bytes]] = {
-    Request.QUERY: _row(TDCIHdc=Action.RELAY, G=Action.COPY_IN, Z=Action.READY, error=Action.ERROR),
+    Request.QUERY: _row(TDIHdc=Action.RELAY, C=Action.TAG, G=Action.COPY_IN, Z=Action.READY, error=Action.ERROR),
     Request.PARSE: _row(_1=Action.COMPLETE, error=Action.FAIL),
     Request.PARSE_UNNAMED: _row(_1=Action.PARSED_UNNAMED, error=Action.FAIL),
     Request.BIND: _row(_2=Action.COMPLETE, error=Action.FAIL),
     Request.DESCRIBE_STATEMENT: _row(t=Action.RELAY, Tn=Action.COMPLETE, error=Action.FAIL),
     Request.DESCRIBE_PORTAL: _row(Tn=Action.COMPLETE, error=Action.FAIL),
-    Request.EXECUTE: _row(DHdc=Action.RELAY, CIs=Action.COMPLETE, G=Action.COPY_IN, error=Action.FAIL),
+    Request.EXECUTE: _row(
+        DHdc=Action.RELAY, Is=Action.COMPLETE, C=Action.EXECUTED, G=Action.COPY_IN, error=Action.FAIL
+    ),
     Request.CLOSE: _row(_3=Action.COMPLETE, error=Action.FAIL),
     Request.CLOSE_UNNAMED: _row(_3=Action.CLOSED_UNNAMED, error=Action.FAIL),
     # A Sync commits the implicit transaction, and a deferred constraint may fail that.
     Request.SYNC: _row(Z=Action.READY, error=Action.ERROR),
     Request.FUNCTION_CALL: _row(V=Action.RELAY, Z=Action.READY, error=Action.ERROR),
-    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW, error=Action.FAIL),
-    Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW, error=Action.FAIL),
+    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, error=Action.FAIL),
+    Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW_UNNAMED, error=Action.FAIL),
+    Request.INJECTED_BIND: _row(_2=Action.SWALLOW, error=Action.FAIL),
+    Request.INJECTED_EXECUTE: _row(C=Action.SWALLOW, error=Action.FAIL),
+    Request.INJECTED_SYNC: _row(Z=Action.SWALLOW, error=Action.DROP),
+    Request.INJECTED_QUERY: _row(TDCIN=Action.DROP, Z=Action.SWALLOW, error=Action.DROP),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
+    Request.LOCAL_CHANGE: bytes(256),
+    Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
+    Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
 
-REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in Request)
+REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in sorted(Request))
 
 NOTHING_OWED: Final[bytes] = _row(error=Action.FATAL)
 """The row of a backend that was asked nothing. An error here is FATAL, such as an administrator's shutdown."""

@@ -76,6 +76,8 @@ class PoolSettings:
     server_connect_timeout: float
     server_login_retry: float
     cancel_wait_timeout: float
+    max_prepared_statements: int
+    """0: named prepared statements are not shared, they keep their client's backend."""
     connect_query: str
     """Sent once after login, its errors logged only; "" where none."""
     max_packet_size: int
@@ -135,6 +137,7 @@ def merge(
         server_connect_timeout=server.server_connect_timeout,
         server_login_retry=server.server_login_retry,
         cancel_wait_timeout=server.cancel_wait_timeout,
+        max_prepared_statements=server.max_prepared_statements,
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,
     )

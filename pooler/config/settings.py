@@ -81,6 +81,7 @@ class ServerSettings:
     query_timeout: _Duration = 0.0
     query_wait_timeout: _Duration = 120.0
     cancel_wait_timeout: _Duration = 10.0
+    max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
     client_idle_timeout: _Duration = 0.0
     idle_transaction_timeout: _Duration = 0.0
     transaction_timeout: _Duration = 0.0

@@ -142,7 +142,7 @@ CONVERSATIONS: dict[str, list[Turn]] = {
             message("H", bytes(5)) + message("d", b"1\n") * 3 + COPY_DONE + complete("COPY 3") + ready(),
         )
     ],
-    "close": [Turn(close("S", "s") + close("P", "p") + close("S") + SYNC, CLOSED * 3 + ready())],
+    "close": [Turn(close("P", "p") + close("S") + SYNC, CLOSED * 2 + ready())],
     "parameter that came back": [
         Turn(
             query("SET LOCAL x = 1"),

@@ -6,6 +6,7 @@ from struct import pack
 
 from interceptor.errors import BackendError, ClientError
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
 from interceptor.sql.effects import PinReason
 
@@ -72,7 +73,15 @@ class Recorder:
     Plays the pooler for both of them: ``ClientHost`` and ``BackendHost`` in one.
     """
 
-    def __init__(self, mode: PoolMode = PoolMode.TRANSACTION, *, backends: bool = True) -> None:
+    def __init__(
+        self,
+        mode: PoolMode = PoolMode.TRANSACTION,
+        *,
+        backends: bool = True,
+        shared: bool = True,
+        max_prepared: int = 200,
+    ) -> None:
+        effects = StatementCache().effects
         self.to_client = b""
         self.to_backend = b""
         self.released = 0
@@ -83,8 +92,8 @@ class Recorder:
         self.paused = False
         self.has_backends = backends
         client_host = _ClientHost(self)
-        self.client = ClientSession(client_host, mode, StatementCache().effects)
-        self.backend = BackendSession(_BackendHost(self), {b"TimeZone": b"UTC"})
+        self.client = ClientSession(client_host, mode, effects, PreparedRegistry(effects) if shared else None)
+        self.backend = BackendSession(_BackendHost(self), {b"TimeZone": b"UTC"}, max_prepared)
 
     @property
     def linked(self) -> bool:

@@ -90,7 +90,7 @@ def test_a_refused_query_whose_end_has_not_come_yet_is_dropped_whole() -> None:
 
 
 def test_a_long_message_streams_through_and_pins() -> None:
-    recorder = Recorder()
+    recorder = Recorder(shared=False)
     long = query("SELECT '" + "x" * 3 * WHOLE_MESSAGE + "'")
     for start in range(0, len(long), 1000):
         recorder.from_client(long[start : start + 1000])
@@ -222,7 +222,7 @@ def test_another_clients_unnamed_statement_is_out_of_reach() -> None:
     ],
 )
 def test_what_cannot_follow_the_client_keeps_its_backend(sent: bytes, answer: bytes, reason: PinReason) -> None:
-    recorder = Recorder()
+    recorder = Recorder(shared=False)
     recorder.from_client(sent)
     recorder.from_backend(answer)
     assert recorder.released == 0

@@ -1,0 +1,193 @@
+"""Named prepared statements of the extended protocol, shared between clients.
+
+A client's name stands for a ``Prepared``: text and parameter types, under the settings that parsing depends on. All
+clients that prepare the same share one object, and each backend that has it knows it by the object's own name.
+
+What a client asks may still fail, or be skipped because of an error before it. So each change to what exists is noted
+in the backend's ``changes``, in the order of the requests that make it, and undone if the request is skipped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from interceptor.protocol.messages import BIND, CLOSE, EXECUTE, PARSE, SYNC_MESSAGE, encode_message, encode_query
+from interceptor.session.states import Request
+from interceptor.sql.effects import PinReason, SessionEffects
+
+if TYPE_CHECKING:
+    from interceptor.session.backend import BackendSession
+
+MAX_STATEMENTS: Final = 10_000
+"""Named statements that one client may have at a time."""
+
+MAX_STATEMENT_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of text that they may have together."""
+
+# Drawn anew by each process: nobody can guess the names and use them by accident.
+_PREFIX: Final = b"_" + secrets.token_hex(4).encode() + b"_"
+
+
+class Prepared:
+    """A statement that can be prepared on any backend of its clients' profile."""
+
+    __slots__ = ("__weakref__", "body", "name", "pin")
+
+    def __init__(self, body: bytes, name: bytes, pin: PinReason | None) -> None:
+        self.body = body
+        """What follows the name in a Parse message: the text, its zero, the parameter types."""
+        self.name = name
+        """What backends know it by."""
+        self.pin = pin
+        """What its execution does to the session."""
+
+    @property
+    def parse_message(self) -> bytes:
+        """The Parse message that prepares it."""
+        return encode_message(PARSE, self.name + b"\0" + self.body)
+
+    @property
+    def close_message(self) -> bytes:
+        """The Close message that takes it from a backend."""
+        return encode_message(CLOSE, b"S" + self.name + b"\0")
+
+
+class PreparedRegistry:
+    """All statements that some client or backend of a process has, each once."""
+
+    def __init__(self, effects: Callable[[bytes], SessionEffects]) -> None:
+        self._effects = effects
+        self._known: WeakValueDictionary[bytes, Prepared] = WeakValueDictionary()
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, body: bytes) -> Prepared:
+        """The statement with this text and these parameter types."""
+        prepared = self._known.get(body)
+        if prepared is None:
+            text = body[: body.find(0)]
+            prepared = Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), self._effects(text).pin)
+            self._known[body] = prepared
+        return prepared
+
+
+class ClientStatements:
+    """The named statements of one client, as they will be when all that was sent has been answered."""
+
+    __slots__ = ("by_name", "bytes", "in_batch", "registry", "unsettled")
+
+    def __init__(self, registry: PreparedRegistry) -> None:
+        self.registry = registry
+        self.by_name: dict[bytes, Prepared] = {}
+        self.bytes = 0
+        self.in_batch: set[bytes] = set()
+        """Names that were made or dropped since the last Sync."""
+        self.unsettled: dict[bytes, int] = {}
+        """Names that unanswered requests make or drop, and how many such requests there are."""
+
+    def add(self, name: bytes, prepared: Prepared) -> None:
+        """The client prepares a statement."""
+        self.by_name[name] = prepared
+        self.bytes += len(prepared.body)
+
+    def drop(self, name: bytes) -> Prepared | None:
+        """The client closes a statement."""
+        prepared = self.by_name.pop(name, None)
+        if prepared is not None:
+            self.bytes -= len(prepared.body)
+        return prepared
+
+    def clear(self) -> None:
+        """All are gone."""
+        self.by_name.clear()
+        self.bytes = 0
+
+    def must_wait(self, name: bytes) -> bool:
+        """Whether what the name stands for depends on an unanswered request of an earlier batch."""
+        return name in self.unsettled and name not in self.in_batch
+
+    def settle(self, name: bytes) -> None:
+        """One of the requests that make or drop this name has been answered, or skipped."""
+        left = self.unsettled[name] - 1
+        if left:
+            self.unsettled[name] = left
+        else:
+            del self.unsettled[name]
+
+    def rename_in_error(self, body: bytes) -> bytes:
+        """An ErrorResponse with the client's own names in place of those that backends know statements by."""
+        if _PREFIX in body:
+            for name, prepared in self.by_name.items():
+                body = body.replace(b'"%b"' % prepared.name, b'"%b"' % name)
+        return body
+
+    @property
+    def full(self) -> bool:
+        """Whether one more is one too many."""
+        return len(self.by_name) >= MAX_STATEMENTS or self.bytes >= MAX_STATEMENT_BYTES
+
+
+def provide(backend: BackendSession, prepared: Prepared) -> bytes:
+    """What has to be sent so that the backend has this statement: nothing, or a Parse, and a Close to make room."""
+    known = backend.prepared
+    if prepared in known:
+        # The order of the dict is the order of use.
+        del known[prepared]
+        known[prepared] = None
+        return b""
+    room = make_room(backend)
+    known[prepared] = None
+    backend.note_change(partial(known.pop, prepared, None))
+    backend.owed.append(Request.INJECTED_NAMED_PARSE)
+    return room + prepared.parse_message
+
+
+def make_room(backend: BackendSession) -> bytes:
+    """What has to be sent so that one more statement is within the backend's limit."""
+    known = backend.prepared
+    if len(known) < backend.max_prepared:
+        return b""
+    oldest = next(iter(known))
+    del known[oldest]
+    backend.note_change(partial(known.setdefault, oldest))
+    backend.owed.append(Request.INJECTED_NAMED_CLOSE)
+    return oldest.close_message
+
+
+def make_private(backend: BackendSession, statements: ClientStatements, *, extended: bool) -> bytes:
+    """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
+
+    For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on.
+    """
+    owed = backend.owed
+    if extended:
+        # Not the unnamed statement, which may be in use.
+        name = _PREFIX + b"all"
+        deallocate = Prepared(b"DEALLOCATE ALL\0\0\0", name, None).parse_message
+        deallocate += encode_message(BIND, b"\0" + name + bytes(7)) + encode_message(EXECUTE, bytes(5))
+        backend.note_change(_nothing)
+        owed.extend((Request.INJECTED_NAMED_PARSE, Request.INJECTED_BIND, Request.INJECTED_EXECUTE))
+    else:
+        deallocate = encode_query("DEALLOCATE ALL")
+        owed.append(Request.INJECTED_QUERY)
+    backend.prepared.clear()
+    own = []
+    for name, prepared in statements.by_name.items():
+        backend.note_change(_nothing)
+        owed.append(Request.INJECTED_NAMED_PARSE)
+        own.append(Prepared(prepared.body, name, None).parse_message)
+    if own and not extended:
+        owed.append(Request.INJECTED_SYNC)
+        own.append(SYNC_MESSAGE)
+    return deallocate + b"".join(own)
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
