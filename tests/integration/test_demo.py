@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import psutil
 import psycopg
@@ -27,145 +20,30 @@ from interceptor.testing.postgres import PostgresServer, free_port
 from pooler.demo.database import shop_dsn
 from pooler.demo.ports import choose_port, move_to_port
 from pooler.demo.tries import list_tries
+from tests.support.demo import (
+    LAST_LINE,
+    PATIENCE,
+    RunningDemo,
+    Stop,
+    demo_on_terminal,
+    read_terminal,
+    run_demo,
+    start_demo,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 100.0  # seconds, of which a quiet machine needs four
-LAST_LINE = "Ctrl-C stops everything and leaves nothing behind."
-WATCHDOG_FOLDER = re.compile(r"/tmp/interceptor-[a-z]+-\w+$")
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} seconds"
-        time.sleep(0.02)
-
-
-@dataclass
-class Traces:
-    """What a demo has on the machine, gathered while it runs: its processes, their folders and their ports."""
-
-    processes: set[psutil.Process] = field(default_factory=set)
-    folders: set[Path] = field(default_factory=set)
-    ports: set[int] = field(default_factory=set)
-
-    def gather(self, demo: int) -> None:
-        for process in psutil.Process(demo).children(recursive=True):
-            try:
-                last = process.cmdline()[-1]
-                self.processes.add(process)
-                self.ports |= {c.laddr.port for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
-            except (psutil.NoSuchProcess, IndexError):
-                continue
-            if WATCHDOG_FOLDER.fullmatch(last):  # a watchdog is told about its folder before the folder has anything
-                self.folders.add(Path(last))
-
-    def left(self) -> list[object]:
-        """What of it is still there."""
-        alive = [one for one in self.processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-        return [*alive, *(one for one in self.folders if one.exists()), *(one for one in self.ports if listens(one))]
-
-
-def command_line(process: psutil.Process) -> list[str]:
-    try:
-        command = process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
-    return [os.path.basename(command[0]), *command[1:]] if command else []
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def find_dsns(text: str) -> list[str]:
-    return re.findall(r"postgresql://\S+", text)
-
-
-@dataclass
-class RunningDemo:
-    """A demo that has printed all it has to say."""
-
-    process: subprocess.Popen[str]
-    output: str
-    traces: Traces
-
-    @property
-    def proxy(self) -> str:
-        return find_dsns(self.output)[0]
-
-    @property
-    def database(self) -> str:
-        return find_dsns(self.output)[1]
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines to paste: each follows its numbered title."""
-        return re.findall(r"^\d\. .*\n(.+)$", self.output, re.MULTILINE)
-
-    @property
-    def folder(self) -> Path:
-        return next(folder for folder in self.traces.folders if "-demo-" in folder.name)
-
-
-def launch(stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start the demo in a session of its own, with an environment that would mislead it if it listened to it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pooler", "demo"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "40", "PGPORT": "1", "PGUSER": "nobody", "PGOPTIONS": "-c search_path=elsewhere"},
-        start_new_session=True,
-    )
-
-
-@contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Whatever a test finds, the demo is gone after it."""
-    try:
-        yield
-    finally:
-        process.kill()  # its watchdogs do the rest
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def read_output(stream: IO[str] | None) -> str:
-    assert stream is not None
-    text = ""
-    while LAST_LINE not in text:
-        line = stream.readline()
-        assert line, f"the demo ended early: {text}"
-        text += line
-    return text
-
-
-@contextmanager
-def run_demo() -> Iterator[RunningDemo]:
-    process = launch()
-    with ended(process):
-        demo = RunningDemo(process, read_output(process.stdout), Traces())
-        demo.traces.gather(process.pid)
-        yield demo
 
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[RunningDemo]:
     """One demo for the tests that only look at it. At its end it leaves nothing, after all that was done with it."""
-    with run_demo() as demo:
-        yield demo
-        demo.traces.gather(demo.process.pid)
-        demo.process.send_signal(signal.SIGINT)
-        assert demo.process.wait(PATIENCE) == 0
-        assert demo.process.stderr is not None
-        assert demo.process.stderr.read() == "", "it is quiet where it has no terminal"
-        assert demo.traces.left() == []
+    with run_demo() as running:
+        yield running
+        running.demo.process.send_signal(signal.SIGINT)
+        assert running.demo.wait() == 0
+        assert running.errors == "", "it is quiet where it has no terminal"
+        assert running.demo.left() == []
 
 
 def paste(line: str) -> list[str]:
@@ -285,136 +163,85 @@ def test_the_tutorial_has_the_same_lines() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "stage"),
+    "stop",
     [
-        (signal.SIGINT, "initdb"),
-        (signal.SIGHUP, "psql"),
-        (signal.SIGINT, "pg_basebackup"),
-        (signal.SIGTERM, "serve"),
-        (signal.SIGKILL, "initdb"),
-        (signal.SIGKILL, "pg_basebackup"),
+        Stop("initdb", signal.SIGINT, to_group=True),
+        Stop("psql", signal.SIGHUP, to_group=True),
+        Stop("psql", signal.SIGTERM),
+        Stop("pg_basebackup", signal.SIGINT, to_group=True),
+        Stop("serve", signal.SIGTERM),
     ],
+    ids=lambda stop: f"{stop.signal.name}-{stop.stage}",
 )
-def test_nothing_is_left_when_it_is_stopped_during_the_set_up(number: signal.Signals, stage: str) -> None:
-    process, traces = launch(), Traces()
-    with ended(process):
+def test_nothing_is_left_when_it_is_stopped_during_the_set_up(stop: Stop) -> None:
+    with start_demo(stop) as demo:
+        assert demo.process.communicate(timeout=PATIENCE) == ("", "")
+        assert demo.wait() == 128 + stop.signal
+        assert demo.left() == []
+        assert demo.folders
 
-        def has_come() -> bool:
-            assert process.poll() is None, "the stage was missed"
-            traces.gather(process.pid)
-            return any(stage in command_line(one) for one in traces.processes)
 
-        wait_until(has_come, stage)
-        # A terminal signals everybody in the foreground, a kill the one process.
-        (os.kill if number in (signal.SIGTERM, signal.SIGKILL) else os.killpg)(process.pid, number)
-        while process.poll() is None:
-            try:
-                traces.gather(process.pid)
-            except psutil.NoSuchProcess:
-                break
-        assert process.wait(PATIENCE) == (-number if number is signal.SIGKILL else 128 + number)
-        assert process.communicate() == ("", "")
-        if number is signal.SIGKILL:
-            wait_until(lambda: not traces.left(), "all is gone")
-        assert traces.left() == []
-        assert traces.folders
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["initdb", "pg_basebackup", "serve"])
+def test_nothing_is_left_when_it_is_killed_during_the_set_up(stage: str) -> None:
+    with start_demo(Stop(stage, signal.SIGKILL)) as demo:
+        assert demo.wait() == -signal.SIGKILL
+        wait_until(lambda: not demo.left(), "all is gone")
+        assert demo.folders
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
 def test_nothing_is_left_when_it_is_stopped_while_clients_are_at_work(number: signal.Signals, code: int) -> None:
-    with run_demo() as demo, closing(psycopg.connect(demo.proxy)) as client:
+    with run_demo() as running, closing(psycopg.connect(running.proxy)) as client:
         client.execute("create table unfinished ()")
-        demo.process.send_signal(number)
-        assert demo.process.wait(PATIENCE) == code
+        running.demo.process.send_signal(number)
+        assert running.demo.wait() == code
         if number is signal.SIGKILL:
-            wait_until(lambda: not demo.traces.left(), "all is gone")
-        assert demo.traces.left() == []
-        assert len(demo.traces.folders) == 3
-        assert len(demo.traces.ports) == 3
+            wait_until(lambda: not running.demo.left(), "all is gone")
+        assert running.demo.left() == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("argument", "sentence"),
-    [("serve", "The proxy has ended. Its log ends with:"), ("postgres", "PostgreSQL has ended")],
+    ("part", "sentence"), [("serve", "The proxy has ended. Its log ends with:"), ("postgres", "PostgreSQL has ended")]
 )
-def test_it_ends_and_says_so_when_a_part_of_it_ends(argument: str, sentence: str) -> None:
-    with run_demo() as demo:
-        parts = [one for one in demo.traces.processes if argument in command_line(one)]
-        min(parts, key=psutil.Process.create_time).kill()
-        assert demo.process.wait(PATIENCE) == 1
-        assert demo.process.stderr is not None
-        assert demo.process.stderr.read().startswith(f"interceptor: {sentence}")
-        assert demo.traces.left() == []
+def test_it_ends_and_says_so_when_a_part_of_it_ends(part: str, sentence: str) -> None:
+    with run_demo() as running:
+        parts = [one for one in running.demo.processes() if part in map(os.path.basename, one.cmdline())]
+        min(parts, key=psutil.Process.create_time).kill()  # the primary is older than the replica
+        assert running.demo.wait() == 1
+        assert running.errors.startswith(f"interceptor: {sentence}")
+        assert running.demo.left() == []
 
 
 # On a terminal
 
 
-@contextmanager
-def demo_on_terminal() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A demo that has an 80 column terminal, and our end of that."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(
-        theirs, termios.TIOCSWINSZ, (40).to_bytes(2, sys.byteorder) + (80).to_bytes(2, sys.byteorder) + bytes(4)
-    )
-    # The first terminal that a session without one opens becomes its own.
-    program = f"import os, runpy; os.open({os.ttyname(theirs)!r}, os.O_RDWR); runpy.run_module('pooler')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, "demo"],
-        stdin=theirs, stdout=theirs, stderr=theirs, text=True, cwd=ROOT, start_new_session=True,
-        env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"},
-    )  # fmt: skip
-    os.close(theirs)
-    with ended(process):
-        try:
-            yield process, ours
-        finally:
-            os.close(ours)
-
-
-def read_terminal(fd: int, end: str) -> str:
-    """What is written to the terminal up to and with ``end``, without carriage returns."""
-    text = b""
-    while end.encode() not in text:
-        assert select.select([fd], [], [], PATIENCE)[0], f"not a word for {PATIENCE} seconds after: {text!r}"
-        text += os.read(fd, 65536)
-    return text.decode().replace("\r", "")
-
-
 @pytest.mark.slow
 def test_on_a_terminal_it_shows_what_it_does_wraps_nothing_and_stops_at_ctrl_c() -> None:
-    with demo_on_terminal() as (process, terminal):
+    with demo_on_terminal() as (demo, terminal):
         output = read_terminal(terminal, LAST_LINE)
-        traces = Traces()
-        traces.gather(process.pid)
         for stage in ("PostgreSQL 18", "Sample data", "Replica", "Proxy"):
             assert stage in output
         assert "Ready after" in output
-        assert output.index("Ready after") < output.index("postgresql://")
-        plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", output)
-        proxy, database = find_dsns(plain)[:2]
-        (folder,) = [folder for folder in traces.folders if "-demo-" in folder.name]
-        for one in list_tries(folder, proxy, database):
-            assert f"\n{one.line}\n" in plain
+        running = RunningDemo(demo, output[output.index("Ready after") :])
+        assert running.lines == [one.line for one in list_tries(running.folder, running.proxy, running.database)]
         os.write(terminal, b"\x03")  # what Ctrl-C sends
         assert "Stopping ..." in read_terminal(terminal, "Nothing is left of the demo.")
-        assert process.wait(PATIENCE) == 0
-        assert traces.left() == []
+        assert demo.wait() == 0
+        assert demo.left() == []
+        os.close(terminal)
 
 
 @pytest.mark.slow
 def test_nothing_is_left_when_its_terminal_is_closed() -> None:
-    with demo_on_terminal() as (process, terminal):
+    with demo_on_terminal() as (demo, terminal):
         read_terminal(terminal, LAST_LINE)
-        traces = Traces()
-        traces.gather(process.pid)
-        keep = os.dup(0)
-        os.dup2(keep, terminal)  # closes our end of the terminal, and keeps its number for the one to close it
-        os.close(keep)
-        assert process.wait(PATIENCE) == 0
-        assert traces.left() == []
+        demo.note_sockets()
+        os.close(terminal)
+        assert demo.wait() == 0
+        assert demo.left() == []
 
 
 # What it needs

@@ -29,6 +29,7 @@ class CutRelay:
         self._cancel_flow.set()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._cancels: set[socket.socket] = set()
         self.cancels_seen = 0
         self._listener = socket.create_server((self.host, 0), backlog=128)
         self.port = int(self._listener.getsockname()[1])
@@ -65,11 +66,11 @@ class CutRelay:
 
     def cut(self) -> None:
         """End all connections at once, as a crash of the machine behind would: both ends get a reset."""
-        with self._lock:
-            for each in self._sockets:
-                with contextlib.suppress(OSError):
-                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-                    each.shutdown(socket.SHUT_RDWR)
+        self._end(self._sockets)
+
+    def cut_others(self) -> None:
+        """As ``cut``, but the connections of cancel requests stay."""
+        self._end(self._sockets - self._cancels)
 
     def refuse(self) -> None:
         """Listen no more: connections are refused. Those that are open stay."""
@@ -87,6 +88,13 @@ class CutRelay:
     def _start(self, function: object, *arguments: object) -> None:
         assert callable(function)
         threading.Thread(target=function, args=arguments, daemon=True).start()
+
+    def _end(self, sockets: set[socket.socket]) -> None:
+        with self._lock:
+            for each in sockets:
+                with contextlib.suppress(OSError):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+                    each.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -115,6 +123,7 @@ class CutRelay:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 if first and data[4:8] == _CANCEL:
+                    self._cancels |= {source, sink}
                     self.cancels_seen += 1
                     self._cancel_flow.wait()
                 first = False
