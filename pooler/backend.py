@@ -173,9 +173,10 @@ class Backend(asyncio.Protocol):
         self.since = self.pool.clock.now
         if not self.transport.is_closing():
             self.transport.resume_reading()
-            self.write(messages.TERMINATE_MESSAGE)
-            # A message may have been cut off half-way, and then the Terminate is read as a part of it: the end of the
-            # stream is what the server can't misunderstand.
+            if not self.session.broken_off:
+                self.write(messages.TERMINATE_MESSAGE)
+            # Behind half a message a Terminate would be read as its other half, and perhaps make it whole: there the
+            # end of the stream has to do alone.
             self.transport.write_eof()
 
     def lost_error(self, exc: Exception | None) -> BackendError:
@@ -215,8 +216,10 @@ class Backend(asyncio.Protocol):
                 self.close()
             return self.may_fail
         if kind == messages.READY_FOR_QUERY:
+            assert self.housekeeping is not None
+            said_more = self.housekeeping.size > 0
             self.housekeeping = None
-            if body == b"I":
+            if body == b"I" and not said_more:
                 # What a client changed may have come back to what it was; the reset has seen to all of it.
                 self.session.changed_parameters.clear()
                 self.pool.on_backend_ready(self)

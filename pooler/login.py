@@ -28,7 +28,7 @@ _ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
 """Client encodings in which a byte below 128 may be a part of another character (PostgreSQL, pg_wchar.h)."""
 
 MAX_LOGIN_MESSAGE: Final = 1024 * 1024
-"""Bytes of one message of a server that logs us in, or that does housekeeping for us."""
+"""Bytes of all that a server says when it logs us in, and of one message when it does housekeeping for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,18 @@ async def log_in(
     except ProtocolViolation as error:
         reader.abort()
         raise BackendError(
-            BACKEND_PROTOCOL, f"the server at {address} does not speak PostgreSQL's protocol: {error.message}"
+            BACKEND_PROTOCOL,
+            f'the server of database "{settings.database}" at {address} does not speak PostgreSQL\'s protocol: '
+            f"{error.message}",
+        ) from error
+    except BackendError as error:
+        reader.abort()
+        raise BackendError(
+            error.failure,
+            f'cannot log in to the server of database "{settings.database}" at {address}: {error.message}',
+            sqlstate=error.sqlstate,
+            detail=error.detail,
+            hint=error.hint,
         ) from error
     except BaseException:
         reader.abort()
@@ -130,14 +141,14 @@ async def _converse(
     process_id, secret = 0, b""
     while True:
         kind, body = await reader.read_frame()
-        if kind == messages.AUTHENTICATION:
+        if kind == messages.AUTHENTICATION and not login.done:
             step = login.receive(body)
             if isinstance(step, Work):
                 step = login.resume(await derive(step.function))
             if step is not None:
                 transport.write(step.data)
         elif kind == messages.ERROR_RESPONSE:
-            raise _refusal(body, address)
+            raise _refusal(body)
         elif kind == messages.PARAMETER_STATUS and login.done:
             name, position = messages.decode_cstring(body, 0)
             parameters[name] = messages.decode_cstring(body, position)[0]
@@ -158,12 +169,12 @@ def _has_standard_lexing(parameters: Mapping[bytes, bytes]) -> bool:
     )
 
 
-def _refusal(body: bytes, address: BackendAddress) -> BackendError:
+def _refusal(body: bytes) -> BackendError:
     """The server's own error, with its own SQLSTATE: the client asked for what the server refuses."""
     fields = messages.decode_error_fields(body)
     return BackendError(
         BACKEND_LOGIN,
-        f"the server at {address} refused the login: {fields.get('M', 'no reason given')}",
+        fields.get("M", "it gave no reason"),
         sqlstate=fields.get("C", ""),
         detail=fields.get("D", ""),
         hint=fields.get("H", ""),
@@ -180,14 +191,18 @@ class _FrameReader(asyncio.Protocol):
         self._frames: deque[tuple[int, bytes]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
+        self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not an asyncio.Transport by inheritance where uvloop made it, but one in all it does.
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self._received += len(data)
         self._buffer.feed(data)
         try:
+            if self._received > MAX_LOGIN_MESSAGE:
+                raise ProtocolViolation(f"more than {MAX_LOGIN_MESSAGE} bytes during login")
             while (frame := self._buffer.next_frame()) is not None:
                 self._frames.append(frame)
         except ProtocolViolation as error:

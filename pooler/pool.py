@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
-from interceptor.errors import BACKEND_LOGIN, BackendError
+from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, BackendError
 from interceptor.session import BackendSession
 from pooler.auth import BackendCredential, KeyCache
 from pooler.backend import Backend, BackendState
@@ -379,6 +379,11 @@ class Pool:
             del self.logging_in[token]
             self._on_login_failed(profile, error)
             return
+        except Exception as error:
+            # A bug of ours: those who wait are told all the same, and the task's end tells the log.
+            del self.logging_in[token]
+            self._on_login_failed(profile, BackendError(BACKEND_PROTOCOL, f"the login to the server broke: {error!r}"))
+            raise
         except BaseException:
             self.logging_in.pop(token, None)
             raise

@@ -23,40 +23,45 @@ unpack_header: Final = _HEADER.unpack_from
 class FrameBuffer:
     """Collects bytes and gives whole frames, none larger than ``limit`` bytes of body."""
 
-    __slots__ = ("_data", "_limit")
+    __slots__ = ("_data", "_limit", "_position")
 
     def __init__(self, limit: int) -> None:
         self._data = b""
         self._limit = limit
+        self._position = 0
 
     def feed(self, data: bytes) -> None:
         """Add what came from the socket."""
-        self._data += data
+        self._data = self._data[self._position :] + data
+        self._position = 0
 
     @property
     def size(self) -> int:
         """Bytes that are here and not taken yet."""
-        return len(self._data)
+        return len(self._data) - self._position
 
     def next_frame(self) -> tuple[int, bytes] | None:
         """The next frame's type and body, or None until more has come. Raises ProtocolViolation."""
         data = self._data
-        if len(data) < HEADER_SIZE:
+        start = self._position
+        if len(data) - start < HEADER_SIZE:
             return None
-        kind, length = unpack_header(data)
+        kind, length = unpack_header(data, start)
         if length < 4:
             raise ProtocolViolation("invalid message length")
         if length - 4 > self._limit:
             raise ProtocolViolation(
                 f"message of {length} bytes where at most {self._limit + 4} are allowed", failure=MESSAGE_TOO_LARGE
             )
-        end = length + 1
+        end = start + length + 1
         if len(data) < end:
             return None
-        self._data = data[end:]
-        return kind, data[HEADER_SIZE:end]
+        self._position = end
+        return kind, data[start + HEADER_SIZE : end]
 
     def take_rest(self) -> bytes:
         """What has come and is no whole frame yet; the buffer is empty afterwards."""
-        rest, self._data = self._data, b""
+        rest = self._data[self._position :]
+        self._data = b""
+        self._position = 0
         return rest

@@ -43,6 +43,11 @@ _IDLE: Final = messages.IDLE
 
 _ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
+_OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
+
+MAX_MESSAGE: Final = 0x3FFFFFFF + 4
+"""What PostgreSQL can send at most: its MaxAllocSize, and the length itself."""
+
 MAX_WHOLE_ERROR: Final = 64 * 1024
 """Bytes of an ErrorResponse in which a statement's name is looked for; a longer one passes as it is."""
 
@@ -58,6 +63,7 @@ class BackendSession:
     """
 
     __slots__ = (
+        "broken_off",
         "changed_parameters",
         "changes",
         "client",
@@ -128,6 +134,8 @@ class BackendSession:
         self.unnamed_in_batch = False
         """It has been sent a Parse of the unnamed statement since the last Sync."""
 
+        self.broken_off = False
+        """Its last client left it with half a message, which nothing but the end of the stream must follow."""
         self.said_why = False
         """Its last error was FATAL: it hangs up, and the client has been told why."""
 
@@ -159,6 +167,7 @@ class BackendSession:
     def unlink(self) -> None:
         """Work for nobody. The caller decides what becomes of the backend."""
         if self.client is not None:
+            self.broken_off = self.client.streaming > 0
             self.client.backend = None
             self.client = None
 
@@ -178,6 +187,8 @@ class BackendSession:
         if position >= size:
             self.streaming = position - size
             client.write(data)
+            if client.held and not self.streaming:
+                client.on_answered(self)
             return
         self.streaming = 0
         start = 0
@@ -188,10 +199,10 @@ class BackendSession:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
             action = row[kind]
-            if action == _RELAY and length >= 4:
+            if action == _RELAY and 4 <= length <= MAX_MESSAGE:
                 position = end
                 continue
-            if action == _COMPLETE and length >= 4:
+            if action == _COMPLETE and 4 <= length <= MAX_MESSAGE:
                 owed.popleft()
                 ready = False
             elif action == _TAG or action == _EXECUTED:
@@ -208,6 +219,9 @@ class BackendSession:
                 self.status = data[position + 5]
                 if self.status == _IDLE:
                     self.transactions += 1
+                elif self.status not in _OPEN:
+                    self._on_violation(kind, length)
+                    return
                 if owed.popleft() == _QUERY:
                     # A simple query destroys the unnamed statement (postgres.c, exec_simple_query).
                     client.unnamed = b""
@@ -234,7 +248,7 @@ class BackendSession:
                 ready = False
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break
-            elif length < 4 or not self._on_rare(client, action, data[position + 5 : end]):
+            elif not self._is_sound(action, length) or not self._on_rare(client, action, data[position + 5 : end]):
                 self._on_violation(kind, length)
                 return
             elif action != _PARAMETER:
@@ -326,6 +340,9 @@ class BackendSession:
             return start
         client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
         return end
+
+    def _is_sound(self, action: int, length: int) -> bool:
+        return 4 <= length <= (MAX_PARAMETER_STATUS if action == _PARAMETER else MAX_MESSAGE)
 
     def _on_rare(self, client: ClientSession, action: int, body: bytes) -> bool:
         """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""

@@ -231,7 +231,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
                 break
             if kind in _NEED_BACKEND:
                 if not self.ignoring:
@@ -284,7 +284,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
                 break
             if kind == _EXECUTE:
                 owed.append(_OWED_EXECUTE)
@@ -328,7 +328,7 @@ class ClientSession:
             backend.write(messages.FLUSH_MESSAGE)
         if len(backend.owed) > MAX_OWED:
             self.held = True
-        if self.finishing and (not backend.owed or backend.copy_in):
+        if self.finishing and (backend.copy_in or not (backend.owed or backend.streaming)):
             self.host.on_finished()
         elif self.wants_release:
             self.wants_release = False
@@ -355,21 +355,17 @@ class ClientSession:
         name_end = data.find(0, position + 5, end)
         if name_end != position + 5:
             return self._on_parse_named(backend, data, position, name_end, end)
-        backend.owed.append(_OWED_PARSE_UNNAMED)
-        backend.unnamed_in_batch = True
-        if end > len(data):
-            backend.parses.append(b"")
-            return self._on_effect(backend, PinReason.OPAQUE, extended=True), position
         splice = None
+        whole = end <= len(data)
         if not self.pinned or self.named is not None:
             sql_end = data.find(0, position + 6, end)
-            reason = self.effects(data[position + 6 : sql_end if sql_end >= 0 else end]).pin
+            sql = data[position + 6 : sql_end if sql_end >= 0 else end]
+            reason = self.effects(sql).pin if whole else PinReason.OPAQUE
             if reason is not None:
-                # What is put in comes before this message, so what it owes does too.
-                backend.owed.pop()
                 splice = self._on_effect(backend, reason, extended=True), position
-                backend.owed.append(_OWED_PARSE_UNNAMED)
-        backend.parses.append(b"" if self.mode is PoolMode.SESSION else data[position:end])
+        backend.owed.append(_OWED_PARSE_UNNAMED)
+        backend.unnamed_in_batch = True
+        backend.parses.append(data[position:end] if whole and self.mode is not PoolMode.SESSION else b"")
         return splice
 
     def _on_parse_named(
@@ -382,6 +378,7 @@ class ClientSession:
             backend.owed.append(_OWED_PARSE)
             return splice
         if named is None:
+            self._pin(PinReason.PREPARED_STATEMENT)
             backend.owed.append(_OWED_PARSE)
             return None
         name = data[position + 5 : name_end]
@@ -579,17 +576,22 @@ class ClientSession:
         while backend.copy_in and size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
                 break
             if kind == _SYNC:
                 backend.copy_syncs += 1
             elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
                 backend.copy_in = backend.uncounted
+                if backend.copy_syncs and not backend.copy_in:
+                    # Whether those Syncs count is known when the COPY has ended.
+                    self.held = self.wants_flush = True
+                    position = end
+                    break
             elif kind == messages.TERMINATE:
                 self.finishing = self.held = True
                 break
             position = end
-        if backend.copy_in:
+        if backend.copy_in or self.held:
             self._send(backend, b"", data, start, position)
             return -1
         if start < position:
@@ -602,7 +604,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or length < 4) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
                 break
             if kind == _SYNC or kind == messages.TERMINATE:
                 self.ignoring = False
@@ -650,10 +652,10 @@ class ClientSession:
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
         if self.finishing:
-            if not backend.owed:
+            if not backend.owed and not backend.streaming:
                 self.host.on_finished()
             return
-        if len(backend.owed) > MAX_OWED // 2:
+        if len(backend.owed) > MAX_OWED // 2 or (backend.copy_syncs and backend.owed and not backend.uncounted):
             return
         self.held = False
         self._process(backend, self._take_kept(), 0)

@@ -59,7 +59,7 @@ LEAVES = frozenset(
     VariableShowStmt ViewStmt
 
     ATAlterConstraint A_Const A_Star Alias BitString Boolean ColumnRef CurrentOfExpr Float Integer LockingClause
-    MergeSupportFunc ParamRef RangeVar RoleSpec SQLValueFunction SetToDefault String TypeName VacuumRelation
+    MergeSupportFunc ParamRef RoleSpec SQLValueFunction SetToDefault String TypeName VacuumRelation
     """.split()
 )
 
@@ -157,8 +157,14 @@ class Walk:
         if name not in _OPERATORS or schema not in _PG_CATALOG:
             self.found(PinReason.OPAQUE)
 
+    def _range_var(self, node: Node) -> None:
+        if node.get("relname") == "pg_prepared_statements":
+            self.found(PinReason.PREPARED_STATEMENT)
+
     def _func_call(self, node: Node) -> None:
         schema, name = _qualified(node.get("funcname"))
+        if name == "pg_prepared_statement":
+            self.found(PinReason.PREPARED_STATEMENT)
         if schema in _PG_CATALOG:
             if name not in self._functions:
                 self._unquiet_function(name, node)
@@ -234,6 +240,7 @@ HANDLED: dict[str, Callable[[Walk, Node], None]] = {
     "DiscardStmt": Walk._discard,
     "FuncCall": Walk._func_call,
     "MergeStmt": Walk._update,
+    "RangeVar": Walk._range_var,
     "RangeTableSample": Walk._table_sample,
     "UpdateStmt": Walk._update,
     "VariableSetStmt": Walk._variable_set,

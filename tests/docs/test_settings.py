@@ -32,7 +32,7 @@ PGBOUNCER = {
     "server_check_query": "<empty>", "server_check_delay": "30.0", "server_lifetime": "3600.0",
     "server_idle_timeout": "600.0", "server_connect_timeout": "15.0", "server_login_retry": "15.0",
     "client_login_timeout": "60.0", "query_timeout": "0.0", "query_wait_timeout": "120.0",
-    "cancel_wait_timeout": "10.0", "client_idle_timeout": "0.0", "idle_transaction_timeout": "0.0",
+    "cancel_wait_timeout": "10.0", "max_prepared_statements": "200", "client_idle_timeout": "0.0", "idle_transaction_timeout": "0.0",
     "transaction_timeout": "0.0", "ignore_startup_parameters": "", "max_packet_size": "2147483647",
     "auth_type": "md5", "scram_iterations": "4096", "admin_users": "", "stats_users": "", "log_connections": "1",
     "log_disconnections": "1", "log_pooler_errors": "1", "verbose": "0", "connect_query": "", "auth_file": "",

@@ -120,9 +120,12 @@ CONVERSATIONS: dict[str, list[Turn]] = {
     "copy in, extended, with a Sync that is ignored": [
         Turn(parse("COPY t FROM STDIN") + bind() + execute() + SYNC, PARSED + BOUND + COPY_IN, released=False),
         Turn(
-            message("d", b"1\n") + SYNC + FLUSH + COPY_DONE + SYNC,
-            complete("COPY 1") + ready(),
+            message("d", b"1\n") + SYNC + FLUSH + COPY_DONE,
+            complete("COPY 1"),
+            released=False,
+            forwarded=message("d", b"1\n") + SYNC + FLUSH + COPY_DONE + FLUSH,
         ),
+        Turn(SYNC, ready()),
     ],
     "copy in that fails": [
         Turn(query("COPY t FROM STDIN"), COPY_IN, released=False),

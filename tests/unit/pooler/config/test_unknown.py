@@ -12,7 +12,7 @@ logfile pidfile listen_addr listen_port unix_socket_dir unix_socket_mode unix_so
 max_client_conn default_pool_size min_pool_size reserve_pool_size reserve_pool_timeout max_db_connections
 max_db_client_connections max_user_connections max_user_client_connections server_round_robin track_extra_parameters
 ignore_startup_parameters
-peer_id disable_pqexec application_name_add_host conffile service_name job_name stats_period max_prepared_statements
+peer_id disable_pqexec application_name_add_host conffile service_name job_name stats_period track_extra_parameters
 scram_iterations auth_type auth_hba_file auth_ident_file auth_file auth_user auth_query auth_dbname auth_ldap_options
 syslog syslog_ident syslog_facility log_connections log_disconnections log_pooler_errors log_stats verbose admin_users
 stats_users server_reset_query server_reset_query_always server_check_delay server_check_query server_fast_close
@@ -58,7 +58,7 @@ def test_no_setting_is_called_unknown_or_not_built() -> None:
 @pytest.mark.parametrize(
     ("section", "name", "explanation"),
     [
-        ("[server]", "max_prepared_statements", "this setting is not built yet: leave it out"),
+        ("[server]", "track_extra_parameters", "this setting is not built yet: leave it out"),
         ("[server]", "admin_listen", "this setting is not built yet: leave it out"),
         ("[databases.NAME]", "replicas", "this setting is not built yet: leave it out"),
         ("[server]", "user", "there is no such setting here: start the process as the user that it is to run as"),
