@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -67,12 +67,13 @@ class Clients:
         *,
         version: int = frontend.PROTOCOL_3_0,
         timeout: float = 10.0,
-        **parameters: str,
+        parameters: Mapping[str, str] | None = None,
+        **named: str,
     ) -> WireClient:
-        """A client that has logged in, with these startup parameters. Raises LoginFailed."""
+        """A client that has logged in, with these startup parameters and those ``named``. Raises LoginFailed."""
         client = self.raw(timeout)
         endpoint = Endpoint(self._proxy.host, self._proxy.port, database, user, password)
-        client.log_in(endpoint, version=version, parameters=parameters)
+        client.log_in(endpoint, version=version, parameters={**(parameters or {}), **named})
         return client
 
     def cancel(self, key: tuple[int, bytes]) -> None:
