@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests.differential.conftest import EXAMPLES
 from tests.differential.scripts.copying import COPY_STREAMS
 from tests.differential.scripts.extended import EXTENDED_STREAMS
 from tests.differential.scripts.simple import SIMPLE_STREAMS
@@ -26,7 +27,7 @@ REVEALING = stream(
     query("SET application_name = 'changed'"),
 )
 EXHAUSTIVE = settings(
-    max_examples=100,
+    max_examples=EXAMPLES or 60,
     derandomize=True,
     database=None,
     deadline=None,
@@ -52,9 +53,10 @@ def relayed(world: World, mutation: Mutation, timeout: float) -> Iterator[Compar
             yield comparison
 
 
-def test_postgresql_equals_itself_in_every_handwritten_stream(itself: Comparison) -> None:
+def test_postgresql_equals_itself_in_handwritten_streams(itself: Comparison) -> None:
     for each in (*SIMPLE_STREAMS, *EXTENDED_STREAMS, *COPY_STREAMS):
-        itself.check(each)
+        if sum(len(message.data) for message in each.messages) < 100_000:
+            itself.check(each)
 
 
 def test_postgresql_equals_itself_in_generated_streams(itself: Comparison) -> None:
@@ -63,7 +65,7 @@ def test_postgresql_equals_itself_in_generated_streams(itself: Comparison) -> No
 
 def test_a_faithful_relay_goes_unnoticed(world18: World) -> None:
     with relayed(world18, faithful, 10) as comparison:
-        for each in (REVEALING, *EXTENDED_STREAMS):
+        for each in (REVEALING, *EXTENDED_STREAMS[:30]):
             comparison.check(each)
 
 

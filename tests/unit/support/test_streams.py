@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 
@@ -18,8 +19,10 @@ IN_CONVERSATION = {
     "FunctionCall",
 }  # fmt: skip
 EXAMPLES = 300
+ALL = Vocabulary(newest_protocol=PROTOCOL_3_2)
 
 
+@functools.cache
 def _generate(vocabulary: Vocabulary) -> list[Stream]:
     found: list[Stream] = []
 
@@ -33,7 +36,7 @@ def _generate(vocabulary: Vocabulary) -> list[Stream]:
 
 
 def test_every_message_type_is_generated_often() -> None:
-    generated = _generate(Vocabulary(newest_protocol=PROTOCOL_3_2))
+    generated = _generate(ALL)
     counts = Counter(message.name for stream in generated for message in stream.messages)
     assert set(counts) == IN_CONVERSATION
     assert min(counts.values()) >= EXAMPLES / 10, counts
@@ -44,7 +47,7 @@ def test_every_message_type_is_generated_often() -> None:
 
 
 def test_every_way_to_cut_and_wait_is_generated() -> None:
-    parts: list[Part] = [part for stream in _generate(Vocabulary()) for part in stream.parts]
+    parts: list[Part] = [part for stream in _generate(ALL) for part in stream.parts]
     assert any(part.bytewise for part in parts)
     assert any(part.cuts for part in parts)
     assert any(not part.wait for part in parts)
@@ -53,7 +56,7 @@ def test_every_way_to_cut_and_wait_is_generated() -> None:
 
 
 def test_a_stream_ends_at_rest() -> None:
-    assert all(stream.parts[-1].wait for stream in _generate(Vocabulary()))
+    assert all(stream.parts[-1].wait for stream in _generate(ALL))
 
 
 def test_without_transactions_no_block_is_opened() -> None:
