@@ -43,6 +43,10 @@ _IDLE: Final = messages.IDLE
 
 _ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
+_ENDS_BATCH: Final = frozenset(
+    {Request.QUERY, Request.SYNC, Request.FUNCTION_CALL, Request.INJECTED_QUERY, Request.INJECTED_SYNC}
+)
+
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 
 MAX_MESSAGE: Final = 0x3FFFFFFF + 4
@@ -149,6 +153,16 @@ class BackendSession:
     def reusable(self) -> bool:
         """Nothing is owed, no message is half done, no transaction or batch is open."""
         return self.ready and not self.owed and self.status == _IDLE and not self.streaming and not self.partial
+
+    @property
+    def between_batches(self) -> bool:
+        """What it is sent next begins a batch: all before is ended by a Sync, or is a Query or FunctionCall."""
+        return self.owed[-1] in _ENDS_BATCH if self.owed else self.ready
+
+    @property
+    def copy_outcome_open(self) -> bool:
+        """It has been sent the end of a COPY with Syncs in it, and has yet to say whether they count."""
+        return self.copy_syncs > 0 and not self.copy_in and bool(self.owed)
 
     @property
     def uncounted(self) -> bool:

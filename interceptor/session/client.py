@@ -344,7 +344,7 @@ class ClientSession:
             if reason is not None:
                 if reason is PinReason.RESET and self._deallocates(backend, data[position + 5 : end - 1]):
                     return b"", end
-                splice = self._on_effect(backend, reason, extended=False), position
+                splice = self._on_effect(backend, reason), position
         if self.named is not None:
             self.named.in_batch.clear()
         self.unnamed = b""
@@ -362,7 +362,7 @@ class ClientSession:
             sql = data[position + 6 : sql_end if sql_end >= 0 else end]
             reason = self.effects(sql).pin if whole else PinReason.OPAQUE
             if reason is not None:
-                splice = self._on_effect(backend, reason, extended=True), position
+                splice = self._on_effect(backend, reason), position
         backend.owed.append(_OWED_PARSE_UNNAMED)
         backend.unnamed_in_batch = True
         backend.parses.append(data[position:end] if whole and self.mode is not PoolMode.SESSION else b"")
@@ -374,7 +374,7 @@ class ClientSession:
         named = self.named
         if named is not None and (end > len(data) or name_end < 0):
             # Too long to be remembered, so it can be on this backend only.
-            splice = self._on_effect(backend, PinReason.OPAQUE, extended=True), position
+            splice = self._on_effect(backend, PinReason.OPAQUE), position
             backend.owed.append(_OWED_PARSE)
             return splice
         if named is None:
@@ -459,7 +459,7 @@ class ClientSession:
 
     def _on_function_call(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
         # A function by number, so what it does to the session is not known.
-        splice = self._on_effect(backend, PinReason.OPAQUE, extended=False), position
+        splice = self._on_effect(backend, PinReason.OPAQUE), position
         backend.owed.append(Request.FUNCTION_CALL)
         return splice
 
@@ -518,7 +518,7 @@ class ClientSession:
             return None
         before = b""
         if prepared.pin is not None:
-            before = self._on_effect(backend, prepared.pin, extended=True)
+            before = self._on_effect(backend, prepared.pin)
             if self.named is None:
                 return before, position
         before += provide(backend, prepared)
@@ -545,7 +545,7 @@ class ClientSession:
 
     # --- What a statement does to the session ------------------------------------------------------------------------
 
-    def _on_effect(self, backend: BackendSession, reason: PinReason, *, extended: bool) -> bytes:
+    def _on_effect(self, backend: BackendSession, reason: PinReason) -> bytes:
         """Keep the backend for what the statement does to it. Returns what has to be sent before the statement."""
         if reason is PinReason.RESET:
             backend.watches_tags = True
@@ -553,7 +553,7 @@ class ClientSession:
         self._pin(reason)
         if reason in _PRIVATE and self.named is not None and backend.status != messages.FAILED_TRANSACTION:
             named, self.named = self.named, None
-            return make_private(backend, named, extended=extended)
+            return make_private(backend, named, in_batch=not backend.between_batches)
         return b""
 
     def _pin(self, reason: PinReason) -> None:
@@ -655,7 +655,7 @@ class ClientSession:
             if not backend.owed and not backend.streaming:
                 self.host.on_finished()
             return
-        if len(backend.owed) > MAX_OWED // 2 or (backend.copy_syncs and backend.owed and not backend.uncounted):
+        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open:
             return
         self.held = False
         self._process(backend, self._take_kept(), 0)

@@ -161,13 +161,14 @@ def make_room(backend: BackendSession) -> bytes:
     return oldest.close_message
 
 
-def make_private(backend: BackendSession, statements: ClientStatements, *, extended: bool) -> bytes:
+def make_private(backend: BackendSession, statements: ClientStatements, *, in_batch: bool) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 
     For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on.
+    ``in_batch``: a batch is open, and must go on as one transaction.
     """
     owed = backend.owed
-    if extended:
+    if in_batch:
         # Not the unnamed statement, which may be in use.
         name = _PREFIX + b"all"
         deallocate = Prepared(b"DEALLOCATE ALL\0\0\0", name, None).parse_message
@@ -183,7 +184,7 @@ def make_private(backend: BackendSession, statements: ClientStatements, *, exten
         backend.note_change(_nothing)
         owed.append(Request.INJECTED_NAMED_PARSE)
         own.append(Prepared(prepared.body, name, None).parse_message)
-    if own and not extended:
+    if own and not in_batch:
         owed.append(Request.INJECTED_SYNC)
         own.append(SYNC_MESSAGE)
     return deallocate + b"".join(own)
