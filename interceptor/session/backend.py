@@ -41,6 +41,9 @@ _CHANGES: Final = frozenset(
 _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _IDLE: Final = messages.IDLE
 
+_STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
+"""The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
+
 _ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
 _ENDS_BATCH: Final = frozenset(
@@ -251,6 +254,11 @@ class BackendSession:
                 self._settle()
                 ready = False
             elif action in _NOT_FOR_CLIENT:
+                if length > MAX_WHOLE_ERROR:
+                    self._on_violation(kind, length)
+                    return
+                if end > size:
+                    break
                 if start < position:
                     client.write(data[start:position])
                 start = end
@@ -369,6 +377,8 @@ class BackendSession:
             if self.copy_syncs:
                 self._stop_counting(client)
                 return True
+            if client.named is not None and _STALE_PLAN in body:
+                client.named.registry.forget_all()
             self.copy_in = False
             if action == Action.FAIL:
                 self._fail_until_sync(client)

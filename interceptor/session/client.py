@@ -344,7 +344,9 @@ class ClientSession:
             if reason is not None:
                 if reason is PinReason.RESET and self._deallocates(backend, data[position + 5 : end - 1]):
                     return b"", end
-                splice = self._on_effect(backend, reason), position
+                splice = self._on_effect(backend, reason, position)
+                if splice is _HOLD:
+                    return splice
         if self.named is not None:
             self.named.in_batch.clear()
         self.unnamed = b""
@@ -361,8 +363,12 @@ class ClientSession:
             sql_end = data.find(0, position + 6, end)
             sql = data[position + 6 : sql_end if sql_end >= 0 else end]
             reason = self.effects(sql).pin if whole else PinReason.OPAQUE
+            if reason is PinReason.RESET and self._named_in_deallocate(sql) is not None:
+                reason = PinReason.PREPARED_STATEMENT
             if reason is not None:
-                splice = self._on_effect(backend, reason), position
+                splice = self._on_effect(backend, reason, position)
+                if splice is _HOLD:
+                    return splice
         backend.owed.append(_OWED_PARSE_UNNAMED)
         backend.unnamed_in_batch = True
         backend.parses.append(data[position:end] if whole and self.mode is not PoolMode.SESSION else b"")
@@ -374,8 +380,9 @@ class ClientSession:
         named = self.named
         if named is not None and (end > len(data) or name_end < 0):
             # Too long to be remembered, so it can be on this backend only.
-            splice = self._on_effect(backend, PinReason.OPAQUE), position
-            backend.owed.append(_OWED_PARSE)
+            splice = self._on_effect(backend, PinReason.OPAQUE, position)
+            if splice is not _HOLD:
+                backend.owed.append(_OWED_PARSE)
             return splice
         if named is None:
             self._pin(PinReason.PREPARED_STATEMENT)
@@ -459,8 +466,9 @@ class ClientSession:
 
     def _on_function_call(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
         # A function by number, so what it does to the session is not known.
-        splice = self._on_effect(backend, PinReason.OPAQUE), position
-        backend.owed.append(Request.FUNCTION_CALL)
+        splice = self._on_effect(backend, PinReason.OPAQUE, position)
+        if splice is not _HOLD:
+            backend.owed.append(Request.FUNCTION_CALL)
         return splice
 
     def _on_copy_message(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
@@ -516,12 +524,11 @@ class ClientSession:
         prepared = named.by_name.get(name)
         if prepared is None:
             return None
-        before = b""
         if prepared.pin is not None:
-            before = self._on_effect(backend, prepared.pin)
-            if self.named is None:
-                return before, position
-        before += provide(backend, prepared)
+            splice = self._on_effect(backend, prepared.pin, position)
+            if splice is not None:
+                return splice
+        before = provide(backend, prepared)
         return before + self._renamed(data, position, name_at, name_end, prepared.name), name_end
 
     def _renamed(self, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
@@ -529,14 +536,20 @@ class ClientSession:
         kind, length = unpack_header(data, position)
         return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name
 
-    def _deallocates(self, backend: BackendSession, sql: bytes) -> bool:
-        """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
+    def _named_in_deallocate(self, sql: bytes) -> bytes | None:
+        """The statement that a DEALLOCATE names, if it was prepared by message."""
         match = _DEALLOCATE.fullmatch(sql)
         if match is None or self.named is None:
-            backend.watches_tags = True
-            return False
+            return None
         name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
-        if name not in self.named.by_name or backend.owed or backend.status == messages.FAILED_TRANSACTION:
+        return name if name in self.named.by_name else None
+
+    def _deallocates(self, backend: BackendSession, sql: bytes) -> bool:
+        """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
+        name = self._named_in_deallocate(sql)
+        if name is None or self.named is None or not backend.ready or backend.owed:
+            return False
+        if backend.status == messages.FAILED_TRANSACTION:
             return False
         self.named.drop(name)
         self.write(_DEALLOCATED + messages.READY[backend.status])
@@ -545,16 +558,22 @@ class ClientSession:
 
     # --- What a statement does to the session ------------------------------------------------------------------------
 
-    def _on_effect(self, backend: BackendSession, reason: PinReason) -> bytes:
-        """Keep the backend for what the statement does to it. Returns what has to be sent before the statement."""
+    def _on_effect(self, backend: BackendSession, reason: PinReason, position: int) -> Splice | None:
+        """Keep the backend for what the statement at ``position`` does to it; send before it what that calls for."""
         if reason is PinReason.RESET:
             backend.watches_tags = True
-            return b""
+            return None
         self._pin(reason)
-        if reason in _PRIVATE and self.named is not None and backend.status != messages.FAILED_TRANSACTION:
-            named, self.named = self.named, None
-            return make_private(backend, named, in_batch=not backend.between_batches)
-        return b""
+        if reason not in _PRIVATE or self.named is None:
+            return None
+        if backend.owed:
+            # Whether the transaction stands, and which statements there are, is known when all is answered.
+            self.wants_flush = True
+            return self._hold()
+        if backend.status == messages.FAILED_TRANSACTION:
+            return None
+        named, self.named = self.named, None
+        return make_private(backend, named, partial(setattr, self, "named", named)), position
 
     def _pin(self, reason: PinReason) -> None:
         """Keep the backend: what the client does to its session can't follow it to another one."""

@@ -68,6 +68,13 @@ class PreparedRegistry:
     def __len__(self) -> int:
         return len(self._known)
 
+    def forget_all(self) -> None:
+        """Let every text be prepared anew from now on: somebody's result changed its type, and whose can't be told.
+
+        Who has prepared a statement keeps it, and goes on to get PostgreSQL's error until it prepares it again.
+        """
+        self._known.clear()
+
     def get(self, body: bytes) -> Prepared:
         """The statement with this text and these parameter types."""
         prepared = self._known.get(body)
@@ -161,19 +168,21 @@ def make_room(backend: BackendSession) -> bytes:
     return oldest.close_message
 
 
-def make_private(backend: BackendSession, statements: ClientStatements, *, in_batch: bool) -> bytes:
+def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 
     For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on.
-    ``in_batch``: a batch is open, and must go on as one transaction.
+    Nothing must be owed, and no transaction failed. ``undo`` is called should all this be skipped.
     """
     owed = backend.owed
+    in_batch = not backend.ready
     if in_batch:
+        # The batch has to go on as one transaction, so neither a Query nor a Sync may come into it.
         # Not the unnamed statement, which may be in use.
         name = _PREFIX + b"all"
         deallocate = Prepared(b"DEALLOCATE ALL\0\0\0", name, None).parse_message
         deallocate += encode_message(BIND, b"\0" + name + bytes(7)) + encode_message(EXECUTE, bytes(5))
-        backend.note_change(_nothing)
+        backend.note_change(partial(_undo_private, backend, dict(backend.prepared), undo))
         owed.extend((Request.INJECTED_NAMED_PARSE, Request.INJECTED_BIND, Request.INJECTED_EXECUTE))
     else:
         deallocate = encode_query("DEALLOCATE ALL")
@@ -188,6 +197,11 @@ def make_private(backend: BackendSession, statements: ClientStatements, *, in_ba
         owed.append(Request.INJECTED_SYNC)
         own.append(SYNC_MESSAGE)
     return deallocate + b"".join(own)
+
+
+def _undo_private(backend: BackendSession, prepared: dict[Prepared, None], undo: Callable[[], None]) -> None:
+    backend.prepared.update(prepared)
+    undo()
 
 
 def _nothing() -> None:
