@@ -10,8 +10,10 @@ from interceptor.testing.postgres import PostgresServer, Setting
 from tests.support import frontend as f
 from tests.support.cut import CutRelay
 from tests.support.frontend import Frontend
+from tests.support.hostile import WELCOME, Connection, HostileServer
 from tests.support.proxied import Clients, errors, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.recorder import message
 from tests.support.watch import Activity, wait_for, wait_until
 from tests.support.wire import WireClient
 
@@ -216,6 +218,27 @@ def test_a_login_that_the_server_refuses_is_refused_with_its_words_and_sqlstate(
     (error,) = errors(client)
     assert (error["V"], error["C"]) == ("FATAL", sqlstate)
     assert words in error["M"]
+
+
+def test_a_server_that_goes_on_asking_after_it_let_us_in_is_not_understood() -> None:
+    asked: list[int] = []
+
+    def behave(connection: Connection) -> None:
+        connection.read_packet()
+        again = message("R", bytes(4)) + message("R", asked[-1].to_bytes(4, "big") + b"salt")
+        connection.write(again + WELCOME)
+        connection.hang()
+
+    with HostileServer(behave) as server:
+        primary = f"postgresql://app@{server.host}:{server.port}"
+        with run_proxy({'databases."*"': {"primary": primary}}) as running, Clients(running) as clients:
+            # For nothing, a password in clear text, by md5, by SASL.
+            for code in (0, 3, 5, 10):
+                asked.append(code)
+                client = clients.raw()
+                client.send(f.startup({"user": "app", "database": f"asks_for_{code}"}))
+                client.read_to_end()
+                assert [error["C"] for error in errors(client)] == ["08P01"]
 
 
 @pytest.fixture(scope="module")
