@@ -355,9 +355,10 @@ class BackendSession:
     def _on_error_in_batch(self, client: ClientSession, data: bytes, start: int, position: int, end: int) -> int:
         """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
         body = data[position + 5 : end]
-        renamed = body if client.named is None else client.named.rename_in_error(body)
         if not self._on_rare(client, _FAIL, body):
             raise AssertionError("an error is never out of place")
+        # Only now, for a Close that is skipped had taken the name away.
+        renamed = body if client.named is None else client.named.rename_in_error(body)
         if renamed == body:
             return start
         client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))

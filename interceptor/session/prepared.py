@@ -185,6 +185,8 @@ def make_private(backend: BackendSession, statements: ClientStatements, undo: Ca
         backend.note_change(partial(_undo_private, backend, dict(backend.prepared), undo))
         owed.extend((Request.INJECTED_NAMED_PARSE, Request.INJECTED_BIND, Request.INJECTED_EXECUTE))
     else:
+        # A Query takes the unnamed statement too; the next that uses it restores it.
+        backend.unnamed_ready = backend.unnamed_in_batch = False
         deallocate = encode_query("DEALLOCATE ALL")
         owed.append(Request.INJECTED_QUERY)
     backend.prepared.clear()
