@@ -71,7 +71,6 @@ class PoolStats:
 
     logins: int = 0
     login_failures: int = 0
-    assignments: int = 0
 
 
 @dataclass(slots=True)
@@ -255,7 +254,6 @@ class Pool:
 
     def _assign(self, backend: Backend, client: ClientConnection) -> BackendSession:
         self.move(backend, BackendState.ACTIVE)
-        self.stats.assignments += 1
         return backend.link(client)
 
     def _take_idle(self, profile: Profile) -> Backend | None:

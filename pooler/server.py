@@ -92,7 +92,7 @@ class Server:
                     )
                 )
             if settings.unix_socket_dir is not None:
-                self._unix_socket = settings.unix_socket_dir / f".s.PGSQL.{settings.listen_port}"
+                self._unix_socket = settings.unix_socket_dir / f".s.PGSQL.{self.port}"
                 self._listeners.append(
                     await loop.create_unix_server(self._accept, str(self._unix_socket), backlog=settings.listen_backlog)
                 )
@@ -129,12 +129,13 @@ class Server:
             relay.close()
         for pool in self.pools:
             pool.close()
-        await cancel_all()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
+                # The cancel requests for what still ran are on their way; a login that was under way ends by itself.
                 await self.pools.wait_until_empty()
         except TimeoutError:
             logger.warning("some servers did not hang up within %g s", STOP_TIMEOUT)
+        await cancel_all()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
