@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SOAK_SECONDS ?= 600
+FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 # More than four would only start more PostgreSQL servers: each worker has its own.
@@ -12,7 +13,7 @@ JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
 SOURCES := interceptor pooler tests $(wildcard plugins/interceptor_*) $(wildcard bench) $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format soak bench clean
+.PHONY: help venv demo test lint format soak fuzz bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -56,6 +57,9 @@ format: $(VENV)/.installed-dev  ## let ruff mend what it can
 
 soak: $(VENV)/.installed-dev  ## SOAK_SECONDS of vanishing clients, killed backends and slow readers
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak --timeout 0 -s $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.installed-dev  ## FUZZ_SECONDS for each search of tests/fuzz, with other values each time
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev  ## compare with PostgreSQL itself and PgBouncer; BENCH_ARGS="--help" for choices
 	$(BIN)/python -m bench $(BENCH_ARGS)

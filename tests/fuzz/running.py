@@ -15,7 +15,7 @@ __all__ = ["attempt", "fuzz"]
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
-EXAMPLES = 300
+EXAMPLES = 100
 """For one test of the suite, which takes the same ones each time."""
 
 

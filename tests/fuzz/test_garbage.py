@@ -29,7 +29,11 @@ _answers = st.sampled_from([turn.answer for turns in CONVERSATIONS.values() for 
 _client_bytes = st.one_of(_known, _known, _framed, _torn, st.binary(min_size=1, max_size=20))
 _answer_kinds = st.sampled_from("RKCDEGHIWNASTVZcdnst123!")
 _server_bytes = st.one_of(
-    _answers, _answers, st.builds(message, _answer_kinds, st.binary(max_size=20)), _torn, st.binary(min_size=1, max_size=20)
+    _answers,
+    _answers,
+    st.builds(message, _answer_kinds, st.binary(max_size=20)),
+    _torn,
+    st.binary(min_size=1, max_size=20),
 )
 
 _events = st.lists(st.one_of(st.tuples(st.just("client"), _client_bytes), st.tuples(st.just("server"), _server_bytes)))

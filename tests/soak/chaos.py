@@ -43,6 +43,10 @@ class Control:
             except (OSError, EOFError, ServerSaid):
                 self.close()
                 return None
+            except asyncio.CancelledError:
+                # The answer is still to come, and must not be taken for the next one's.
+                self.close()
+                raise
 
     async def backends(self) -> list[tuple[str, int, int]] | None:
         """Database, process id and client's port of each backend; None while the server is not there."""

@@ -1,0 +1,233 @@
+"""Clients and model servers, joined by the product's sessions, with every byte's journey decided by chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from interceptor.errors import BackendError, ClientError
+from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session import backend as backend_module
+from interceptor.session import client as client_module
+from interceptor.session.prepared import PreparedRegistry
+from interceptor.sql.analysis import StatementCache
+from interceptor.sql.effects import PinReason
+from tests.support.model import ModelServer
+
+__all__ = ["Scheduler"]
+
+PIECES = (1, 2, 5, 6, 20, 100, 1000)
+"""Bytes that move at once."""
+
+_effects = StatementCache().effects
+
+
+@dataclass(eq=False)
+class Client:
+    """One client: what it has yet to say, and what it has heard. Its session's host."""
+
+    scheduler: Scheduler
+    to_say: bytes
+    mode: PoolMode
+    said: bytes = b""
+    heard: bytes = b""
+    paused: bool = False
+    gone: bool = False
+    finished: bool = False
+    session: ClientSession = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.session = ClientSession(self, self.mode, _effects, self.scheduler.registry)
+
+    @property
+    def speaks(self) -> bool:
+        return bool(self.to_say) and not self.paused and not self.gone
+
+    def say(self, count: int) -> None:
+        piece, self.to_say = self.to_say[:count], self.to_say[count:]
+        self.said += piece
+        self.session.feed(piece)
+
+    def write(self, data: bytes) -> None:
+        assert data, "an empty write"
+        assert not self.gone, "written to a client that is gone"
+        self.heard += data
+
+    def acquire(self) -> BackendSession | None:
+        return self.scheduler.acquire(self)
+
+    def on_pinned(self, reason: PinReason) -> None:
+        pass
+
+    def on_finished(self) -> None:
+        assert not self.finished
+        self.finished = True
+
+    def on_failed(self, error: ClientError) -> None:
+        raise error
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
+
+
+@dataclass(eq=False)
+class Backend:
+    """One backend: the model behind it, and the bytes on their way each way. Its session's host."""
+
+    scheduler: Scheduler
+    model: ModelServer = field(default_factory=ModelServer)
+    forth: bytes = b""
+    back: bytes = b""
+    session: BackendSession = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Few, so that they are often in each other's way.
+        self.session = BackendSession(self, {b"TimeZone": b"UTC"}, max_prepared=2)
+
+    def write(self, data: bytes) -> None:
+        assert data, "an empty write"
+        self.forth += data
+
+    def release(self) -> None:
+        self.scheduler.release(self)
+
+    def on_failed(self, error: BackendError) -> None:
+        raise AssertionError(f"the model broke the protocol? {error}")
+
+    def assert_clean(self) -> None:
+        """Hold that by the model's reckoning nothing is owed: what is on its way to it calls for no answer."""
+        assert self.session.reusable
+        answer = self.model.feed(self.forth)
+        self.forth = b""
+        assert not self.back, f"given back with {self.back!r} unread"
+        assert not answer, f"given back, and then it answers {answer!r}"
+        assert not self.model.outstanding, f"given back in the midst of something: {self.model}"
+
+
+class Scheduler:
+    """Plays pool, sockets and time.
+
+    ``shared``: named prepared statements are shared between clients.
+    ``vanishing``: a client that has said everything hangs up at any time, and not only when it has been answered.
+    """
+
+    def __init__(
+        self,
+        streams: list[bytes],
+        mode: PoolMode,
+        backends: int,
+        random: Random,
+        *,
+        shared: bool = False,
+        vanishing: bool = False,
+    ) -> None:
+        self.registry = PreparedRegistry(_effects) if shared else None
+        self._random = random
+        self._vanishing = vanishing
+        self.clients = [Client(self, stream, mode) for stream in streams]
+        self._backends = [Backend(self) for _ in range(backends)]
+        self._idle = list(self._backends)
+        self._waiting: list[Client] = []
+
+    # --- The pool --------------------------------------------------------------------------------------------------
+
+    def acquire(self, client: Client) -> BackendSession | None:
+        if not self._idle:
+            self._waiting.append(client)
+            return None
+        backend = self._idle.pop()
+        backend.session.link(client.session)
+        return backend.session
+
+    def release(self, backend: Backend) -> None:
+        assert backend.session.client is None
+        backend.assert_clean()
+        self._offer(backend)
+
+    def _offer(self, backend: Backend) -> None:
+        if not self._waiting:
+            self._idle.append(backend)
+            return
+        client = self._waiting.pop(0)
+        backend.session.link(client.session)
+        client.session.on_linked(backend.session)
+
+    def hang_up(self, client: Client) -> None:
+        """The client is gone, in the midst of anything: as ``Pool.abandon``."""
+        client.gone = True
+        if client in self._waiting:
+            self._waiting.remove(client)
+        session = client.session.backend
+        if session is None:
+            return
+        backend = next(each for each in self._backends if each.session is session)
+        usable = session.reusable and not client.session.streaming
+        session.unlink()
+        if usable:
+            backend.assert_clean()
+        self._backends.remove(backend)
+        fresh = Backend(self)
+        self._backends.append(fresh)
+        self._offer(fresh)
+
+    # --- Time ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Go on until all has been said and answered; who is through hangs up, so that others get their turn."""
+        while True:
+            while self._step():
+                pass
+            leaving = [client for client in self.clients if not client.gone and client not in self._waiting]
+            if not leaving:
+                break
+            self.hang_up(self._random.choice(leaving))
+        assert all(client.gone for client in self.clients), "a client is stuck"
+
+    def _step(self) -> bool:
+        """Move some bytes one station further. False if there are none."""
+        random = self._random
+        moves: list[Client | Backend] = [client for client in self.clients if client.speaks]
+        moves += [backend for backend in self._backends if backend.forth or backend.back]
+        if not moves:
+            return False
+        if self._vanishing and random.random() < 0.1:
+            silent = [client for client in self.clients if not client.gone and not client.to_say]
+            if silent:
+                self.hang_up(random.choice(silent))
+                return True
+        mover = random.choice(moves)
+        count = random.choice(PIECES)
+        if isinstance(mover, Client):
+            mover.say(count)
+            if mover.finished:
+                self.hang_up(mover)
+        else:
+            self._move(mover, count)
+        self._check_bounds()
+        return True
+
+    def _move(self, backend: Backend, count: int) -> None:
+        if backend.forth and (not backend.back or self._random.random() < 0.5):
+            piece, backend.forth = backend.forth[:count], backend.forth[count:]
+            backend.back += backend.model.feed(piece)
+        else:
+            assert backend.session.client is not None, f"an idle backend says {backend.back!r}"
+            client = next(each for each in self.clients if each.session is backend.session.client)
+            piece, backend.back = backend.back[:count], backend.back[count:]
+            backend.session.feed(piece)
+            if client.finished and not client.gone:
+                self.hang_up(client)
+
+    def _check_bounds(self) -> None:
+        chunk = max(PIECES)
+        for client in self.clients:
+            assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + client_module.WHOLE_MESSAGE + chunk
+        for backend in self._backends:
+            longest = client_module.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
+            assert len(backend.session.owed) <= longest
+            assert len(backend.session.partial) <= backend_module.MAX_PARAMETER_STATUS + 5
