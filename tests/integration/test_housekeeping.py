@@ -8,6 +8,7 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer
 from tests.conftest import FreshDatabase
+from tests.support import frontend as f
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
@@ -75,6 +76,25 @@ def test_server_reset_query_cleans_a_session_s_backend_for_the_next_one(clients:
     assert second.query(LOOK) == CLEAN
     assert pid_of(second) == pid, "the backend was clean, so it was kept"
     second.send_goodbye()
+
+
+def test_a_user_in_session_mode_and_one_in_transaction_mode_share_a_pool(postgres18: PostgresServer) -> None:
+    tables: Tables = {
+        "databases.app": {"primary": upstream(postgres18, "postgres"), "pool_size": 1},
+        "users.keeper": {"pool_mode": "session"},
+    }
+    with run_proxy(tables) as other, Clients(other) as clients:
+        for _ in range(2):
+            keeper, guest = clients.connect("app", "keeper"), clients.connect("app", "guest")
+            keeper.query(DIRT)
+            guest.send(f.query(LOOK))
+            assert keeper.query(LOOK) != CLEAN
+            guest.read_available()
+            assert guest.ready_count == 1
+            keeper.send_goodbye()
+            guest.read_until_ready(2)
+            assert guest.query(LOOK) == CLEAN
+            assert guest.query(LOOK) == CLEAN
 
 
 @pytest.mark.parametrize("always", [False, True], ids=["session_only", "always"])
