@@ -136,13 +136,14 @@ class Janitor:
                 backend.watched = seen
                 backend.watched_since = now
             elapsed = now - backend.watched_since
+            last_heard = max(backend.watched_since, client.active_at)
             in_transaction = not session.reusable
             if not in_transaction or session.transactions != backend.watched_transactions:
                 backend.watched_transactions = session.transactions
                 backend.transaction_since = now
             if seen[1] and 0 < settings.query_timeout <= elapsed:
                 _end(client, QUERY_TIMEOUT, f"the query ran longer than query_timeout ({settings.query_timeout:g} s)")
-            elif not seen[1] and in_transaction and 0 < settings.idle_transaction_timeout <= elapsed:
+            elif not seen[1] and in_transaction and 0 < settings.idle_transaction_timeout <= now - last_heard:
                 timeout = settings.idle_transaction_timeout
                 _end(
                     client,

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
-from interceptor.errors import STATEMENT_POOLING, TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
+from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.protocol import messages
-from interceptor.protocol.framing import pack_header, unpack_header
+from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.prepared import (
-    MAX_STATEMENT_BYTES,
-    MAX_STATEMENTS,
     ClientStatements,
-    Prepared,
     PreparedRegistry,
-    make_private,
-    make_room,
-    provide,
 )
+from interceptor.session.requests import HANDLERS, HOLD
 from interceptor.session.states import PoolMode, Request
 from interceptor.sql.effects import PinReason, SessionEffects
 
@@ -32,30 +25,6 @@ _BIND: Final = messages.BIND
 _DESCRIBE: Final = messages.DESCRIBE
 _EXECUTE: Final = messages.EXECUTE
 _SYNC: Final = messages.SYNC
-CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
-PARSE_COMPLETE: Final = b"1\0\0\0\x04"
-_DEALLOCATED: Final = messages.encode_message(messages.COMMAND_COMPLETE, b"DEALLOCATE\0")
-
-Splice = tuple[bytes, int]
-"""What takes the place of a message, or of its beginning: these bytes, and then the data from this offset on."""
-
-_HOLD: Final[Splice] = (b"", -1)
-"""Not now: this message and what follows wait for the backend's answers."""
-
-_PRIVATE: Final = frozenset({PinReason.PREPARED_STATEMENT, PinReason.OPAQUE})
-"""What may look at prepared statements, or run them, by their names."""
-
-_DEALLOCATE: Final = re.compile(
-    rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
-    re.IGNORECASE,
-)
-
-_OWED_QUERY: Final = int(Request.QUERY)
-_OWED_PARSE: Final = int(Request.PARSE)
-_OWED_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
-_OWED_BIND: Final = int(Request.BIND)
-_OWED_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
-_OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
 _OWED_EXECUTE: Final = int(Request.EXECUTE)
 _OWED_SYNC: Final = int(Request.SYNC)
 
@@ -294,9 +263,9 @@ class ClientSession:
                     self.named.in_batch.clear()
                 owed.append(_OWED_SYNC)
             else:
-                splice = _HANDLERS[kind](self, backend, data, position, end)
+                splice = HANDLERS[kind](self, backend, data, position, end)
                 if splice is not None:
-                    if splice is _HOLD:
+                    if splice is HOLD:
                         break
                     out += data[start:position] + splice[0]
                     start = splice[1]
@@ -335,247 +304,7 @@ class ClientSession:
             if not backend.owed and backend.ready:
                 self.on_ready(backend)
 
-    # --- One message each. What is returned is put in the place of the message's beginning: see Splice. --------------
-
-    def _on_query(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        splice = None
-        if not self.pinned or self.named is not None:
-            reason = PinReason.OPAQUE if end > len(data) else self.effects(data[position + 5 : end - 1]).pin
-            if reason is not None:
-                if reason is PinReason.RESET and self._deallocates(backend, data[position + 5 : end - 1]):
-                    return b"", end
-                splice = self._on_effect(backend, reason, position)
-                if splice is _HOLD:
-                    return splice
-        if self.named is not None:
-            self.named.in_batch.clear()
-        self.unnamed = b""
-        backend.owed.append(_OWED_QUERY)
-        return splice
-
-    def _on_parse(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        name_end = data.find(0, position + 5, end)
-        if name_end != position + 5:
-            return self._on_parse_named(backend, data, position, name_end, end)
-        splice = None
-        whole = end <= len(data)
-        if not self.pinned or self.named is not None:
-            sql_end = data.find(0, position + 6, end)
-            sql = data[position + 6 : sql_end if sql_end >= 0 else end]
-            reason = self.effects(sql).pin if whole else PinReason.OPAQUE
-            if reason is PinReason.RESET and self._named_in_deallocate(sql) is not None:
-                reason = PinReason.PREPARED_STATEMENT
-            if reason is not None:
-                splice = self._on_effect(backend, reason, position)
-                if splice is _HOLD:
-                    return splice
-        backend.owed.append(_OWED_PARSE_UNNAMED)
-        backend.unnamed_in_batch = True
-        backend.parses.append(data[position:end] if whole and self.mode is not PoolMode.SESSION else b"")
-        return splice
-
-    def _on_parse_named(
-        self, backend: BackendSession, data: bytes, position: int, name_end: int, end: int
-    ) -> Splice | None:
-        named = self.named
-        if named is not None and (end > len(data) or name_end < 0):
-            # Too long to be remembered, so it can be on this backend only.
-            splice = self._on_effect(backend, PinReason.OPAQUE, position)
-            if splice is not _HOLD:
-                backend.owed.append(_OWED_PARSE)
-            return splice
-        if named is None:
-            self._pin(PinReason.PREPARED_STATEMENT)
-            backend.owed.append(_OWED_PARSE)
-            return None
-        name = data[position + 5 : name_end]
-        if named.must_wait(name):
-            return self._hold()
-        existing = named.by_name.get(name)
-        if existing is not None:
-            # PostgreSQL says best itself what is wrong with that.
-            before = provide(backend, existing)
-            backend.owed.append(_OWED_PARSE)
-            return before + self._renamed(data, position, position + 5, name_end, existing.name), name_end
-        if named.full:
-            raise ClientError(
-                TOO_MANY_STATEMENTS,
-                f"this client has {len(named.by_name)} prepared statements with {named.bytes} bytes of text, and the "
-                f"limits are {MAX_STATEMENTS} and {MAX_STATEMENT_BYTES}",
-                hint="Close statements that are not needed any more.",
-            )
-        prepared = named.registry.get(data[name_end + 1 : end])
-        named.add(name, prepared)
-        named.in_batch.add(name)
-        undo = partial(named.drop, name)
-        if prepared in backend.prepared and backend.status != messages.FAILED_TRANSACTION:
-            backend.reply_to_change(PARSE_COMPLETE, named, name, undo)
-            return b"", end
-        if prepared in backend.prepared:
-            named.drop(name)
-            backend.owed.append(_OWED_PARSE)
-            return self._renamed(data, position, position + 5, name_end, prepared.name), name_end
-        before = make_room(backend)
-        backend.prepared[prepared] = None
-        backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
-        backend.owed.append(Request.NAMED_PARSE)
-        return before + self._renamed(data, position, position + 5, name_end, prepared.name), name_end
-
-    def _on_bind(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        name_at = data.find(0, position + 5, end) + 1
-        name_end = data.find(0, name_at, end)
-        splice: Splice | None = None
-        if name_end <= name_at:
-            splice = self._needs_unnamed(backend, position)
-        elif self.named is not None:
-            splice = self._on_named(backend, data, position, name_at, name_end)
-        if splice is not _HOLD:
-            backend.owed.append(_OWED_BIND)
-        return splice
-
-    def _on_describe(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        splice: Splice | None = None
-        if data[position + 5 : position + 6] != b"S" or end - position < 7:
-            backend.owed.append(_OWED_DESCRIBE_PORTAL)
-            return None
-        if data[position + 6] == 0:
-            splice = self._needs_unnamed(backend, position)
-        elif self.named is not None:
-            splice = self._on_named(backend, data, position, position + 6, end - 1)
-        if splice is not _HOLD:
-            backend.owed.append(_OWED_DESCRIBE_STATEMENT)
-        return splice
-
-    def _on_close(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        if data[position + 5 : position + 7] == b"S\0":
-            self.unnamed = b""
-            backend.owed.append(Request.CLOSE_UNNAMED)
-        elif data[position + 5 : position + 6] == b"S" and self.named is not None:
-            named = self.named
-            name = data[position + 6 : end - 1]
-            if named.must_wait(name):
-                return self._hold()
-            prepared = named.drop(name)
-            named.in_batch.add(name)
-            undo = _nothing if prepared is None else partial(named.add, name, prepared)
-            backend.reply_to_change(CLOSE_COMPLETE, named, name, undo)
-            return b"", end
-        else:
-            backend.owed.append(Request.CLOSE)
-        return None
-
-    def _on_function_call(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        # A function by number, so what it does to the session is not known.
-        splice = self._on_effect(backend, PinReason.OPAQUE, position)
-        if splice is not _HOLD:
-            backend.owed.append(Request.FUNCTION_CALL)
-        return splice
-
-    def _on_copy_message(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        """CopyData, CopyDone and CopyFail where the backend does not copy, or not yet.
-
-        What comes before the backend has agreed to a COPY waits: if it never agrees, the data has to be dropped. The
-        Flush makes it answer what it was asked, for a client may send all this in one go. What comes outside of COPY
-        is ignored, like that which follows a failed one (postgres.c, PostgresMain).
-        """
-        if backend.owed:
-            self.wants_flush = True
-            return self._hold()
-        return b"", end
-
-    def _on_flush(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        return None
-
-    def _on_terminate(self, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-        self.finishing = True
-        return self._hold()
-
-    def _hold(self) -> Splice:
-        self.held = True
-        return _HOLD
-
-    # --- Prepared statements -----------------------------------------------------------------------------------------
-
-    def _needs_unnamed(self, backend: BackendSession, position: int) -> Splice | None:
-        """Give the backend this client's unnamed statement, or take away the one that another client left there."""
-        if backend.unnamed_in_batch or backend.unnamed_ready:
-            return None
-        if backend.parses:
-            return self._hold()
-        backend.unnamed_in_batch = True
-        if self.unnamed:
-            backend.owed.append(Request.INJECTED_PARSE)
-            return self.unnamed, position
-        backend.owed.append(Request.INJECTED_CLOSE)
-        return messages.CLOSE_UNNAMED_STATEMENT, position
-
-    def _on_named(
-        self, backend: BackendSession, data: bytes, position: int, name_at: int, name_end: int
-    ) -> Splice | None:
-        """Put the backend's name for a statement in the place of the client's, and the statement on the backend.
-
-        A name that the client has not prepared goes as it is: PostgreSQL's error is the right one.
-        """
-        named = self.named
-        assert named is not None
-        name = data[name_at:name_end]
-        if named.must_wait(name):
-            return self._hold()
-        prepared = named.by_name.get(name)
-        if prepared is None:
-            return None
-        if prepared.pin is not None:
-            splice = self._on_effect(backend, prepared.pin, position)
-            if splice is not None:
-                return splice
-        before = provide(backend, prepared)
-        return before + self._renamed(data, position, name_at, name_end, prepared.name), name_end
-
-    def _renamed(self, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
-        """The beginning of the message at ``position``, up to and with the new name."""
-        kind, length = unpack_header(data, position)
-        return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name
-
-    def _named_in_deallocate(self, sql: bytes) -> bytes | None:
-        """The statement that a DEALLOCATE names, if it was prepared by message."""
-        match = _DEALLOCATE.fullmatch(sql)
-        if match is None or self.named is None:
-            return None
-        name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
-        return name if name in self.named.by_name else None
-
-    def _deallocates(self, backend: BackendSession, sql: bytes) -> bool:
-        """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
-        name = self._named_in_deallocate(sql)
-        if name is None or self.named is None or not backend.ready or backend.owed:
-            return False
-        if backend.status == messages.FAILED_TRANSACTION:
-            return False
-        self.named.drop(name)
-        self.write(_DEALLOCATED + messages.READY[backend.status])
-        self.wants_release = True
-        return True
-
-    # --- What a statement does to the session ------------------------------------------------------------------------
-
-    def _on_effect(self, backend: BackendSession, reason: PinReason, position: int) -> Splice | None:
-        """Keep the backend for what the statement at ``position`` does to it; send before it what that calls for."""
-        if reason is PinReason.RESET:
-            backend.watches_tags = True
-            return None
-        self._pin(reason)
-        if reason not in _PRIVATE or self.named is None:
-            return None
-        if backend.owed:
-            # Whether the transaction stands, and which statements there are, is known when all is answered.
-            self.wants_flush = True
-            return self._hold()
-        if backend.status == messages.FAILED_TRANSACTION:
-            return None
-        named, self.named = self.named, None
-        return make_private(backend, named, partial(setattr, self, "named", named)), position
-
-    def _pin(self, reason: PinReason) -> None:
+    def pin(self, reason: PinReason) -> None:
         """Keep the backend: what the client does to its session can't follow it to another one."""
         # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
         if reason not in self.pins and reason is not PinReason.RESET and self.mode is not PoolMode.SESSION:
@@ -666,7 +395,7 @@ class ClientSession:
 
     def on_uncounted(self) -> None:
         """It can't be told any more what the backend owes, so it stays with this client."""
-        self._pin(PinReason.OPAQUE)
+        self.pin(PinReason.OPAQUE)
 
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
@@ -689,7 +418,7 @@ class ClientSession:
             return
         if backend.status == messages.IDLE:
             if backend.changed_parameters:
-                self._pin(PinReason.SETTING)
+                self.pin(PinReason.SETTING)
             if not self.pinned:
                 backend.unlink()
                 backend.host.release()
@@ -704,35 +433,3 @@ class ClientSession:
             return
         if self.finishing:
             self.host.on_finished()
-
-
-def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:
-    named.drop(name)
-    backend.prepared.pop(prepared, None)
-
-
-def _nothing() -> None:
-    """There is nothing to take back."""
-
-
-Handler = Callable[[ClientSession, BackendSession, bytes, int, int], Splice | None]
-
-
-def _on_invalid(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Splice | None:
-    raise ProtocolViolation(f"invalid frontend message type {data[position]}")
-
-
-_KNOWN_HANDLERS: Final[dict[int, Handler]] = {
-    messages.QUERY: ClientSession._on_query,
-    messages.PARSE: ClientSession._on_parse,
-    messages.BIND: ClientSession._on_bind,
-    messages.DESCRIBE: ClientSession._on_describe,
-    messages.CLOSE: ClientSession._on_close,
-    messages.FUNCTION_CALL: ClientSession._on_function_call,
-    messages.COPY_DATA: ClientSession._on_copy_message,
-    messages.COPY_DONE: ClientSession._on_copy_message,
-    messages.COPY_FAIL: ClientSession._on_copy_message,
-    messages.FLUSH: ClientSession._on_flush,
-    messages.TERMINATE: ClientSession._on_terminate,
-}
-_HANDLERS: Final[tuple[Handler, ...]] = tuple(_KNOWN_HANDLERS.get(kind, _on_invalid) for kind in range(256))
