@@ -1,0 +1,81 @@
+"""Where the proxy listens and connects to, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from interceptor.testing.postgres import PostgresServer, free_port
+from tests.support import frontend as f
+from tests.support.cut import CutRelay
+from tests.support.proxied import Clients, errors, upstream
+from tests.support.proxy import Tables, run_proxy
+from tests.support.watch import Activity, wait_until
+
+
+def test_unix_sockets_on_both_sides(postgres18: PostgresServer, tmp_path: Path) -> None:
+    server = postgres18
+    primary = f"postgresql://postgres@/postgres?host={server.socket_directory}&port={server.port}"
+    port = free_port()
+    tables: Tables = {
+        "server": {"unix_socket_dir": str(tmp_path), "listen_port": port},
+        "databases.app": {"primary": primary},
+    }
+    with run_proxy(tables) as proxy:
+        with psycopg.connect(host=str(tmp_path), port=port, user="postgres", dbname="app", autocommit=True) as client:
+            row = client.execute("select inet_client_addr(), 1").fetchone()
+            assert row == (None, 1), "the backend was reached by its Unix socket"
+            client.pgconn.send_query(b"select pg_sleep(600)")
+            with Activity(server, "postgres") as activity:
+                activity.wait_for_query("pg_sleep(600)")
+            client.cancel_safe(timeout=10)
+            result = client.pgconn.get_result()
+            assert result is not None
+            assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"57014"
+            while client.pgconn.get_result() is not None:
+                pass
+        assert proxy.stop() == 0
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_tells_all_clients_and_leaves_no_backend(postgres18: PostgresServer, number: signal.Signals) -> None:
+    """Trap 37, in part: what is under way is ended, and nothing is left behind."""
+    name = f"stopped_by_{number.name}"
+    tables: Tables = {"databases.app": {"primary": upstream(postgres18, "postgres", application_name=name)}}
+    with run_proxy(tables) as proxy, Clients(proxy) as clients, Activity(postgres18, application=name) as activity:
+        idle, pinned, working, logging_in = (*(clients.connect("app") for _ in range(3)), clients.raw())
+        pinned.query("begin")
+        pinned.query("create temp table gone ()")
+        working.send(f.query("select pg_sleep(600)"))
+        activity.wait_for_query("pg_sleep(600)")
+        proxy.process.send_signal(number)
+        for client in (idle, pinned, working, logging_in):
+            client.read_to_end()
+            assert [(error["V"], error["C"]) for error in errors(client)] == [("FATAL", "57P01")]
+        assert proxy.process.wait(20) == 0
+        assert activity.count() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((proxy.host, proxy.port))
+
+
+def test_neither_a_server_that_hangs_nor_a_client_that_does_not_read_holds_up_the_end(
+    postgres18: PostgresServer,
+) -> None:
+    with CutRelay(postgres18.host, postgres18.port) as relay:
+        tables: Tables = {"databases.app": {"primary": f"postgresql://postgres@{relay.host}:{relay.port}/postgres"}}
+        with run_proxy(tables) as proxy, Clients(proxy) as clients:
+            deaf = clients.connect("app")
+            deaf.send(f.query("select repeat('x', 1000), generate_series(1, 1000000)"))
+            with Activity(postgres18, "postgres") as activity:
+                wait_until(lambda: any(row[2] == "ClientWrite" for row in activity.backends()), "it does not read")
+            clients.connect("app").query("select 1")
+            relay.stall()
+            start = time.monotonic()
+            assert proxy.stop() == 0
+            assert time.monotonic() - start < 15
