@@ -105,6 +105,13 @@ class ClientLoginFlow:
             )
         self._encryption_asked.add(type(packet))
         client.write(b"N")
+        if self._packet:
+            # Once there is TLS, this is what somebody in the middle would put in before it.
+            kind = "SSL" if isinstance(packet, SSLRequest) else "GSSAPI encryption"
+            raise ProtocolViolation(
+                f"received unencrypted data after {kind} request",
+                detail="This is a bug of the client software, or somebody between it and us.",
+            )
         return True
 
     def _on_startup(self, startup: StartupMessage) -> None:

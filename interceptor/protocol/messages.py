@@ -95,7 +95,9 @@ def encode_cancel_request(process_id: int, secret: bytes) -> bytes:
 
 def encode_startup(parameters: Mapping[str, str], protocol: int = 0x00030000) -> bytes:
     """A StartupMessage for a backend: the whole packet, which has no type byte."""
-    body = b"".join(b"%b\0%b\0" % (name.encode(), value.encode()) for name, value in parameters.items())
+    body = b"".join(
+        b"%b\0%b\0" % (name.encode(), value.encode(errors="surrogateescape")) for name, value in parameters.items()
+    )
     return _UINT32.pack(len(body) + 9) + _UINT32.pack(protocol) + body + b"\0"
 
 

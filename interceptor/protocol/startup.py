@@ -12,7 +12,7 @@ from typing import Final
 from interceptor.errors import LOGIN_REFUSED, UNSUPPORTED_PROTOCOL, ClientError, ProtocolViolation
 
 MAX_STARTUP_PACKET: Final = 10_000
-"""Bytes; PostgreSQL's MAX_STARTUP_PACKET_LENGTH. A cancel key of protocol 3.2 is far smaller."""
+"""Bytes behind the length word; PostgreSQL's MAX_STARTUP_PACKET_LENGTH. A cancel key of protocol 3.2 is far smaller."""
 
 PROTOCOL_3_0: Final = 0x00030000
 PROTOCOL_3_2: Final = 0x00030002
@@ -72,7 +72,7 @@ def decode_first_packet(data: bytes) -> tuple[FirstPacket, int] | None:
     if len(data) < 4:
         return None
     (size,) = _UINT32.unpack_from(data)
-    if not 8 <= size <= MAX_STARTUP_PACKET:
+    if not 8 <= size <= 4 + MAX_STARTUP_PACKET:
         raise ProtocolViolation("invalid length of startup packet")
     if len(data) < size:
         return None
@@ -111,7 +111,9 @@ def _decode_startup_message(protocol: int, body: bytes) -> StartupMessage:
         if not name_bytes:
             raise ProtocolViolation("invalid startup packet layout: expected terminator as last byte")
         try:
-            name, value = name_bytes.decode(), value_bytes.decode()
+            name = name_bytes.decode()
+            # Who and where has to be text. Of what is merely handed on, PostgreSQL judges the encoding.
+            value = value_bytes.decode(errors="strict" if name in ("user", "database") else "surrogateescape")
         except UnicodeDecodeError as error:
             raise ProtocolViolation("invalid startup packet: names and values have to be UTF-8") from error
         if name.startswith("_pq_."):

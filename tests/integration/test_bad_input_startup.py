@@ -78,7 +78,6 @@ ADMITTED = {
     "protocol 3.99": packet(WHO + b"\0", 3 << 16 | 99),
     "an option of the protocol that nobody knows": packet(WHO + b"_pq_.unheard_of\0x\0\0"),
     "the last of two values": packet(WHO + b"application_name\0a\0application_name\0b\0\0"),
-    "an empty database": packet(b"user\0postgres\0database\0\0\0"),
 }
 
 
