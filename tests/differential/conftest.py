@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -62,11 +62,28 @@ def world(request: pytest.FixtureRequest) -> World:
     return world
 
 
-@pytest.fixture(scope="session", params=COMBINATIONS, ids=lambda each: f"pg{each[0]}-{each[1].value}")
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """The proxy in a pool mode before a version, with a pool so small that backends pass from client to client."""
-    version, mode = request.param
-    world = request.getfixturevalue(f"world{version}")
+@pytest.fixture(scope="session")
+def pairs() -> Iterator[Callable[[World, int, PoolMode], Pair]]:
+    """Makes pairs, and keeps each until the end.
+
+    As a parametrised fixture of the session they would come and go: pytest orders tests by the position of a parameter,
+    and not by its value, where tests bring parameters of their own.
+    """
+    made: dict[tuple[int, PoolMode], Pair] = {}
+    with ExitStack() as stack:
+
+        def make(world: World, version: int, mode: PoolMode) -> Pair:
+            if (version, mode) not in made:
+                comparison = stack.enter_context(_comparison(world, mode))
+                made[version, mode] = Pair(comparison, mode, version)
+            return made[version, mode]
+
+        yield make
+
+
+@contextmanager
+def _comparison(world: World, mode: PoolMode) -> Iterator[Comparison]:
+    """The proxy compared, with a pool so small that backends pass from client to client."""
     backend = world.compared
     tables: Tables = {
         "server": {"pool_mode": mode.value, "default_pool_size": 2},
@@ -78,5 +95,13 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         if MUTATION:
             port = stack.enter_context(MutatingRelay((proxy.host, port), MUTATIONS[MUTATION])).port
         endpoint = Endpoint(proxy.host, port, "app", ROLE)
-        comparison = stack.enter_context(closing(Comparison(world, endpoint, timeout=TIMEOUT)))
-        yield Pair(comparison, mode, version)
+        yield stack.enter_context(closing(Comparison(world, endpoint, timeout=TIMEOUT)))
+
+
+@pytest.fixture(params=COMBINATIONS, ids=lambda each: f"pg{each[0]}-{each[1].value}")
+def pair(request: pytest.FixtureRequest, pairs: Callable[[World, int, PoolMode], Pair]) -> Pair:
+    """The proxy in a pool mode before a version."""
+    version, mode = request.param
+    world = request.getfixturevalue(f"world{version}")
+    assert isinstance(world, World)
+    return pairs(world, version, mode)

@@ -300,6 +300,23 @@ EXTENDED_STREAMS: tuple[Stream, ...] = (
         _COUNT,
     ),
     stream("a procedure that commits in a pipeline", part(*_run("CALL commit_twice()"), sync()), _COUNT),
+    # Each of these changes its meaning if anything was executed before it in the same batch.
+    stream(
+        "a procedure that commits, prepared under a name",
+        part(parse("CALL commit_twice()", "s"), bind(statement="s"), execute(), sync()),
+        part(bind(statement="s"), execute(), sync()),
+        _COUNT,
+    ),
+    stream(
+        "DISCARD ALL prepared under a name",
+        part(parse("DISCARD ALL", "s"), bind(statement="s"), execute(), sync()),
+        part(bind(statement="s"), execute(), sync()),
+    ),
+    stream(
+        "a FunctionCall behind a Close", part(close_statement(), function_call(177, [b"1", b"2"])), query("SELECT 1")
+    ),
+    stream("a Query behind a Close", part(close_statement("s"), query("SELECT 1")), query("SELECT 2")),
+    stream("a Query behind a Parse", part(parse("SELECT 1", "s"), query("SELECT 2")), query("SELECT 3")),
     stream(
         "notices and parameters in a pipeline",
         part(*_run("SELECT shout('one')"), *_run("SET application_name = 'p'"), *_run("SELECT shout('two')"), sync()),
