@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _RELAY: Final = int(Action.RELAY)
 _COMPLETE: Final = int(Action.COMPLETE)
-_SWALLOW: Final = int(Action.SWALLOW)
 _PARSED_UNNAMED: Final = int(Action.PARSED_UNNAMED)
 _READY: Final = int(Action.READY)
 _PARAMETER: Final = int(Action.PARAMETER)
@@ -30,11 +29,10 @@ _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
 _CHANGED: Final = int(Action.CHANGED)
 _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
-_DROP: Final = int(Action.DROP)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
-_NOT_FOR_CLIENT: Final = frozenset({_SWALLOW, _SWALLOW_CHANGED, _SWALLOW_UNNAMED, _DROP})
+_NOT_FOR_CLIENT: Final = frozenset({_SWALLOW_CHANGED, _SWALLOW_UNNAMED})
 _CHANGES: Final = frozenset(
     {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
 )
@@ -46,9 +44,7 @@ _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 
 _ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
-_ENDS_BATCH: Final = frozenset(
-    {Request.QUERY, Request.SYNC, Request.FUNCTION_CALL, Request.INJECTED_QUERY, Request.INJECTED_SYNC}
-)
+_ENDS_BATCH: Final = frozenset({Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
 
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 
@@ -294,11 +290,10 @@ class BackendSession:
             client.on_answered(self)
 
     def _on_not_for_client(self, action: int) -> None:
-        if action != _DROP:
-            self.owed.popleft()
+        self.owed.popleft()
         if action == _SWALLOW_UNNAMED:
             self.unnamed_ready = True
-        elif action == _SWALLOW_CHANGED:
+        else:
             self._settle()
 
     def reply_in_turn(self, reply: bytes) -> None:

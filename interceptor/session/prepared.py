@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from interceptor.protocol.messages import BIND, CLOSE, EXECUTE, PARSE, SYNC_MESSAGE, encode_message, encode_query
+from interceptor.protocol.messages import CLOSE, PARSE, encode_message
 from interceptor.session.states import Request
 from interceptor.sql.effects import PinReason, SessionEffects
 
@@ -171,40 +171,21 @@ def make_room(backend: BackendSession) -> bytes:
 def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 
-    For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on.
-    Nothing must be owed, and no transaction failed. ``undo`` is called should all this be skipped.
+    For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on. Nothing
+    must be owed, and no transaction failed. ``undo`` is called should all this be skipped.
+
+    A Close for each, and not DEALLOCATE ALL: whatever is executed in a batch, VACUUM behind it is refused, and a Query
+    or a Sync of ours would end the client's batch.
     """
     owed = backend.owed
-    in_batch = not backend.ready
-    if in_batch:
-        # The batch has to go on as one transaction, so neither a Query nor a Sync may come into it.
-        # Not the unnamed statement, which may be in use.
-        name = _PREFIX + b"all"
-        deallocate = Prepared(b"DEALLOCATE ALL\0\0\0", name, None).parse_message
-        deallocate += encode_message(BIND, b"\0" + name + bytes(7)) + encode_message(EXECUTE, bytes(5))
-        backend.note_change(partial(_undo_private, backend, dict(backend.prepared), undo))
-        owed.extend((Request.INJECTED_NAMED_PARSE, Request.INJECTED_BIND, Request.INJECTED_EXECUTE))
-    else:
-        # A Query takes the unnamed statement too; the next that uses it restores it.
-        backend.unnamed_ready = backend.unnamed_in_batch = False
-        deallocate = encode_query("DEALLOCATE ALL")
-        owed.append(Request.INJECTED_QUERY)
-    backend.prepared.clear()
-    own = []
+    out = []
+    for prepared in list(backend.prepared):
+        del backend.prepared[prepared]
+        backend.note_change(partial(backend.prepared.setdefault, prepared))
+        owed.append(Request.INJECTED_NAMED_CLOSE)
+        out.append(prepared.close_message)
     for name, prepared in statements.by_name.items():
-        backend.note_change(_nothing)
+        backend.note_change(undo)
         owed.append(Request.INJECTED_NAMED_PARSE)
-        own.append(Prepared(prepared.body, name, None).parse_message)
-    if own and not in_batch:
-        owed.append(Request.INJECTED_SYNC)
-        own.append(SYNC_MESSAGE)
-    return deallocate + b"".join(own)
-
-
-def _undo_private(backend: BackendSession, prepared: dict[Prepared, None], undo: Callable[[], None]) -> None:
-    backend.prepared.update(prepared)
-    undo()
-
-
-def _nothing() -> None:
-    """There is nothing to take back."""
+        out.append(Prepared(prepared.body, name, None).parse_message)
+    return b"".join(out)

@@ -64,6 +64,10 @@ _OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
 
 def _on_query(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     splice = None
+    if not backend.between_batches:
+        # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next is
+        # then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
+        session.pin(PinReason.OPAQUE)
     if not session.pinned or session.named is not None:
         reason = PinReason.OPAQUE if end > len(data) else session.effects(data[position + 5 : end - 1]).pin
         if reason is not None:

@@ -48,10 +48,6 @@ class Request(IntEnum):
     INJECTED_NAMED_CLOSE = 17
     LOCAL_CHANGE = 18
     """A reply of our own, as LOCAL, for a request that changes something."""
-    INJECTED_BIND = 19
-    INJECTED_EXECUTE = 20
-    INJECTED_QUERY = 21
-    INJECTED_SYNC = 22
     UNCOUNTED = 14
     """It can't be told any more what is owed. Everything is relayed, and the backend serves this client to the end."""
 
@@ -65,12 +61,8 @@ class Action(IntEnum):
     """To the client; the request is not done yet."""
     COMPLETE = 2
     """To the client; the request is done."""
-    SWALLOW = 3
-    """Not to the client; the request is done."""
-    DROP = 14
-    """Not to the client; the request is not done yet."""
-    SWALLOW_UNNAMED = 15
-    """As SWALLOW; the backend's unnamed statement is the client's, or like the client's there is none."""
+    SWALLOW_UNNAMED = 3
+    """Not to the client; the request is done. The backend's unnamed statement is the client's, or both have none."""
     TAG = 16
     """CommandComplete of a simple query: as RELAY, but its tag may tell that statements are gone."""
     EXECUTED = 17
@@ -88,7 +80,7 @@ class Action(IntEnum):
     CHANGED = 12
     """As COMPLETE; the oldest noted change is settled."""
     SWALLOW_CHANGED = 13
-    """As SWALLOW; the oldest noted change is settled."""
+    """Not to the client; the request is done, and the oldest noted change is settled."""
     PARAMETER = 9
     """ParameterStatus: to the client, and remembered."""
     COPY_IN = 10
@@ -127,10 +119,6 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.FUNCTION_CALL: _row(V=Action.RELAY, Z=Action.READY, error=Action.ERROR),
     Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, error=Action.FAIL),
     Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW_UNNAMED, error=Action.FAIL),
-    Request.INJECTED_BIND: _row(_2=Action.SWALLOW, error=Action.FAIL),
-    Request.INJECTED_EXECUTE: _row(C=Action.SWALLOW, error=Action.FAIL),
-    Request.INJECTED_SYNC: _row(Z=Action.SWALLOW, error=Action.DROP),
-    Request.INJECTED_QUERY: _row(TDCIN=Action.DROP, Z=Action.SWALLOW, error=Action.DROP),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
     Request.LOCAL_CHANGE: bytes(256),
