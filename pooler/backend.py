@@ -11,7 +11,7 @@ from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, Pro
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
-from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
+from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn, Welcome
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -60,18 +60,21 @@ class Backend(asyncio.Protocol):
         "watched",
         "watched_since",
         "watched_transactions",
+        "welcome",
         "write",
     )
 
-    def __init__(self, pool: Pool, logged_in: LoggedIn, profile: Profile) -> None:
+    def __init__(self, pool: Pool, logged_in: LoggedIn, welcome: Welcome, profile: Profile) -> None:
+        """``welcome``: what it said at login, one object for all backends of the profile that said the same."""
         self.pool = pool
+        self.welcome = welcome
         self.profile = profile
         self.address = logged_in.address
         self.process_id = logged_in.process_id
         self.secret = logged_in.secret
         self.transport = logged_in.transport
         self.write = logged_in.transport.write
-        self.session = BackendSession(self, logged_in.parameters, pool.settings.max_prepared_statements or 1)
+        self.session = BackendSession(self, welcome.parameters, pool.settings.max_prepared_statements or 1)
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
         self.may_fail = False
@@ -134,6 +137,8 @@ class Backend(asyncio.Protocol):
         self.watched = None
         if client.slow:
             self.transport.pause_reading()
+        if client.welcome is not self.welcome:
+            client.on_other_settings(self.welcome)
         self.session.link(client.session)
         return self.session
 

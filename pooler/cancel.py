@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.protocol.messages import encode_cancel_request
@@ -26,11 +27,13 @@ MAX_CANCELS: Final = 4
 """Cancel requests on the way to one backend. A client that asks more often than that gains nothing by it."""
 
 
-def cancel_backend(backend: Backend) -> None:
-    """Ask the server to cancel what this backend runs."""
+def cancel_backend(backend: Backend, on_done: Callable[[], None] | None = None) -> None:
+    """Ask the server to cancel what this backend runs; ``on_done`` is called when the server has dealt with that."""
     if backend.cancels < MAX_CANCELS:
         backend.cancels += 1
-        spawn(_cancel(backend), name=f"cancel {backend.pool}")
+        spawn(_cancel(backend, on_done), name=f"cancel {backend.pool}")
+    elif on_done is not None:
+        on_done()
 
 
 async def send_cancel(address: BackendAddress, process_id: int, secret: bytes, timeout: float) -> bool:
@@ -53,7 +56,7 @@ async def send_cancel(address: BackendAddress, process_id: int, secret: bytes, t
         connection.abort()
 
 
-async def _cancel(backend: Backend) -> None:
+async def _cancel(backend: Backend, on_done: Callable[[], None] | None) -> None:
     certain = False
     try:
         timeout = backend.pool.settings.cancel_wait_timeout
@@ -61,6 +64,8 @@ async def _cancel(backend: Backend) -> None:
     finally:
         backend.cancels -= 1
         backend.pool.on_cancel_ended(backend, certain=certain)
+        if on_done is not None:
+            on_done()
 
 
 class _CancelConnection(asyncio.Protocol):

@@ -80,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         "slow",
         "state",
         "transport",
+        "welcome",
         "write",
     )
 
@@ -90,6 +91,8 @@ class ClientConnection(asyncio.Protocol):
     session: ClientSession
     process_id: int
     secret: bytes
+    welcome: Welcome
+    """What it was told last of the settings that servers report."""
 
     # Set when the connection is made
     transport: asyncio.Transport
@@ -188,6 +191,7 @@ class ClientConnection(asyncio.Protocol):
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
+        self.welcome = welcome
         registry = self.server.prepared[welcome.standard_lexing] if self.settings.max_prepared_statements else None
         self.session = ClientSession(self, self.settings.pool_mode, self._effects(welcome), registry)
         self.login = None
@@ -257,6 +261,14 @@ class ClientConnection(asyncio.Protocol):
         if self.slow:
             self._pause(Pause.SLOW)
 
+    def on_other_settings(self, welcome: Welcome) -> None:
+        """The backend that comes now reports other settings than the last: tell the client, as a server would."""
+        told = self.welcome.parameters
+        self.welcome = welcome
+        for name, value in welcome.parameters.items():
+            if told.get(name) != value:
+                self.write(messages.encode_message(messages.PARAMETER_STATUS, b"%b\0%b\0" % (name, value)))
+
     def on_backend_full(self) -> None:
         """The backend takes no more at the moment, so take no more from the client."""
         self._pause(Pause.BACKEND_FULL)
@@ -265,15 +277,19 @@ class ClientConnection(asyncio.Protocol):
         """Undo ``on_backend_full``."""
         self._resume(Pause.BACKEND_FULL)
 
-    def cancel(self) -> None:
-        """Cancel what this client runs, if it runs anything. A request that waits for a backend fails."""
-        if self.state is not ClientState.READY:
-            return
-        if self.session.waiting:
-            self.pool.forget(self)
-            self.session.refuse(CANCELED)
-        elif self.backend is not None and self.backend.session.owed:
-            cancel_backend(self.backend)
+    def cancel(self, on_done: Callable[[], None]) -> None:
+        """Cancel what this client runs, if it runs anything. A request that waits for a backend fails.
+
+        ``on_done`` is called when that has been dealt with.
+        """
+        if self.state is ClientState.READY:
+            if self.session.waiting:
+                self.pool.forget(self)
+                self.session.refuse(CANCELED)
+            elif self.backend is not None and self.backend.session.owed:
+                cancel_backend(self.backend, on_done)
+                return
+        on_done()
 
     # --- The end ---------------------------------------------------------------------------------------------------
 

@@ -90,8 +90,8 @@ class ClientLoginFlow:
         """False if nothing more is expected of this connection."""
         client = self._client
         if isinstance(packet, CancelRequest):
-            client.server.cancel(packet.process_id, packet.secret)
-            client.close()
+            # Its end tells who asked that the request has been dealt with.
+            client.server.cancel(packet.process_id, packet.secret, client.close)
             return False
         if isinstance(packet, StartupMessage):
             self._startup = packet

@@ -61,6 +61,8 @@ class Welcome:
 
     messages: bytes
     """The ParameterStatus messages as they came."""
+    parameters: dict[bytes, bytes]
+    """What they say."""
     standard_lexing: bool
     """SQL reads as in UTF-8 with standard_conforming_strings on: see ``StatementCache.effects``."""
 
@@ -73,8 +75,6 @@ class LoggedIn:
     address: BackendAddress
     process_id: int
     secret: bytes = field(repr=False)
-    parameters: dict[bytes, bytes]
-    """The settings that the server reported."""
     welcome: Welcome = field(repr=False)
 
 
@@ -156,8 +156,8 @@ async def _converse(
         elif kind == messages.BACKEND_KEY_DATA and login.done and len(body) >= 8:
             process_id, secret = int.from_bytes(body[:4], "big"), body[4:]
         elif kind == messages.READY_FOR_QUERY and login.done and body == b"I":
-            welcome = Welcome(b"".join(reports), _has_standard_lexing(parameters))
-            return LoggedIn(transport, address, process_id, secret, parameters, welcome)
+            welcome = Welcome(b"".join(reports), parameters, _has_standard_lexing(parameters))
+            return LoggedIn(transport, address, process_id, secret, welcome)
         elif kind not in (messages.NOTICE_RESPONSE, messages.NEGOTIATE_PROTOCOL_VERSION):
             raise ProtocolViolation(f"message type {kind} during login")
 

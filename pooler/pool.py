@@ -392,10 +392,13 @@ class Pool:
         self.stats.logins += 1
         self.last_error = None
         self.login_blocked_until = 0.0
-        backend = Backend(self, logged_in, profile)
+        welcome = self.welcomes.get(profile)
+        if welcome != logged_in.welcome:
+            welcome = logged_in.welcome
+        backend = Backend(self, logged_in, welcome, profile)
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
-        self._remember_welcome(profile, logged_in.welcome)
+        self._remember_welcome(profile, welcome)
         if self.settings.connect_query:
             backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED, may_fail=True)
         else:

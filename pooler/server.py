@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -178,16 +179,17 @@ class Server:
             if self.config.server.log_disconnections:
                 logger.info("%s: gone", client)
 
-    def cancel(self, process_id: int, secret: bytes) -> None:
-        """Serve a CancelRequest; one with a wrong key is ignored, as PostgreSQL does."""
+    def cancel(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> None:
+        """Serve a CancelRequest, and call ``on_done``. One with a wrong key is ignored, as PostgreSQL does."""
         client = self._by_process_id.get(process_id)
         if client is not None and hmac.compare_digest(client.secret, secret):
-            client.cancel()
+            client.cancel(on_done)
             return
         for relay in self.relays:
             if relay.process_id == process_id and hmac.compare_digest(relay.secret, secret):
                 relay.cancel()
-                return
+                break
+        on_done()
 
     # --- Logins ----------------------------------------------------------------------------------------------------
 

@@ -255,10 +255,9 @@ def test_terminate_behind_a_query_waits_for_its_end() -> None:
     recorder = Recorder()
     recorder.from_client(query("INSERT INTO t VALUES (1)") + TERMINATE + query("SELECT 1"))
     assert recorder.take() == (query("INSERT INTO t VALUES (1)"), b"")
-    assert not recorder.finished
+    assert (recorder.finished, recorder.released) == (False, 0)
     recorder.from_backend(complete("INSERT 0 1") + ready())
-    assert recorder.finished
-    assert recorder.released == 1
+    assert (recorder.finished, recorder.released) == (True, 1)
 
 
 @pytest.mark.parametrize("before", [b"", query("BEGIN"), parse("SELECT 1")])
