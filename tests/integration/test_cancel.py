@@ -170,23 +170,29 @@ def test_a_batch_that_waits_is_refused_up_to_its_sync(clients: Clients, diagnosi
     assert waiter.query("select count(*) from t") == [("0",)]
 
 
-def test_hundreds_of_late_cancels_never_hit_the_next_user_of_the_backend(clients: Clients, proxy: Proxy) -> None:
-    """Trap 25: two clients share one backend, and the first one's cancel requests come when its query has ended."""
+def test_hundreds_of_late_cancels_never_hit_the_next_user_of_the_backend(clients: Clients, activity: Activity) -> None:
+    """Trap 25: two clients share one backend, and the first one's cancel requests come as its query ends."""
     guilty, innocent = clients.connect("single"), clients.connect("single")
     hits = 0
     for number in range(300):
         asking = clients.raw()
         seen = len(guilty.replies)
-        # Sometimes before the end of the query, sometimes after it: the answer and the request cross.
-        guilty.send(f.query(f"select count(*) from generate_series(1, {number % 20 * 500})"))
+        certain_hit, certain_miss = number % 20 == 0, number % 20 == 1
+        # Between the two, the answer and the request cross.
+        work = f"pg_sleep(60 + {number})" if certain_hit else f"generate_series(1, {number % 20 * 500})"
+        guilty.send(f.query(f"select count(*) from {work}"))
+        if certain_hit:
+            activity.wait_for_query(work)
         innocent.send(f.query("select count(*) from generate_series(1, 2000)"))
+        if certain_miss:
+            guilty.read_until_ready(number + 2)
         asking.send(f.cancel_request(*guilty.key))
         guilty.read_until_ready(number + 2)
         innocent.read_until_ready(number + 2)
         asking.close()
         hits += bool(errors(guilty, seen))
     assert not errors(innocent)
-    assert 0 < hits < 300, "some came in time and some too late, or this would show nothing"
+    assert 0 < hits < 300
 
 
 def test_a_cancel_request_on_its_way_keeps_the_backend_from_the_next_client(
@@ -194,11 +200,13 @@ def test_a_cancel_request_on_its_way_keeps_the_backend_from_the_next_client(
 ) -> None:
     """Trap 25, with the late request held fast: no luck needed."""
     guilty, innocent = clients.connect("relayed"), clients.connect("relayed")
+    seen = relay.cancels_seen
     with Activity(postgres18, application="relayed") as activity:
         relay.hold_cancels()
         guilty.send(f.query("select 'guilty', pg_sleep(0.2)"))
         activity.wait_for_query("'guilty'")
-        clients.cancel(guilty.key)
+        clients.raw().send(f.cancel_request(*guilty.key))
+        wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
         guilty.read_until_ready(2)
         innocent.send(f.query("select 'innocent', pg_sleep(0.3)"))
         wait_for_arrival(innocent, diagnosis)
@@ -220,7 +228,7 @@ def test_a_cancel_request_that_outlives_cancel_wait_timeout_hits_nobody_else(
         # The query ends before the request is given up, or after that.
         guilty.send(f.query(f"select 'guilty', pg_sleep({0.2 if ends == 'before' else 1.8})"))
         pid = activity.wait_for_query("'guilty'")
-        clients.cancel(guilty.key)
+        clients.raw().send(f.cancel_request(*guilty.key))
         wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
         guilty.read_until_ready(2)
         innocent.send(f.query("select 'innocent', pg_backend_pid(), pg_sleep(0.5)"))
@@ -240,12 +248,34 @@ def test_a_backend_that_dies_while_its_cancel_request_is_on_its_way_is_used_by_n
         relay.hold_cancels()
         client.send(f.query("select 'doomed', pg_sleep(0.2)"))
         activity.wait_for_query("'doomed'")
-        clients.cancel(client.key)
+        clients.raw().send(f.cancel_request(*client.key))
         wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
         client.read_until_ready(2)
         relay.cut_others()
         relay.release_cancels()
     assert client.query("select 1") == [("1",)]
+
+
+def test_the_connection_of_a_cancel_request_is_closed_when_the_server_has_dealt_with_it(
+    clients: Clients, relay: CutRelay, postgres18: PostgresServer
+) -> None:
+    """Clients wait for that before they send their next query, which the request would hit otherwise."""
+    client = clients.connect("relayed")
+    seen = relay.cancels_seen
+    with Activity(postgres18, application="relayed") as activity:
+        client.send(f.query("select 'long', pg_sleep(600)"))
+        activity.wait_for_query("'long'")
+        relay.hold_cancels()
+        asking = clients.raw()
+        asking.send(f.cancel_request(*client.key))
+        wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
+        # Whatever the proxy meant to do at once, it has done when it answers somebody else.
+        clients.connect("transaction").query("select 1")
+        asking.read_available()
+        assert not asking.closed
+        relay.release_cancels()
+        asking.read_to_end()
+    assert_canceled(client, 2)
 
 
 def test_words_behind_a_cancel_request_do_no_harm(clients: Clients, activity: Activity, proxy: Proxy) -> None:

@@ -95,12 +95,6 @@ HOLDS: dict[str, list[Part]] = {
         ([f.execute(rows=1), f.flush()], b"s"),
         SYNC,
     ],
-    "query_inside_a_batch": [
-        ([f.parse("select 1"), f.bind(), f.execute(), f.flush()], b"C"),
-        ([f.parse("begin"), f.bind(), f.execute(), f.query("select 2")], b"Z"),
-        SELECT,
-        COMMIT,
-    ],
     "copy_in": [([f.query("copy t from stdin")], b"G"), ([f.copy_data(b"1\n"), f.copy_done()], b"Z")],
 }
 
@@ -147,6 +141,24 @@ def test_a_backend_with_batches_outstanding_is_not_released_between_them(
     wait_for_arrival(waiter, diagnosis)
     waiter.read_until_ready(2)
     assert waiter.query("select string_agg(who, ' ' order by at) from journal") == [("holder " * 5 + "waiter",)]
+
+
+def test_a_query_inside_a_batch_is_a_part_of_it_and_its_backend_stays_with_the_client(
+    clients: Clients, diagnosis: SocketDiagnosis
+) -> None:
+    """Trap 12. PostgreSQL may go astray at the end of such a batch, which must meet nobody else."""
+    holder, waiter = clients.connect("transaction"), clients.connect("transaction")
+    ask(holder, [f.parse("select 1"), f.bind(), f.execute(), f.flush()], b"C")
+    waiter.send(f.query("select 'mine'"))
+    wait_for_arrival(waiter, diagnosis)
+    ask(holder, [f.parse("begin"), f.bind(), f.execute(), f.query("select 2")], b"Z")
+    for part in (SELECT, COMMIT, SELECT):
+        ask(holder, *part)
+        waiter.read_available()
+        assert waiter.ready_count == 1
+    assert not errors(holder)
+    holder.send_goodbye()
+    waiter.read_until_ready(2)
 
 
 @pytest.mark.parametrize(

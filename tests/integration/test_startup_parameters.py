@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from tests.conftest import FreshDatabase
 from tests.support import frontend as f
 from tests.support.backend import Reply
 from tests.support.proxied import Clients, crowd, errors, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.watch import Activity
 from tests.support.wire import Endpoint, WireClient
 
 DATABASE = "startup"
@@ -148,6 +150,28 @@ def test_a_crowd_of_one_kind_does_not_keep_another_kind_from_its_turn(proxy: Pro
     with crowd(proxy, "one", 4, "select pg_sleep(0.01)"):
         for _ in range(5):
             assert other.query("show timezone") == [("Asia/Kathmandu",)]
+
+
+def told(client: WireClient) -> dict[str, str]:
+    """What ParameterStatus messages have said last."""
+    pairs = (reply.body.decode().split("\0")[:2] for reply in client.replies if reply.tag == b"S")
+    return {name: value for name, value in pairs}
+
+
+def test_a_setting_that_is_another_on_the_next_backend_is_reported_before_it_is_seen(
+    postgres18: PostgresServer, fresh_database: FreshDatabase
+) -> None:
+    """Trap 21: somebody has changed the database's default since the client logged in."""
+    database = fresh_database(postgres18)
+    tables: Tables = {"databases.app": {"primary": upstream(postgres18, database), "pool_size": 1}}
+    with run_proxy(tables) as running, Clients(running) as clients, Activity(postgres18, database) as activity:
+        client = clients.connect("app")
+        assert client.query("show timezone") == [("UTC",)]
+        postgres18.psql(f"alter database {database} set timezone = 'Asia/Tokyo'")
+        activity.terminate(activity.pids()[0])
+        assert client.query("show timezone") == [(told(client)["TimeZone"],)]
+        newcomer = clients.connect("app")
+        assert newcomer.query("show timezone") == [(told(newcomer)["TimeZone"],)]
 
 
 @pytest.mark.parametrize(
