@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.support.frontend import (
     bind,
+    close_portal,
+    close_statement,
     copy_data,
     copy_done,
     copy_fail,
@@ -69,6 +71,15 @@ COPY_STREAMS: tuple[Stream, ...] = (
             _COPY, copy_data(b"x\n"), sync(), sync(), copy_done(), sync(), bind(), execute(), sync(), *_INSERT, sync()
         ),
         query("SELECT count(*) FROM w"),
+    ),
+    stream(
+        "Closes before and behind a failed batch, all behind an extended COPY with two Syncs",
+        part(
+            *(*_EXTENDED, sync(), *_ROWS, copy_done(), sync()),
+            *(close_statement(), close_portal(), parse("SELECT 1/0"), bind(), execute(), sync()),
+            *(close_statement("s"), parse("SELECT 1", "s"), bind(statement="s"), execute(), sync()),
+        ),
+        _COUNT,
     ),
     stream(
         "COPY in of many small messages",

@@ -158,6 +158,16 @@ EXTENDED_STREAMS: tuple[Stream, ...] = (
         part(bind(statement="s"), execute(), sync()),
     ),
     stream(
+        "errors name the statement as the client named it",
+        part(parse("SELECT 1", "one"), parse("SELECT 1", "two"), sync()),
+        part(parse("SELECT 1", "two"), sync()),
+        part(parse("DEALLOCATE ALL", "one"), sync()),
+        part(close_statement("one"), parse("DEALLOCATE ALL", "one"), bind(statement="one"), execute(), sync()),
+        part(bind(statement="one"), execute(), sync()),
+        part(parse("DEALLOCATE ALL", "two"), bind(statement="two"), execute(), bind(statement="two"), sync()),
+        part(parse("SELECT $1::int", "three"), bind(statement="three"), sync()),
+    ),
+    stream(
         "a failed Parse takes no name",
         part(parse("SELECT * FROM nowhere", "s"), sync()),
         part(parse("SELECT 3", "s"), bind(statement="s"), execute(), sync()),
