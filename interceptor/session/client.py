@@ -406,6 +406,9 @@ class ClientSession:
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open:
             return
         self.held = False
+        if not backend.copy_in:
+            # The COPY has ended well: what was sent into it counts for nothing any more.
+            backend.copy_syncs = 0
         self._process(backend, self._take_kept(), 0)
 
     def on_ready(self, backend: BackendSession) -> None:

@@ -88,12 +88,14 @@ class PreparedRegistry:
 class ClientStatements:
     """The named statements of one client, as they will be when all that was sent has been answered."""
 
-    __slots__ = ("by_name", "bytes", "in_batch", "registry", "unsettled")
+    __slots__ = ("by_name", "bytes", "in_batch", "registry", "spoken", "unsettled")
 
     def __init__(self, registry: PreparedRegistry) -> None:
         self.registry = registry
         self.by_name: dict[bytes, Prepared] = {}
         self.bytes = 0
+        self.spoken: dict[bytes, bytes] = {}
+        """What the client called a statement last, by the name that backends know it by."""
         self.in_batch: set[bytes] = set()
         """Names that were made or dropped since the last Sync."""
         self.unsettled: dict[bytes, int] = {}
@@ -131,9 +133,15 @@ class ClientStatements:
     def rename_in_error(self, body: bytes) -> bytes:
         """An ErrorResponse with the client's own names in place of those that backends know statements by."""
         if _PREFIX in body:
-            for name, prepared in self.by_name.items():
-                body = body.replace(b'"%b"' % prepared.name, b'"%b"' % name)
+            for backend_name, name in self.spoken.items():
+                body = body.replace(b'"%b"' % backend_name, b'"%b"' % name)
         return body
+
+    def speak(self, prepared: Prepared, name: bytes) -> None:
+        """The client names a statement in a message, which may be answered with an error."""
+        if len(self.spoken) > MAX_STATEMENTS:
+            self.spoken.clear()
+        self.spoken[prepared.name] = name
 
     @property
     def full(self) -> bool:

@@ -125,6 +125,7 @@ def _on_parse_named(
     existing = named.by_name.get(name)
     if existing is not None:
         # PostgreSQL says best itself what is wrong with that.
+        named.speak(existing, name)
         before = provide(backend, existing)
         backend.owed.append(_OWED_PARSE)
         return before + _renamed(session, data, position, position + 5, name_end, existing.name), name_end
@@ -270,6 +271,7 @@ def _on_named(
         splice = _on_effect(session, backend, prepared.pin, position)
         if splice is not None:
             return splice
+    named.speak(prepared, name)
     before = provide(backend, prepared)
     return before + _renamed(session, data, position, name_at, name_end, prepared.name), name_end
 
