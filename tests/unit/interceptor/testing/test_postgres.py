@@ -154,10 +154,13 @@ def test_kill_leaves_no_process_and_restart_recovers(server: PostgresServer) -> 
 
 
 def test_a_paused_server_is_silent_until_it_is_resumed(server: PostgresServer) -> None:
+    def states() -> set[str]:
+        return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in server.pids()}
+
     server.pause()
-    states = {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in server.pids()}
+    # A process that is on a processor at that moment stops when it next enters the kernel.
+    wait_until(lambda: states() == {"T"}, "all processes are stopped")
     server.resume()
-    assert states == {"T"}
     assert server.psql("select 1") == "1"
 
 
