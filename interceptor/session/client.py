@@ -20,9 +20,6 @@ from interceptor.sql.effects import PinReason, SessionEffects
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
-_PARSE: Final = messages.PARSE
-_BIND: Final = messages.BIND
-_DESCRIBE: Final = messages.DESCRIBE
 _EXECUTE: Final = messages.EXECUTE
 _SYNC: Final = messages.SYNC
 _OWED_EXECUTE: Final = int(Request.EXECUTE)

@@ -248,6 +248,29 @@ def test_statement_mode_ends_a_client_that_opens_a_transaction() -> None:
     assert recorder.failure.failure is STATEMENT_POOLING
 
 
+# --- Replies of our own ----------------------------------------------------------------------------------------------
+
+
+def test_a_reply_of_our_own_leaves_in_its_turn() -> None:
+    recorder = Recorder()
+    recorder.from_client(query("SELECT 1") + query("SELECT 2"))
+    recorder.backend.reply_in_turn(b"ours")
+    recorder.from_backend(RESULT + ready())
+    assert recorder.take()[1] == RESULT + ready()
+    recorder.from_backend(RESULT + ready())
+    assert recorder.take()[1] == RESULT + ready() + b"ours"
+    assert recorder.released == 1
+
+
+def test_a_reply_of_our_own_behind_an_error_in_its_batch_is_dropped() -> None:
+    recorder = Recorder()
+    recorder.from_client(parse("SELECT x"))
+    recorder.backend.reply_in_turn(b"ours")
+    recorder.from_client(SYNC)
+    recorder.from_backend(error() + ready())
+    assert recorder.take()[1] == error() + ready()
+
+
 # --- Leaving ---------------------------------------------------------------------------------------------------------
 
 
