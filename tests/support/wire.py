@@ -211,7 +211,8 @@ class WireClient:
     def read_until(self, done: Callable[[], bool]) -> None:
         """Read until ``done()``, asked after each piece. Raises ReplyTimeout, or returns early if the peer hangs up."""
         deadline = time.monotonic() + self.timeout
-        self.read_available()
+        # One piece, and not all that is there: a sender as fast as we are would be read to the end of what it has.
+        self._receive()
         while not done() and not self.closed:
             self._wait_readable(deadline)
             self._receive()
