@@ -66,8 +66,11 @@ class Janitor:
         self._check_logins(now)
         self._check_leaving(now)
         for pool in list(self._server.pools):
-            self._check_waiting(pool, now)
-            self._check_active(pool, now)
+            # Asked here, for there may be thousands of pools, and most of them rest.
+            if pool.waiting.for_backend or pool.waiting.for_welcome:
+                self._check_waiting(pool, now)
+            if pool.active:
+                self._check_active(pool, now)
             if sweep:
                 self._check_resting(pool, now)
                 pool.keep_minimum()
@@ -93,11 +96,8 @@ class Janitor:
             client.transport.abort()
 
     def _check_waiting(self, pool: Pool, now: float) -> None:
-        waiting = pool.waiting
-        if not waiting.for_backend and not waiting.for_welcome:
-            return
-        for queue in (waiting.for_backend, waiting.for_welcome):
-            for client, since in list(queue.items()):
+        for queue in (pool.waiting.for_backend, pool.waiting.for_welcome):
+            for client, since in list(queue.since.items()):
                 timeout = client.settings.query_wait_timeout
                 if timeout and now - since >= timeout:
                     _end(

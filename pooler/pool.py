@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import merge
 from math import inf
 from operator import itemgetter
@@ -23,6 +23,7 @@ from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.login import LoggedIn, Welcome, log_in
 from pooler.tasks import spawn
+from pooler.waiting import Waiting
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -73,14 +74,6 @@ class PoolStats:
     login_failures: int = 0
 
 
-@dataclass(slots=True)
-class Waiting:
-    """The clients that wait, in their order, and since when (seconds of the clock)."""
-
-    for_backend: dict[ClientConnection, float] = field(default_factory=dict)
-    for_welcome: dict[ClientConnection, float] = field(default_factory=dict)
-
-
 class Pool:
     """Backends by state, and waiters in order. A count is a ``len()``."""
 
@@ -97,6 +90,8 @@ class Pool:
         self.active = self.backends[BackendState.ACTIVE]
         self.logging_in: dict[object, Profile] = {}
         self.waiting = Waiting()
+        self._waiting_for_backend = self.waiting.for_backend.since
+        self._waiting_for_welcome = self.waiting.for_welcome.since
         self.clients: set[ClientConnection] = set()
         self.profiles: WeakValueDictionary[tuple[tuple[str, str], ...], Profile] = WeakValueDictionary()
         self.welcomes: dict[Profile, Welcome] = {}
@@ -153,7 +148,7 @@ class Pool:
         backend = self._take_idle(client.profile)
         if backend is not None:
             return self._assign(backend, client)
-        self.waiting.for_backend[client] = self.clock.tick()
+        self.waiting.for_backend.add(client, self.clock.tick())
         if len(self.active) < self.settings.pool_size:
             self.grow()
         return None
@@ -167,20 +162,18 @@ class Pool:
             raise self.last_error
         welcome = self.welcomes.get(client.profile)
         if welcome is None:
-            self.waiting.for_welcome[client] = self.clock.tick()
+            self.waiting.for_welcome.add(client, self.clock.tick())
             self.grow()
         return welcome
 
     def forget(self, client: ClientConnection) -> None:
         """The client waits no longer."""
-        self.waiting.for_backend.pop(client, None)
-        self.waiting.for_welcome.pop(client, None)
+        self.waiting.discard(client)
 
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
         now = self.clock.now
         session = backend.session
-        waiting = self.waiting
         if session.partial or session.streaming:
             # It has begun to say something that nobody asked for.
             backend.close()
@@ -188,7 +181,7 @@ class Pool:
             self.move(backend, BackendState.BEING_CANCELED)
         elif self._always_reset:
             backend.run_housekeeping(self.settings.server_reset_query, BackendState.RESET)
-        elif waiting.for_backend or waiting.for_welcome or self.draining or now >= backend.expires_at:
+        elif self._waiting_for_backend or self._waiting_for_welcome or self.draining or now >= backend.expires_at:
             self._offer(backend)
         else:
             del self.active[backend]
@@ -253,7 +246,8 @@ class Pool:
     # --- Which backend for whom --------------------------------------------------------------------------------------
 
     def _assign(self, backend: Backend, client: ClientConnection) -> BackendSession:
-        self.move(backend, BackendState.ACTIVE)
+        if backend.state is not BackendState.ACTIVE:
+            self.move(backend, BackendState.ACTIVE)
         return backend.link(client)
 
     def _take_idle(self, profile: Profile) -> Backend | None:
@@ -277,12 +271,14 @@ class Pool:
         if self.draining or (backend.used and self.clock.now >= backend.expires_at):
             backend.close()
             return
-        waiting = self.waiting.for_backend
-        waiter = next((client for client in waiting if client.profile is backend.profile), None)
-        if self._is_needed_elsewhere(backend, waiter):
+        queue = self.waiting.for_backend
+        waiter = queue.first_of(backend.profile)
+        # Where all wait for the same, nobody is overtaken.
+        alike = waiter is not None and len(queue.by_profile) == 1 and not self._waiting_for_welcome
+        if not alike and self._is_needed_elsewhere(backend, waiter):
             backend.close()
         elif waiter is not None:
-            self.forget(waiter)
+            queue.discard(waiter)
             waiter.on_backend_linked(self._assign(backend, waiter))
         else:
             self.move(backend, BackendState.IDLE)
@@ -290,8 +286,11 @@ class Pool:
 
     def _is_needed_elsewhere(self, backend: Backend, waiter: ClientConnection | None) -> bool:
         """Whether somebody has waited long enough for a backend of another profile that this one makes room for it."""
-        since, oldest, _ = next(self._in_order(), (0.0, None, False))
-        if oldest is None or oldest is waiter or oldest.profile is backend.profile:
+        first = self.waiting.first()
+        if first is None:
+            return False
+        since, oldest = first
+        if oldest is waiter or oldest.profile is backend.profile:
             return False
         if waiter is not None and self.clock.tick() - since < PROFILE_PATIENCE:
             return False
@@ -304,6 +303,7 @@ class Pool:
         """Log in as many backends as waiters need and limits allow."""
         if self.draining or self.clock.now < self.login_blocked_until:
             return
+        # A login begins here, but nobody's wait ends: the generator meets the queues as they were.
         for profile in self._missing_profiles():
             if self._at_limit():
                 self._evict_for(profile)
@@ -318,39 +318,41 @@ class Pool:
             if self.clock.now >= self.login_blocked_until and not self._at_limit():
                 self._open(next(reversed(self.welcomes), self.profile(settings.parameters)))
 
-    def _missing_profiles(self) -> list[Profile]:
-        """The profiles of those for whom no backend is on its way yet, in the order in which they wait."""
+    def _missing_profiles(self) -> Iterator[Profile]:
+        """The profiles of those for whom no backend is on its way yet, in the order in which they wait.
+
+        It looks at no more clients than there are backends on their way, and one for each profile that it yields.
+        """
         coming = list(self.logging_in.values())
+        welcomes_coming = set(coming)
         coming += [
             backend.profile
             for state in (BackendState.TESTED, BackendState.RESET, BackendState.BEING_CANCELED)
             for backend in self.backends[state]
         ]
-        welcomes_coming = set(self.logging_in.values())
-        missing = []
         for _, client, needs_backend in self._in_order():
             profile = client.profile
             if needs_backend and profile in coming:
                 coming.remove(profile)
             elif needs_backend or profile not in welcomes_coming:
-                missing.append(profile)
                 welcomes_coming.add(profile)
-            if len(missing) > self.settings.pool_size:
-                break
-        return missing
+                yield profile
 
     def _in_order(self) -> Iterator[tuple[float, ClientConnection, bool]]:
-        """Who waits, the longest first: since when, and whether for a backend or for the welcome of its profile."""
+        """Who waits, the longest first: since when, and whether for a backend or for the welcome of its profile.
+
+        One welcome does for all of a profile, so only the first of them is named.
+        """
         waiting = self.waiting
-        for_backend = ((since, client, True) for client, since in waiting.for_backend.items())
-        for_welcome = ((since, client, False) for client, since in waiting.for_welcome.items())
+        for_backend = ((since, client, True) for client, since in waiting.for_backend.since.items())
+        for_welcome = ((since, client, False) for since, client in waiting.for_welcome.first_of_each())
         return merge(for_backend, for_welcome, key=itemgetter(0))
 
     def _at_limit(self) -> bool:
         settings = self.settings
         allowed = settings.pool_size
-        if settings.reserve_pool_size and settings.reserve_pool_timeout and self.waiting.for_backend:
-            oldest = next(iter(self.waiting.for_backend.values()))
+        if settings.reserve_pool_size and settings.reserve_pool_timeout and self._waiting_for_backend:
+            oldest = next(iter(self._waiting_for_backend.values()))
             if self.clock.now - oldest >= settings.reserve_pool_timeout:
                 allowed += settings.reserve_pool_size
         return self.size >= allowed or not self.capacity.may_open(self)
@@ -409,7 +411,7 @@ class Pool:
         self.welcomes[profile] = welcome
         if len(self.welcomes) > MAX_WELCOMES:
             del self.welcomes[next(iter(self.welcomes))]
-        for client in [client for client in self.waiting.for_welcome if client.profile is profile]:
+        for client in list(self.waiting.for_welcome.by_profile.get(profile, ())):
             self.forget(client)
             client.on_welcome(welcome)
 
@@ -421,10 +423,13 @@ class Pool:
         logger.warning("login to %s failed: %s", self, error)
         refused = error.failure is BACKEND_LOGIN and error.sqlstate[:2] in _FINAL_REFUSALS
         waiting = self.waiting
-        affected = [client for client in waiting.for_welcome if not refused or client.profile is profile]
         if refused:
-            affected += [client for client in waiting.for_backend if client.profile is profile]
+            affected = [
+                *waiting.for_welcome.by_profile.get(profile, ()),
+                *waiting.for_backend.by_profile.get(profile, ()),
+            ]
         else:
+            affected = list(waiting.for_welcome.since)
             self.login_blocked_until = self.clock.tick() + self.settings.server_login_retry
         for client in affected:
             self.forget(client)

@@ -48,11 +48,11 @@ class Registry:
     # --- Capacity --------------------------------------------------------------------------------------------------
 
     def may_open(self, pool: Pool) -> bool:
-        return all(limit <= 0 or sum(p.size for p in pools) < limit for limit, pools in self._limits(pool))
+        return all(sum(p.size for p in pools) < limit for limit, pools in self._limits(pool))
 
     def make_room(self, pool: Pool) -> None:
         for limit, pools in self._limits(pool):
-            if 0 < limit <= sum(p.size for p in pools):
+            if limit <= sum(p.size for p in pools):
                 idle = (backend for p in pools if p is not pool for backend in p.idle)
                 victim = min(idle, key=lambda backend: backend.since, default=None)
                 if victim is not None:
@@ -61,15 +61,15 @@ class Registry:
     def on_freed(self, pool: Pool) -> None:
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
-        for limit, pools in self._limits(pool):
-            if limit > 0:
-                for other in pools:
-                    if other is not pool and (other.waiting.for_backend or other.waiting.for_welcome):
-                        other.grow()
+        for _, pools in self._limits(pool):
+            for other in pools:
+                if other is not pool and (other.waiting.for_backend or other.waiting.for_welcome):
+                    other.grow()
 
-    def _limits(self, pool: Pool) -> list[tuple[int, list[Pool]]]:
+    def _limits(self, pool: Pool) -> Iterator[tuple[int, list[Pool]]]:
+        """The limits that this pool shares with others, and who they are, itself included."""
         settings = pool.settings
-        return [
-            (settings.max_db_connections, [p for p in self if p.settings.database == settings.database]),
-            (settings.max_user_connections, [p for p in self if p.settings.user == settings.user]),
-        ]
+        if settings.max_db_connections > 0:
+            yield settings.max_db_connections, [p for p in self if p.settings.database == settings.database]
+        if settings.max_user_connections > 0:
+            yield settings.max_user_connections, [p for p in self if p.settings.user == settings.user]
