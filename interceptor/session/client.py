@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
+from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
@@ -43,6 +43,11 @@ _LARGE_KINDS: Final = frozenset(b"QPBFd")
 _SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
 _COPY_KINDS: Final = frozenset(b"dcf")
 _NEED_BACKEND: Final = frozenset(b"QPBDECF")
+_NO_BODY: Final = frozenset((_SYNC, messages.FLUSH))
+
+_INVALID_FORMAT: Final = messages.encode_failure(
+    ClientError(PROTOCOL_VIOLATION, "invalid message format: Sync and Flush have no body", fatal=False)
+)
 
 
 class ClientSession:
@@ -203,6 +208,12 @@ class ClientSession:
                 if not self.ignoring:
                     needs_backend = True
                     break
+            elif length != 4 and kind in _NO_BODY:
+                if kind == _SYNC or not self.ignoring:
+                    # As PostgreSQL (pq_getmsgend): a failure of this one message, which a Sync ends itself.
+                    self.write(messages.READY[messages.IDLE] * syncs + _INVALID_FORMAT)
+                    syncs = int(kind == _SYNC)
+                    self.ignoring = kind != _SYNC
             elif kind == _SYNC:
                 self.ignoring = False
                 syncs += 1

@@ -89,6 +89,8 @@ MESSAGES = {
     "FunctionCall of a function that does not exist": message(b"F", bytes(4) + bytes(6)),
     "CopyFail without a terminator": message(b"f", b"why"),
     "CopyFail without a body": message(b"f"),
+    "Sync with a body": message(b"S", b"abcd"),
+    "Flush with a body": message(b"H", b"abcd"),
 }
 
 Outcome = tuple[list[str], bool]
