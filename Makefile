@@ -28,13 +28,13 @@ $(BIN)/python:
 	  || { rm -rf $(VENV); echo "Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
-	@echo "Installing Interceptor and an embedded PostgreSQL ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@echo "Installing Interceptor and an embedded PostgreSQL (some 100 MB, a minute or two) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Interceptor, drivers, test and lint tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.installed-demo $@
 
 venv: $(VENV)/.installed-dev  ## make or update .venv with all that tests and linters need
