@@ -10,11 +10,12 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.frontend import Frontend
-from tests.support.proxied import Clients, errors, tags, upstream, wait_for_arrival, wait_for_departure
+from tests.support.proxied import Clients, errors, pid_of, tags, upstream, wait_for_arrival, wait_for_departure
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import Activity, wait_until
-from tests.support.wire import WireClient
+
+pytestmark = pytest.mark.usefixtures("empty_table")
 
 DATABASE = "abandoned"
 MODES = ("transaction", "session", "statement")
@@ -32,31 +33,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     with run_proxy(tables) as running:
         yield running
     server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def clients(proxy: Proxy, postgres18: PostgresServer) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-    postgres18.psql("set lock_timeout = '9s'; truncate t", dbname=DATABASE)
-
-
-@pytest.fixture
-def activity(postgres18: PostgresServer) -> Iterator[Activity]:
-    with Activity(postgres18, DATABASE) as made:
-        yield made
-
-
-@pytest.fixture
-def diagnosis() -> Iterator[SocketDiagnosis]:
-    made = SocketDiagnosis()
-    yield made
-    made.close()
-
-
-def pid_of(client: WireClient) -> int:
-    """The one backend of the pool."""
-    return int(client.query("select pg_backend_pid()")[0][0] or 0)
 
 
 def assert_next_client_is_served(clients: Clients, mode: str) -> None:

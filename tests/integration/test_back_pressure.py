@@ -29,12 +29,6 @@ READY = b"Z\0\0\0\5I"
 
 
 @pytest.fixture(scope="module")
-def relay(postgres18: PostgresServer) -> Iterator[CutRelay]:
-    with CutRelay(postgres18.host, postgres18.port) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     server = postgres18
     server.create_database(DATABASE)
@@ -51,18 +45,6 @@ def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
             clients.connect("app").query("select repeat('x', 1000) from generate_series(1, 10000)")
         yield running
     server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
-@pytest.fixture
-def activity(postgres18: PostgresServer) -> Iterator[Activity]:
-    with Activity(postgres18, DATABASE) as made:
-        yield made
 
 
 @pytest.fixture
@@ -298,10 +280,3 @@ def test_a_copy_out_is_whole_in_the_hands_of_a_reader_of_few_bytes(
         wait_for_arrival(waiter, diagnosis)
         assert read_answer(slow, 1009)[0] > 20_000 * 100
     waiter.read_until_ready(2)
-
-
-@pytest.fixture
-def diagnosis() -> Iterator[SocketDiagnosis]:
-    made = SocketDiagnosis()
-    yield made
-    made.close()

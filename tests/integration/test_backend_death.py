@@ -11,11 +11,12 @@ from tests.support import frontend as f
 from tests.support.cut import CutRelay
 from tests.support.frontend import Frontend
 from tests.support.hostile import WELCOME, Connection, HostileServer
-from tests.support.proxied import Clients, errors, tags, upstream
+from tests.support.proxied import Clients, errors, pid_of, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.recorder import message
 from tests.support.watch import Activity, wait_for, wait_until
-from tests.support.wire import WireClient
+
+pytestmark = pytest.mark.usefixtures("empty_table")
 
 DATABASE = "backend_death"
 
@@ -36,23 +37,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     with run_proxy(tables) as running:
         yield running
     server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def clients(proxy: Proxy, postgres18: PostgresServer) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-    postgres18.psql("set lock_timeout = '9s'; truncate t", dbname=DATABASE)
-
-
-@pytest.fixture
-def activity(postgres18: PostgresServer) -> Iterator[Activity]:
-    with Activity(postgres18, DATABASE) as made:
-        yield made
-
-
-def pid_of(client: WireClient) -> int:
-    return int(client.query("select pg_backend_pid()")[0][0] or 0)
 
 
 def test_a_backend_that_is_terminated_while_idle_is_missed_by_nobody(clients: Clients, activity: Activity) -> None:

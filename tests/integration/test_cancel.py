@@ -24,12 +24,6 @@ WrongKey = Callable[[int, bytes], tuple[int, bytes]]
 
 
 @pytest.fixture(scope="module")
-def relay(postgres18: PostgresServer) -> Iterator[CutRelay]:
-    with CutRelay(postgres18.host, postgres18.port) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     server = postgres18
     server.create_database(DATABASE)
@@ -44,25 +38,6 @@ def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     with run_proxy(tables) as running:
         yield running
     server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
-@pytest.fixture
-def activity(postgres18: PostgresServer) -> Iterator[Activity]:
-    with Activity(postgres18, DATABASE) as made:
-        yield made
-
-
-@pytest.fixture
-def diagnosis() -> Iterator[SocketDiagnosis]:
-    made = SocketDiagnosis()
-    yield made
-    made.close()
 
 
 def assert_canceled(client: WireClient, ready: int) -> None:

@@ -30,12 +30,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     postgres18.drop_database(DATABASE)
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
 def run(client: WireClient, *messages: Frontend) -> tuple[bytes, list[bytes | None], list[str]]:
     """Send a batch in one piece, with its Sync: the types of the replies, the first columns of all rows, the errors."""
     seen, ready = len(client.replies), client.ready_count

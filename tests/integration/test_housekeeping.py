@@ -10,10 +10,9 @@ from interceptor.testing.postgres import PostgresServer
 from tests.conftest import FreshDatabase
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
-from tests.support.proxied import Clients, upstream
+from tests.support.proxied import Clients, pid_of, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.watch import Activity
-from tests.support.wire import WireClient
 
 DATABASE = "housekeeping"
 DIRT = "set work_mem = '77MB'; create temp table leftover (i int); select pg_advisory_lock(77); listen gossip"
@@ -50,16 +49,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     with run_proxy(tables) as running:
         yield running
     server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
-def pid_of(client: WireClient) -> str | None:
-    return client.query("select pg_backend_pid()")[0][0]
 
 
 @pytest.mark.parametrize("goodbye", [True, False], ids=["terminate", "vanish"])

@@ -35,12 +35,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.psql("drop role iso_role; drop role iso_login")
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
 def extended(client: WireClient, sql: str, *values: bytes, types: tuple[int, ...] = ()) -> list[bytes | None]:
     """Run it with the unnamed statement; the first column."""
     seen, ready = len(client.replies), client.ready_count

@@ -53,19 +53,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         server.psql(f"drop role {role}")
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
-@pytest.fixture
-def diagnosis() -> Iterator[SocketDiagnosis]:
-    made = SocketDiagnosis()
-    yield made
-    made.close()
-
-
 def test_never_more_than_pool_size_backends_under_a_storm_of_200_clients(
     clients: Clients, postgres18: PostgresServer
 ) -> None:

@@ -68,12 +68,6 @@ def proxy(postgres18: PostgresServer, silent: int) -> Iterator[Proxy]:
         server.psql(f"drop role {user}")
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
 def end_of(client: WireClient, *messages: Frontend) -> tuple[float, str]:
     """Send, read to the end, and return how long that took, and the SQLSTATE of the only error."""
     start, seen = time.monotonic(), len(client.replies)

@@ -40,19 +40,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.drop_database(DATABASE)
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
-@pytest.fixture
-def diagnosis() -> Iterator[SocketDiagnosis]:
-    made = SocketDiagnosis()
-    yield made
-    made.close()
-
-
 Part = tuple[list[Frontend], bytes]
 """Messages in one write, and the type of the reply to wait for."""
 

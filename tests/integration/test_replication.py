@@ -30,12 +30,6 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
         yield running
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
 @pytest.mark.parametrize("value", ["database", "true", "on", "1"])
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 def test_replication_is_refused_with_a_sentence_where_backends_are_shared(

@@ -37,12 +37,6 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.drop_database(DATABASE)
 
 
-@pytest.fixture
-def clients(proxy: Proxy) -> Iterator[Clients]:
-    with Clients(proxy) as made:
-        yield made
-
-
 @pytest.mark.parametrize(
     "requests",
     [[], [f.ssl_request()], [f.gssenc_request()], [f.gssenc_request(), f.ssl_request()]],

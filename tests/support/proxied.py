@@ -22,6 +22,7 @@ __all__ = [
     "Clients",
     "crowd",
     "errors",
+    "pid_of",
     "tags",
     "upstream",
     "wait_for_arrival",
@@ -92,6 +93,11 @@ def errors(client: WireClient, start: int = 0) -> list[dict[str, str]]:
 def tags(client: WireClient, start: int = 0) -> bytes:
     """The types of all replies that came, from the reply with this number on."""
     return b"".join(reply.tag for reply in client.replies[start:])
+
+
+def pid_of(client: WireClient) -> int:
+    """The process id of the backend that serves this client now."""
+    return int(client.query("select pg_backend_pid()")[0][0] or 0)
 
 
 def wait_for_arrival(client: WireClient, diagnosis: SocketDiagnosis) -> None:
