@@ -39,8 +39,6 @@ DATABASE = "bench"
 USER = "postgres"
 POOL_SIZE = 20
 MAX_CLIENTS = 200_000  # never the limit: that is the descriptors of the process
-# A client that prepares a statement keeps its backend, so the pool bounds them; pgbench with more never ends.
-_PREPARED = POOL_SIZE
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -198,7 +196,7 @@ primary = "postgresql://{USER}@{host}:{port}/{DATABASE}"
         command = [sys.executable, "-m", *module, "serve", "--config", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         with _process(command, directory / "log", address, cwd=tree, environment=environment) as pid:
-            yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "", _PREPARED)
+            yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "")
 
 
 @contextmanager
