@@ -11,7 +11,7 @@ from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, Pro
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
-from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn, Welcome
+from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -60,21 +60,20 @@ class Backend(asyncio.Protocol):
         "watched",
         "watched_since",
         "watched_transactions",
-        "welcome",
         "write",
     )
 
-    def __init__(self, pool: Pool, logged_in: LoggedIn, welcome: Welcome, profile: Profile) -> None:
-        """``welcome``: what it said at login, one object for all backends of the profile that said the same."""
+    def __init__(self, pool: Pool, logged_in: LoggedIn, profile: Profile) -> None:
         self.pool = pool
-        self.welcome = welcome
         self.profile = profile
         self.address = logged_in.address
         self.process_id = logged_in.process_id
         self.secret = logged_in.secret
         self.transport = logged_in.transport
         self.write = logged_in.transport.write
-        self.session = BackendSession(self, welcome.parameters, pool.settings.max_prepared_statements or 1)
+        self.session = BackendSession(
+            self, logged_in.welcome.reported, pool.settings.max_prepared_statements or 1, pool.custom_names
+        )
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
         self.may_fail = False
@@ -137,8 +136,6 @@ class Backend(asyncio.Protocol):
         self.watched = None
         if client.slow:
             self.transport.pause_reading()
-        if client.welcome is not self.welcome:
-            client.on_other_settings(self.welcome)
         self.session.link(client.session)
         return self.session
 
@@ -225,10 +222,14 @@ class Backend(asyncio.Protocol):
             said_more = self.housekeeping.size > 0
             self.housekeeping = None
             if body == b"I" and not said_more:
-                # What a client changed may have come back to what it was; the reset has seen to all of it.
-                self.session.changed_parameters.clear()
+                if self.state is BackendState.RESET:
+                    query = self.pool.settings.server_reset_query
+                    self.session.on_reset(everything=query.strip(" ;").upper() == "DISCARD ALL")
                 self.pool.on_backend_ready(self)
             else:
                 self.close()
             return False
+        if kind == messages.PARAMETER_STATUS:
+            name, position = messages.decode_cstring(body, 0)
+            self.session.reported = self.session.reported.changed(name, messages.decode_cstring(body, position)[0])
         return True

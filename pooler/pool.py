@@ -96,6 +96,10 @@ class Pool:
         self.profiles: WeakValueDictionary[tuple[tuple[str, str], ...], Profile] = WeakValueDictionary()
         self.welcomes: dict[Profile, Welcome] = {}
         """What the server says at login to a session of each profile; the longest known first."""
+        self.pinned: dict[ClientConnection, Pinned] = {}
+        """The clients that keep their backends, the longest pinned first."""
+        self.custom_names: set[str] = set()
+        """Names of custom settings that clients have set, for each may be set in ways that no text tells."""
         self.credential: BackendCredential | None = None
         """What logs in, where the connection string names no user: what the last client's login gave."""
         self.login_blocked_until = 0.0
@@ -221,16 +225,19 @@ class Pool:
         settings = self.settings
         client = backend.client
         assert client is not None
-        usable = backend.session.reusable and not client.session.streaming
-        clean = usable and client.holds_session
+        belongings = client.session.belongings
+        usable = backend.session.reusable and not client.session.streaming and belongings.doubt is None
+        clean = usable and not belongings.pins
         backend.unlink()
         if not usable:
             if backend.session.owed:
                 cancel_backend(backend)
             backend.close()
-        elif clean and settings.server_reset_query:
+        elif clean and client.holds_session and settings.server_reset_query:
             backend.run_housekeeping(settings.server_reset_query, BackendState.RESET)
         elif clean:
+            if client.holds_session:
+                backend.session.on_reset(everything=False)
             self.release(backend)
         else:
             # Pinned in transaction mode, for a reason that a reset need not undo.
@@ -397,7 +404,7 @@ class Pool:
         welcome = self.welcomes.get(profile)
         if welcome != logged_in.welcome:
             welcome = logged_in.welcome
-        backend = Backend(self, logged_in, welcome, profile)
+        backend = Backend(self, logged_in, profile)
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
         self._remember_welcome(profile, welcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import BACKEND_PROTOCOL, BackendError
@@ -11,6 +12,8 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
 from interceptor.session.prepared import ClientStatements, Prepared
+from interceptor.session.reported import Reported
+from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, Settings
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
 
 if TYPE_CHECKING:
@@ -32,7 +35,20 @@ _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
-_NOT_FOR_CLIENT: Final = frozenset({_SWALLOW_CHANGED, _SWALLOW_UNNAMED})
+_ASKED: Final = int(Request.ASKED)
+_ASKED_ROW: Final = int(Action.ASKED_ROW)
+_ASKED_READY: Final = int(Action.ASKED_READY)
+_NOT_FOR_CLIENT: Final = frozenset(
+    {
+        _SWALLOW_CHANGED,
+        _SWALLOW_UNNAMED,
+        Action.ASKED_ROW,
+        Action.ASKED_PARAMETER,
+        Action.ASKED_ERROR,
+        Action.ASKED_DROP,
+        Action.ASKED_READY,
+    }
+)
 _CHANGES: Final = frozenset(
     {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
 )
@@ -44,7 +60,7 @@ _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 
 _ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
-_ENDS_BATCH: Final = frozenset({Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
+_ENDS_BATCH: Final = frozenset({Request.ASKED, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
 
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 
@@ -55,7 +71,24 @@ MAX_WHOLE_ERROR: Final = 64 * 1024
 """Bytes of an ErrorResponse in which a statement's name is looked for; a longer one passes as it is."""
 
 MAX_PARAMETER_STATUS: Final = 1024 * 1024
-"""Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound."""
+"""Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound. The same goes
+for an answer to a question of ours."""
+
+MIXED_SEQUENCES: Final = -1
+"""No client's serial number."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question of ours, and what has come of its answer."""
+
+    on_answer: OnAnswer
+    rows: list[bytes] = field(default_factory=list)
+    error: bytes = b""
+
+
+OnAnswer = Callable[["BackendSession", list[bytes], bytes], bool]
+"""Called with the backend, the bodies of the DataRows, and the body of the ErrorResponse, if there is one."""
 
 
 class BackendSession:
@@ -66,23 +99,28 @@ class BackendSession:
     """
 
     __slots__ = (
+        "asked",
+        "base_settings",
         "broken_off",
-        "changed_parameters",
         "changes",
         "client",
         "copy_in",
         "copy_syncs",
+        "custom_names",
         "host",
         "local_replies",
+        "login_role",
         "max_prepared",
         "owed",
-        "parameters",
         "parses",
         "partial",
         "prepared",
         "queries",
         "ready",
+        "reported",
         "said_why",
+        "sequences_of",
+        "settings",
         "status",
         "streaming",
         "transactions",
@@ -92,10 +130,19 @@ class BackendSession:
         "write",
     )
 
-    def __init__(self, host: BackendHost, parameters: dict[bytes, bytes], max_prepared: int = 200) -> None:
-        """``parameters`` are the settings that the backend reported at login.
+    def __init__(
+        self,
+        host: BackendHost,
+        reported: Reported,
+        max_prepared: int = 200,
+        custom_names: set[str] | None = None,
+        base_settings: Settings = NO_SETTINGS,
+    ) -> None:
+        """``reported`` are the settings that the backend reported at login.
 
-        ``max_prepared`` is how many shared statements it may have at a time, at least one.
+        ``max_prepared`` is how many shared statements it may have at a time, at least one. ``custom_names``: names of
+        custom settings that somebody has set on this server; the session adds to them. ``base_settings``: what its
+        session had when its first client came.
         """
         self.max_prepared = max_prepared
         self.host = host
@@ -127,9 +174,19 @@ class BackendSession:
         """It waits for CopyData, CopyDone or CopyFail."""
         self.copy_syncs = 0
         """Syncs that it was sent while it copied, or just before."""
-        self.parameters = parameters
-        self.changed_parameters: set[bytes] = set()
-        """Reported settings that differ now from what they were at login."""
+        self.asked: deque[_Asked] = deque()
+        """The questions of our own among what is owed."""
+
+        # What is in its session
+        self.reported = reported
+        self.login_role = reported.values.get(b"session_authorization", b"")
+        """Who logged in, as the server calls it."""
+        self.base_settings = base_settings
+        self.settings = base_settings
+        """As of the end of its last transaction."""
+        self.custom_names = set() if custom_names is None else custom_names
+        self.sequences_of = 0
+        """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, MIXED_SEQUENCES if several."""
         self.watches_tags = False
         """It was sent something that may take its named statements."""
         self.unnamed_ready = False
@@ -167,6 +224,34 @@ class BackendSession:
     def uncounted(self) -> bool:
         """It can't be told any more what it owes."""
         return bool(self.owed) and self.owed[0] == Request.UNCOUNTED
+
+    @property
+    def asking(self) -> bool:
+        """It has yet to answer a question of ours."""
+        return bool(self.asked)
+
+    def ask(self, message: bytes, on_answer: OnAnswer) -> None:
+        """Send a Query message of ours. ``on_answer`` is called with its rows, or its error, when it has been answered.
+
+        No batch may be open. ``on_answer`` returns False if the backend must not be used any more.
+        """
+        assert self.between_batches
+        self.owed.append(_ASKED)
+        self.asked.append(_Asked(on_answer))
+        # A simple query destroys the unnamed statement (postgres.c, exec_simple_query).
+        self.unnamed_ready = False
+        self.write(message)
+
+    def note_sequence(self, serial: int) -> None:
+        """The client with this serial number may leave values for lastval() and currval()."""
+        if self.sequences_of != serial:
+            self.sequences_of = MIXED_SEQUENCES if self.sequences_of else serial
+
+    def on_reset(self, *, everything: bool) -> None:
+        """A reset query of the user's was run: all is gone, or it can't be told what is left."""
+        self.settings = NO_SETTINGS if everything else UNKNOWN_SETTINGS
+        self.prepared.clear()
+        self.sequences_of = 0 if everything else MIXED_SEQUENCES
 
     def link(self, client: ClientSession) -> None:
         """Work for this client from now on."""
@@ -250,7 +335,7 @@ class BackendSession:
                 self._settle()
                 ready = False
             elif action in _NOT_FOR_CLIENT:
-                if length > MAX_WHOLE_ERROR:
+                if not 4 <= length <= MAX_PARAMETER_STATUS:
                     self._on_violation(kind, length)
                     return
                 if end > size:
@@ -258,7 +343,12 @@ class BackendSession:
                 if start < position:
                     client.write(data[start:position])
                 start = end
-                self._on_not_for_client(action)
+                if action < _ASKED_ROW:
+                    self._on_swallowed(action)
+                elif not self._on_answer(action, data[position + 5 : end]):
+                    return
+                elif action == _ASKED_READY:
+                    ready = True
             elif action == _FAIL:
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
@@ -289,7 +379,27 @@ class BackendSession:
         elif client.held:
             client.on_answered(self)
 
-    def _on_not_for_client(self, action: int) -> None:
+    def _on_answer(self, action: int, body: bytes) -> bool:
+        """A message of the answer to a question of ours. False if the backend must not be used any more."""
+        asked = self.asked[0]
+        if action == _ASKED_ROW:
+            asked.rows.append(body)
+        elif action == Action.ASKED_ERROR:
+            asked.error = body
+        elif action == Action.ASKED_PARAMETER:
+            if not self._on_parameter(body):
+                self._on_violation(ord("S"), len(body) + 4)
+                return False
+        elif action == _ASKED_READY:
+            if body != b"I":
+                self._on_violation(ord("Z"), len(body) + 4)
+                return False
+            self.owed.popleft()
+            self.asked.popleft()
+            return asked.on_answer(self, asked.rows, asked.error)
+        return True
+
+    def _on_swallowed(self, action: int) -> None:
         self.owed.popleft()
         if action == _SWALLOW_UNNAMED:
             self.unnamed_ready = True
@@ -368,6 +478,7 @@ class BackendSession:
         if action in (Action.FAIL, Action.ERROR, Action.FATAL):
             # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
             self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+            client.belongings.on_error()
             if action == Action.FATAL:
                 return True
             if self.copy_syncs:
@@ -379,7 +490,9 @@ class BackendSession:
             if action == Action.FAIL:
                 self._fail_until_sync(client)
         elif action == _PARAMETER:
-            return self._on_parameter(body)
+            if not self._on_parameter(body):
+                return False
+            client.belongings.told = self.reported
         elif action == Action.COPY_IN:
             self.copy_in = True
             self.copy_syncs = 0
@@ -435,10 +548,7 @@ class BackendSession:
         name, separator, value = body.partition(b"\0")
         if not separator or not value.endswith(b"\0"):
             return False
-        if self.parameters.get(name) == value[:-1]:
-            self.changed_parameters.discard(name)
-        else:
-            self.changed_parameters.add(name)
+        self.reported = self.reported.changed(name, value[:-1])
         return True
 
     def _on_violation(self, kind: int, length: int) -> None:

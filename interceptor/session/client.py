@@ -10,13 +10,12 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
-from interceptor.session.prepared import (
-    ClientStatements,
-    PreparedRegistry,
-)
-from interceptor.session.requests import HANDLERS, HOLD
+from interceptor.session.belongings import Belongings
+from interceptor.session.prepared import ClientStatements, PreparedRegistry
+from interceptor.session.reported import Reported
+from interceptor.session.requests import HANDLERS, HOLD, first_effects
 from interceptor.session.states import PoolMode, Request
-from interceptor.sql.effects import PinReason, SessionEffects
+from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
@@ -58,10 +57,12 @@ class ClientSession:
     """
 
     __slots__ = (
+        "analyse",
         "backend",
+        "belongings",
         "discarding",
-        "effects",
         "finishing",
+        "follows",
         "held",
         "host",
         "ignoring",
@@ -69,7 +70,7 @@ class ClientSession:
         "named",
         "paused",
         "pinned",
-        "pins",
+        "registry",
         "rest",
         "streaming",
         "unnamed",
@@ -83,26 +84,31 @@ class ClientSession:
         self,
         host: ClientHost,
         mode: PoolMode,
-        effects: Callable[[bytes], SessionEffects],
+        analyse: Callable[[bytes, bool], SessionEffects],
+        told: Reported,
         registry: PreparedRegistry | None = None,
     ) -> None:
-        """``effects`` tells what a text of SQL does to a session (``StatementCache.effects``).
+        """``analyse`` tells what a text of SQL does to a session (``StatementCache.effects``).
 
-        With a ``registry`` named prepared statements are shared; without one they pin.
+        ``told``: the settings that the client was told of at login. With a ``registry`` named prepared statements are
+        shared; without one they pin.
         """
         self.host = host
         self.write = host.write
         self.mode = mode
-        self.effects = effects
+        self.analyse = analyse
         self.backend: BackendSession | None = None
 
-        # What keeps the backend
-        self.pinned = mode is PoolMode.SESSION
-        self.pins: tuple[PinReason, ...] = ()
+        # What it has in its session, and what keeps its backend
+        self.follows = mode is not PoolMode.SESSION
+        """Its session follows it from backend to backend."""
+        self.belongings = Belongings(self, told)
+        self.pinned = not self.follows
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
 
-        self.named = None if registry is None or mode is PoolMode.SESSION else ClientStatements(registry)
+        self.registry = registry if self.follows else None
+        self.named = None if self.registry is None else ClientStatements(self.registry)
         """The named statements that follow it; None where they are the backend's own, by their own names."""
 
         # Where it is
@@ -237,11 +243,34 @@ class ClientSession:
 
     def _acquire(self, data: bytes, position: int) -> None:
         backend = self.host.acquire()
-        if backend is not None:
-            self._process(backend, data, position)
-        else:
+        if backend is None:
             self.waiting = True
             self._keep(data[position:])
+        elif self._move_to(backend, data, position):
+            self._process(backend, data, position)
+
+    def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
+        """See that a backend has what this client has; False if the client's messages must wait until then."""
+        belongings = self.belongings
+        if backend.sequences_of not in (0, belongings.serial) and self.follows:
+            effects = first_effects(self, backend, data, position)
+            if effects.reads_sequence or effects.transaction_control or effects.statement_count != 1:
+                belongings.hide_sequences(backend)
+        if backend.settings is belongings.settings and backend.reported is belongings.told:
+            return True
+        if belongings.move_to(backend):
+            return True
+        self.held = True
+        self._keep(data[position:])
+        return False
+
+    def effects_of(self, sql: bytes) -> SessionEffects:
+        """What a text may do to this client's session."""
+        belongings = self.belongings
+        if belongings.settings.misleading:
+            return OPAQUE
+        # While a statement is under way that may have changed how SQL reads, only what reads alike is understood.
+        return self.analyse(sql, belongings.told.standard_lexing and belongings.doubt is None)
 
     def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked.
@@ -312,14 +341,6 @@ class ClientSession:
             if not backend.owed and backend.ready:
                 self.on_ready(backend)
 
-    def pin(self, reason: PinReason) -> None:
-        """Keep the backend: what the client does to its session can't follow it to another one."""
-        # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
-        if reason not in self.pins and reason is not PinReason.RESET and self.mode is not PoolMode.SESSION:
-            self.pinned = True
-            self.pins += (reason,)
-            self.host.on_pinned(reason)
-
     # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
 
     def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
@@ -380,7 +401,17 @@ class ClientSession:
         """The backend that ``acquire`` could not give at once is linked now."""
         assert self.waiting and self.backend is backend
         self.waiting = False
-        self._process(backend, self._take_kept(), 0)
+        data = self._take_kept()
+        if self._move_to(backend, data, 0):
+            self._process(backend, data, 0)
+
+    def on_hung_up(self) -> bool:
+        """The client's connection has ended. Whether its backend has to finish what it was asked, for nobody."""
+        backend = self.backend
+        if backend is not None and backend.asked and self.held and self.rest in (b"", messages.TERMINATE_MESSAGE):
+            # It would be a pity to close a backend for a question that is as good as answered.
+            self.finishing = True
+        return self.finishing and backend is not None
 
     def refuse(self, error: bytes) -> None:
         """Answer the request that waits for a backend with this ErrorResponse, as a backend would have."""
@@ -403,7 +434,12 @@ class ClientSession:
 
     def on_uncounted(self) -> None:
         """It can't be told any more what the backend owes, so it stays with this client."""
-        self.pin(PinReason.OPAQUE)
+        self.keep(Effect.UNCOUNTED)
+
+    def keep(self, effect: Effect) -> None:
+        """Keep the backend for this reason, until the client goes."""
+        if self.follows:
+            self.belongings.pin(effect)
 
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
@@ -411,7 +447,7 @@ class ClientSession:
             if not backend.owed and not backend.streaming:
                 self.host.on_finished()
             return
-        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open:
+        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked:
             return
         self.held = False
         if not backend.copy_in:
@@ -421,15 +457,17 @@ class ClientSession:
 
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
+        idle = backend.status == messages.IDLE
+        if idle and not self.streaming and self.belongings.doubt is not None and not self.belongings.settle(backend):
+            self.held = True
+            return
         if self.held and not self.finishing:
             self.on_answered(backend)
             if backend.owed or self.backend is not backend:
                 return
         if self.streaming:
             return
-        if backend.status == messages.IDLE:
-            if backend.changed_parameters:
-                self.pin(PinReason.SETTING)
+        if idle:
             if not self.pinned:
                 backend.unlink()
                 backend.host.release()

@@ -18,7 +18,8 @@ from weakref import WeakValueDictionary
 
 from interceptor.protocol.messages import CLOSE, PARSE, encode_message
 from interceptor.session.states import Request
-from interceptor.sql.effects import PinReason, SessionEffects
+from interceptor.session.settings import Settings
+from interceptor.sql.effects import SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -36,14 +37,14 @@ _PREFIX: Final = b"_" + secrets.token_hex(4).encode() + b"_"
 class Prepared:
     """A statement that can be prepared on any backend of its clients' profile."""
 
-    __slots__ = ("__weakref__", "body", "name", "pin")
+    __slots__ = ("__weakref__", "body", "effects", "name")
 
-    def __init__(self, body: bytes, name: bytes, pin: PinReason | None) -> None:
+    def __init__(self, body: bytes, name: bytes, effects: SessionEffects) -> None:
         self.body = body
         """What follows the name in a Parse message: the text, its zero, the parameter types."""
         self.name = name
         """What backends know it by."""
-        self.pin = pin
+        self.effects = effects
         """What its execution does to the session."""
 
     @property
@@ -58,11 +59,10 @@ class Prepared:
 
 
 class PreparedRegistry:
-    """All statements that some client or backend of a process has, each once."""
+    """All statements that some client or backend of a process has, each once for all settings that it is parsed under."""
 
-    def __init__(self, effects: Callable[[bytes], SessionEffects]) -> None:
-        self._effects = effects
-        self._known: WeakValueDictionary[bytes, Prepared] = WeakValueDictionary()
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[tuple[Settings, bool, bytes], Prepared] = WeakValueDictionary()
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -75,14 +75,22 @@ class PreparedRegistry:
         """
         self._known.clear()
 
-    def get(self, body: bytes) -> Prepared:
-        """The statement with this text and these parameter types."""
-        prepared = self._known.get(body)
+    def shared(
+        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
+    ) -> Prepared:
+        """The statement with this text and these parameter types, as parsed under these settings.
+
+        A literal is read when the statement is parsed: '1-2-2020' is another day under another DateStyle.
+        """
+        key = (settings.parsing, standard_lexing, body)
+        prepared = self._known.get(key)
         if prepared is None:
-            text = body[: body.find(0)]
-            prepared = Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), self._effects(text).pin)
-            self._known[body] = prepared
+            prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]))
         return prepared
+
+    def unshared(self, body: bytes, effects: SessionEffects) -> Prepared:
+        """A statement for one client alone."""
+        return Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), effects)
 
 
 class ClientStatements:
@@ -195,5 +203,5 @@ def make_private(backend: BackendSession, statements: ClientStatements, undo: Ca
     for name, prepared in statements.by_name.items():
         backend.note_change(undo)
         owed.append(Request.INJECTED_NAMED_PARSE)
-        out.append(Prepared(prepared.body, name, None).parse_message)
+        out.append(Prepared(prepared.body, name, prepared.effects).parse_message)
     return b"".join(out)

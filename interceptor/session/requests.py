@@ -25,7 +25,7 @@ from interceptor.session.prepared import (
     provide,
 )
 from interceptor.session.states import PoolMode, Request
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -43,13 +43,13 @@ Outcome = Splice | None
 HOLD: Final[Splice] = (b"", -1)
 """Not now: this message and what follows wait for the backend's answers."""
 
-_PRIVATE: Final = frozenset({PinReason.PREPARED_STATEMENT, PinReason.OPAQUE})
-"""What may look at prepared statements, or run them, by their names."""
-
 _DEALLOCATE: Final = re.compile(
     rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
     re.IGNORECASE,
 )
+
+_PREPARES: Final = SessionEffects(Effect.PREPARED_STATEMENT, 1, reads_sequence=True, touches_sequence=True)
+_TAKES_AWAY: Final = SessionEffects(None, 1, ends_pin=True)
 
 _OWED_QUERY: Final = int(Request.QUERY)
 _OWED_PARSE: Final = int(Request.PARSE)
@@ -64,16 +64,16 @@ _OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
 
 def _on_query(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     splice = None
-    if not backend.between_batches:
-        # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next is
-        # then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
-        session.pin(PinReason.OPAQUE)
-    if not session.pinned or session.named is not None:
-        reason = PinReason.OPAQUE if end > len(data) else session.effects(data[position + 5 : end - 1]).pin
-        if reason is not None:
-            if reason is PinReason.RESET and _deallocates(session, backend, data[position + 5 : end - 1]):
+    if session.follows:
+        if not backend.between_batches:
+            # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next
+            # is then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
+            session.keep(Effect.UNCOUNTED)
+        effects = OPAQUE if end > len(data) else session.effects_of(data[position + 5 : end - 1])
+        if effects is not NONE:
+            if effects.effect is Effect.REDUCTION and _deallocates(session, backend, data[position + 5 : end - 1]):
                 return b"", end
-            splice = _on_effect(session, backend, reason, position)
+            splice = _on_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
     if session.named is not None:
@@ -89,14 +89,14 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
         return _on_parse_named(session, backend, data, position, name_end, end)
     splice = None
     whole = end <= len(data)
-    if not session.pinned or session.named is not None:
+    if session.follows:
         sql_end = data.find(0, position + 6, end)
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
-        reason = session.effects(sql).pin if whole else PinReason.OPAQUE
-        if reason is PinReason.RESET and _named_in_deallocate(session, sql) is not None:
-            reason = PinReason.PREPARED_STATEMENT
-        if reason is not None:
-            splice = _on_effect(session, backend, reason, position)
+        effects = session.effects_of(sql) if whole else OPAQUE
+        if effects is not NONE:
+            if effects.effect is Effect.REDUCTION and _named_in_deallocate(session, sql) is not None:
+                effects = _PREPARES
+            splice = _on_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
     backend.owed.append(_OWED_PARSE_UNNAMED)
@@ -111,12 +111,16 @@ def _on_parse_named(
     named = session.named
     if named is not None and (end > len(data) or name_end < 0):
         # Too long to be remembered, so it can be on this backend only.
-        splice = _on_effect(session, backend, PinReason.OPAQUE, position)
+        splice = _on_effects(session, backend, _PREPARES, position)
         if splice is not HOLD:
             backend.owed.append(_OWED_PARSE)
         return splice
     if named is None:
-        session.pin(PinReason.PREPARED_STATEMENT)
+        if session.follows:
+            sql = data[name_end + 1 : data.find(0, name_end + 1, end)]
+            effects = OPAQUE if end > len(data) or name_end < 0 else session.effects_of(sql)
+            session.belongings.note(effects, backend)
+            session.belongings.note(_PREPARES, backend)
         backend.owed.append(_OWED_PARSE)
         return None
     name = data[position + 5 : name_end]
@@ -136,7 +140,7 @@ def _on_parse_named(
             f"limits are {MAX_STATEMENTS} and {MAX_STATEMENT_BYTES}",
             hint="Close statements that are not needed any more.",
         )
-    prepared = named.registry.get(data[name_end + 1 : end])
+    prepared = _prepared_for(session, named, data[name_end + 1 : end])
     named.add(name, prepared)
     named.in_batch.add(name)
     undo = partial(named.drop, name)
@@ -196,13 +200,15 @@ def _on_close(session: ClientSession, backend: BackendSession, data: bytes, posi
         backend.reply_to_change(CLOSE_COMPLETE, named, name, undo)
         return b"", end
     else:
+        if session.follows:
+            session.belongings.note(_TAKES_AWAY, backend)
         backend.owed.append(Request.CLOSE)
     return None
 
 
 def _on_function_call(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     # A function by number, so what it does to the session is not known.
-    splice = _on_effect(session, backend, PinReason.OPAQUE, position)
+    splice = _on_effects(session, backend, OPAQUE, position)
     if splice is not HOLD:
         backend.owed.append(Request.FUNCTION_CALL)
     return splice
@@ -267,8 +273,8 @@ def _on_named(
     prepared = named.by_name.get(name)
     if prepared is None:
         return None
-    if prepared.pin is not None:
-        splice = _on_effect(session, backend, prepared.pin, position)
+    if prepared.effects is not NONE:
+        splice = _on_effects(session, backend, prepared.effects, position)
         if splice is not None:
             return splice
     named.speak(prepared, name)
@@ -307,14 +313,16 @@ def _deallocates(session: ClientSession, backend: BackendSession, sql: bytes) ->
 # --- What a statement does to the session ------------------------------------------------------------------------
 
 
-def _on_effect(session: ClientSession, backend: BackendSession, reason: PinReason, position: int) -> Outcome:
-    """Keep the backend for what the statement at ``position`` does to it; send before it what that calls for."""
-    if reason is PinReason.RESET:
-        backend.watches_tags = True
+def _on_effects(
+    session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int
+) -> Outcome:
+    """Note what the statement at ``position`` may do to the session; send before it what that calls for."""
+    if not session.follows:
         return None
-    session.pin(reason)
-    if reason not in _PRIVATE or session.named is None:
+    session.belongings.note(effects, backend)
+    if effects.effect is not Effect.PREPARED_STATEMENT or session.named is None:
         return None
+    # It looks at prepared statements, or runs them, by their names.
     if backend.owed:
         # Whether the transaction stands, and which statements there are, is known when all is answered.
         session.wants_flush = True
@@ -323,6 +331,32 @@ def _on_effect(session: ClientSession, backend: BackendSession, reason: PinReaso
         return None
     named, session.named = session.named, None
     return make_private(backend, named, partial(setattr, session, "named", named)), position
+
+
+def first_effects(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> SessionEffects:
+    """What the first statement that a client sends to a new backend may do; the worst if that can't be told."""
+    kind, length = unpack_header(data, position)
+    end = position + 1 + length
+    if end > len(data):
+        return OPAQUE
+    if kind == messages.QUERY:
+        return session.effects_of(data[position + 5 : end - 1])
+    if kind == messages.PARSE:
+        sql_at = data.find(0, position + 5, end) + 1
+        return session.effects_of(data[sql_at : data.find(0, sql_at, end)])
+    if kind == messages.BIND and session.named is not None:
+        name_at = data.find(0, position + 5, end) + 1
+        prepared = session.named.by_name.get(data[name_at : data.find(0, name_at, end)])
+        return NONE if prepared is None else prepared.effects
+    return NONE if kind == messages.DESCRIBE else OPAQUE
+
+
+def _prepared_for(session: ClientSession, named: ClientStatements, body: bytes) -> Prepared:
+    """The statement that a Parse of the client's makes: one that it shares with others, where that is the same."""
+    belongings = session.belongings
+    if belongings.deviates:
+        return named.registry.unshared(body, session.effects_of(body[: body.find(0)]))
+    return named.registry.shared(body, belongings.settings, belongings.told.standard_lexing, session.effects_of)
 
 
 def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:

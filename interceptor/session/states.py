@@ -48,6 +48,8 @@ class Request(IntEnum):
     INJECTED_NAMED_CLOSE = 17
     LOCAL_CHANGE = 18
     """A reply of our own, as LOCAL, for a request that changes something."""
+    ASKED = 19
+    """A Query of ours (``BackendSession.ask``)."""
     UNCOUNTED = 14
     """It can't be told any more what is owed. Everything is relayed, and the backend serves this client to the end."""
 
@@ -85,6 +87,16 @@ class Action(IntEnum):
     """ParameterStatus: to the client, and remembered."""
     COPY_IN = 10
     """To the client, which may now send CopyData."""
+    ASKED_ROW = 20
+    """Not to the client; what we asked for."""
+    ASKED_PARAMETER = 21
+    """ParameterStatus: remembered, and not to the client."""
+    ASKED_ERROR = 22
+    """Not to the client; what we asked was refused."""
+    ASKED_DROP = 23
+    """Not to the client, and nothing to us."""
+    ASKED_READY = 24
+    """Not to the client; what we asked is answered."""
     FATAL = 11
     """To the client; if it is FATAL, the backend is about to hang up and has said why."""
 
@@ -98,6 +110,14 @@ def _row(*, error: Action, **actions: Action) -> bytes:
     row[ord("N")] = row[ord("A")] = Action.RELAY
     row[ord("S")] = Action.PARAMETER
     row[ord("E")] = error
+    return bytes(row)
+
+
+def _asked() -> bytes:
+    """The row of a query of ours: only notifications are the client's."""
+    row = bytearray(_row(TCINn=Action.ASKED_DROP, D=Action.ASKED_ROW, Z=Action.ASKED_READY, error=Action.ASKED_ERROR))
+    row[ord("N")] = Action.ASKED_DROP
+    row[ord("S")] = Action.ASKED_PARAMETER
     return bytes(row)
 
 
@@ -125,6 +145,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
 

@@ -7,8 +7,8 @@ from typing import cast
 import msgspec
 from pglast import parser
 
-from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects, shared_effects
-from interceptor.sql.lexical import is_plain, may_parse, reads_alike, says_temporary
+from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects, shared_effects
+from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
 from interceptor.sql.walk import Json, Node, Walk
 
 __all__ = ["StatementCache", "analyse"]
@@ -18,6 +18,10 @@ MAX_CACHED = 16 * 1024  # bytes of one text
 _ENTRY_OVERHEAD = 150  # bytes of memory that an entry takes beside its text: the object's head and its place in a dict
 
 _decode = msgspec.json.Decoder().decode
+
+_MAY_SET = frozenset({Effect.SETTING, Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.TEMPORARY_OBJECT})
+_ENDS_PIN = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.REDUCTION})
+_REPARSES = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.REDUCTION, Effect.LIBRARY})
 
 
 class StatementCache:
@@ -59,9 +63,9 @@ class StatementCache:
             found = self._old.get(sql)
             if found is None:
                 if is_plain(sql):
+                    found = _plain_effects(sql)
                     if b"$" not in sql:  # with its values in it, the text is not likely to come again
-                        return NONE
-                    found = NONE
+                        return found
                 else:
                     found = _analyse(sql, self._server_version)
             if len(sql) <= MAX_CACHED:
@@ -86,7 +90,12 @@ def analyse(sql: bytes, server_version: int = 0) -> SessionEffects:
 
     Takes at most some 5 ms, whatever the text. Never raises: what can't be read, or would take too long, is OPAQUE.
     """
-    return NONE if is_plain(sql) else _analyse(sql, server_version)
+    return _plain_effects(sql) if is_plain(sql) else _analyse(sql, server_version)
+
+
+def _plain_effects(sql: bytes) -> SessionEffects:
+    # Only a SELECT surely writes nothing: an UPDATE or a DELETE may fire a trigger.
+    return NONE if sql.lstrip()[:1] in b"sS" else WRITES
 
 
 def _analyse(sql: bytes, server_version: int) -> SessionEffects:
@@ -108,8 +117,24 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
         walk.visit(node)
         transaction_control = transaction_control or "TransactionStmt" in node
     if says_temporary(sql) and _makes_temporary(tree, statements):
-        walk.found(PinReason.TEMPORARY_OBJECT)
-    return shared_effects(walk.pin, len(statements), transaction_control, walk.reads_sequence)
+        walk.found(Effect.TEMPORARY_OBJECT)
+    names: frozenset[str] = frozenset()
+    if walk.effect in _MAY_SET:
+        names = frozenset(walk.settings | names_of_settings(sql))
+        if len(names) > MAX_NAMES:
+            names = frozenset()
+    return shared_effects(
+        SessionEffects(
+            walk.effect,
+            len(statements),
+            transaction_control,
+            walk.reads_sequence or walk.effect is Effect.OPAQUE,
+            walk.writes or walk.effect is Effect.OPAQUE,
+            walk.ends_pin or walk.effect in _ENDS_PIN,
+            walk.reparses or walk.effect in _REPARSES,
+            names,
+        )
+    )
 
 
 def _parse(sql: bytes) -> str | None:
