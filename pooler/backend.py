@@ -7,7 +7,7 @@ import logging
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ProtocolViolation
+from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ClientError, ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
@@ -96,8 +96,13 @@ class Backend(asyncio.Protocol):
     # --- asyncio -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self.client is not None:
-            self.session.feed(data)
+        client = self.client
+        if client is not None:
+            try:
+                self.session.feed(data)
+            except ClientError as error:
+                # What waited for this answer can't be acted on.
+                client.on_failed(error)
         else:
             self._on_data_without_client(data)
 

@@ -304,6 +304,8 @@ class ClientConnection(asyncio.Protocol):
             self.pool.clients.discard(self)
         if self.backend is not None:
             self.pool.abandon(self.backend)
+        if logged_in:
+            self.pool.pinned.pop(self, None)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():

@@ -14,8 +14,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
-from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, BackendError
+from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, TOO_MANY_PINNED, BackendError, ClientError
 from interceptor.session import BackendSession
+from interceptor.sql.effects import Effect
 from pooler.auth import BackendCredential, KeyCache
 from pooler.backend import Backend, BackendState
 from pooler.cancel import cancel_backend
@@ -51,6 +52,14 @@ class Profile:
     """
 
     parameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Pinned:
+    """Why a client keeps its backend beyond a transaction, and since when (seconds of the clock)."""
+
+    since: float
+    reasons: frozenset[Effect]
 
 
 class Capacity(Protocol):
@@ -173,6 +182,28 @@ class Pool:
     def forget(self, client: ClientConnection) -> None:
         """The client waits no longer."""
         self.waiting.discard(client)
+
+    def on_pins_changed(self, client: ClientConnection, reasons: frozenset[Effect]) -> None:
+        """A client keeps its backend for these reasons, or, if there are none, no longer than its transaction.
+
+        Raises ClientError if as many do already as may.
+        """
+        if not reasons:
+            self.pinned.pop(client, None)
+            return
+        if client in self.pinned:
+            self.pinned[client].reasons = reasons
+            return
+        limit = self.settings.max_pinned
+        if limit and len(self.pinned) >= limit:
+            raise ClientError(
+                TOO_MANY_PINNED,
+                f"{describe_pins(reasons)}, so this client would have to keep its backend, and {limit} clients of "
+                f"the pool {self} do so already (max_pinned is {limit})",
+                hint='Raise max_pinned and pool_size, use pool_mode = "session" for this user, or do without.',
+            )
+        self.pinned[client] = Pinned(self.clock.tick(), reasons)
+        logger.info("%s keeps its backend: %s", client, describe_pins(reasons))
 
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
@@ -443,3 +474,8 @@ class Pool:
             client.on_backend_failed(error)
         self.capacity.on_freed(self)
         self.grow()
+
+
+def describe_pins(reasons: frozenset[Effect]) -> str:
+    """The reasons in words, in an order that does not change: "it holds …, and it has …"."""
+    return ", and ".join([effect.value for effect in Effect if effect in reasons])

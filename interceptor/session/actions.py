@@ -21,7 +21,10 @@ class ClientHost(Protocol):
         """A backend for this client now, or None: then ``ClientSession.on_linked`` is called once there is one."""
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
-        """From now on this client keeps its backend for these reasons; for none of its own if there are none."""
+        """From now on this client keeps its backend for these reasons; for none of its own if there are none.
+
+        Raises ClientError if it must not.
+        """
 
     def on_finished(self) -> None:
         """The client said Terminate and is owed nothing more: close its connection without a word."""

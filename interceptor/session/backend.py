@@ -186,7 +186,7 @@ class BackendSession:
         """As of the end of its last transaction."""
         self.custom_names = set() if custom_names is None else custom_names
         self.sequences_of = 0
-        """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, MIXED_SEQUENCES if several."""
+        """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, or MIXED_SEQUENCES."""
         self.watches_tags = False
         """It was sent something that may take its named statements."""
         self.unnamed_ready = False

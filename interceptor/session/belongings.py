@@ -1,8 +1,9 @@
 """What belongs to a client in its session, and how it comes along when the client moves to another backend.
 
-Statements that may change the session are noted as doubts. When the transaction is over, before the backend is released,
-it is asked what is there now. Settings and the role follow the client: its next backend is given them first. What can't
-follow (a temporary table, a lock, a subscription…) keeps the client on its backend, until an answer says that it is gone.
+Statements that may change the session are noted as doubts. When the transaction is over, before the backend is
+released, it is asked what is there now. Settings and the role follow the client: its next backend is given them first.
+What can't follow (a temporary table, a lock, a subscription…) keeps the client on its backend, until an answer says
+that it is gone.
 
 docs/design/session-following.md has the reasons.
 """
@@ -50,8 +51,8 @@ class Belongings:
     __slots__ = (
         "deviates",
         "doubt",
-        "names",
         "named_only",
+        "names",
         "pins",
         "serial",
         "session",
@@ -141,7 +142,7 @@ class Belongings:
             backend.ask(ask_for(self.names), self._on_named)
         else:
             known = [name for name in self.settings.values if "." in name]
-            private = self.session.named is None and self.session.shares_statements
+            private = self.session.named is None and self.session.registry is not None
             names = self.names.union(known, backend.custom_names)
             message = ask_for_all(itertools.islice(names, MAX_NAMES), backend.login_role, statements=private)
             backend.ask(message, self._on_all)
@@ -208,7 +209,8 @@ class Belongings:
         session = self.session
         if Effect.PREPARED_STATEMENT in pins:
             return
-        if not session.shares_statements:
+        registry = session.registry
+        if registry is None:
             if probed.statement_count:
                 pins.add(Effect.PREPARED_STATEMENT)
             return
@@ -222,9 +224,9 @@ class Belongings:
             pins.add(Effect.PREPARED_STATEMENT)
             return
         assert len(probed.statements) <= MAX_STATEMENTS
-        statements = ClientStatements(session.registry)
+        statements = ClientStatements(registry)
         for name, body in probed.statements:
-            statements.add(name, session.registry.unshared(body, session.effects_of(body[: body.find(0)])))
+            statements.add(name, registry.unshared(body, session.effects_of(body[: body.find(0)])))
         session.named = statements
         backend.prepared.clear()
         if probed.statements:

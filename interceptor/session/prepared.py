@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from interceptor.protocol.messages import CLOSE, PARSE, encode_message
-from interceptor.session.states import Request
 from interceptor.session.settings import Settings
+from interceptor.session.states import Request
 from interceptor.sql.effects import SessionEffects
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Prepared:
 
 
 class PreparedRegistry:
-    """All statements that some client or backend of a process has, each once for all settings that it is parsed under."""
+    """All statements that some client or backend of a process has, each once for the settings it is parsed under."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[tuple[Settings, bool, bytes], Prepared] = WeakValueDictionary()

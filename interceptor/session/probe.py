@@ -27,8 +27,8 @@ _NE: Final = b"OPERATOR(pg_catalog.<>)"
 def _hex(value: bytes) -> bytes:
     """An expression for the bytes of a text in the database's encoding, whatever the client's; cut off if too long."""
     return (
-        b"pg_catalog.encode(pg_catalog.convert_to(pg_catalog.\"left\"(%b, %d), pg_catalog.getdatabaseencoding()), 'hex')"
-        % (value, MAX_SETTINGS_BYTES + 1)
+        b'pg_catalog.encode(pg_catalog.convert_to(pg_catalog."left"(%b, %d), '
+        b"pg_catalog.getdatabaseencoding()), 'hex')" % (value, MAX_SETTINGS_BYTES + 1)
     )
 
 
@@ -79,6 +79,7 @@ _STATEMENTS: Final = (
     % (MAX_CARRIED_BYTES, MAX_CARRIED + 1)
 )
 
+
 @dataclass(slots=True)
 class Probed:
     """What a backend has said of its session."""
@@ -104,7 +105,7 @@ def ask_for(names: Iterable[str]) -> bytes:
 def ask_for_all(names: Iterable[str], login: bytes, *, statements: bool) -> bytes:
     """A Query message that asks for all that may be in a session.
 
-    ``names``: custom settings that may be set. ``login``: who logged in. ``statements``: the text of prepared ones, too.
+    ``names``: custom settings that may be set. ``login``: who logged in. ``statements``: the text of prepared ones too.
     """
     sql = _SETTINGS % (_array(names), quote(login)) + _RESOURCES
     return encode_message(QUERY, (sql + _STATEMENTS if statements else sql) + b"\0")

@@ -313,9 +313,7 @@ def _deallocates(session: ClientSession, backend: BackendSession, sql: bytes) ->
 # --- What a statement does to the session ------------------------------------------------------------------------
 
 
-def _on_effects(
-    session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int
-) -> Outcome:
+def _on_effects(session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int) -> Outcome:
     """Note what the statement at ``position`` may do to the session; send before it what that calls for."""
     if not session.follows:
         return None

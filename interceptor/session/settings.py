@@ -1,7 +1,7 @@
 """The settings that a client changed in its session, as a value: what follows it from backend to backend.
 
-A client has a ``Settings``, and so has a backend; where both are the same object, nothing needs to be done. There is one
-object for each set of values in a process, so that this is one comparison.
+A client has a ``Settings``, and so has a backend; where both are the same object, nothing needs to be done. There is
+one object for each set of values in a process, so that this is one comparison.
 
 Values are PostgreSQL's own, as pg_settings shows them, in the bytes of the database's encoding.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["EMPTY", "MAX_NAMES", "NONE", "OPAQUE", "WRITES", "Effect", "SessionEffects", "shared_effects"]
+__all__ = ["EMPTY", "MAX_NAMES", "NONE", "OPAQUE", "WRITES", "Effect", "SessionEffects", "graver", "shared_effects"]
 
 MAX_NAMES = 100
 """Names of settings that are taken from one text. A text with more is read as if it had none of its own."""
@@ -36,7 +36,7 @@ _GRAVITY = {effect: number for number, effect in enumerate(Effect)}
 
 
 def graver(one: Effect | None, other: Effect | None) -> Effect | None:
-    """The one of two effects that counts."""
+    """Return the one of two effects that counts."""
     if one is None or other is None:
         return one or other
     return one if _GRAVITY[one] <= _GRAVITY[other] else other

@@ -11,8 +11,9 @@ SURE = frozenset(
     application_name array_nulls backend_flush_after backslash_quote bytea_output check_function_bodies client_encoding
     client_min_messages commit_delay constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost
     cursor_tuple_fraction datestyle deadlock_timeout default_statistics_target default_transaction_deferrable
-    default_transaction_isolation default_transaction_read_only effective_cache_size enable_async_append enable_bitmapscan
-    enable_gathermerge enable_group_by_reordering enable_hashagg enable_hashjoin enable_incremental_sort
+    default_transaction_isolation default_transaction_read_only effective_cache_size enable_async_append
+    enable_bitmapscan enable_gathermerge enable_group_by_reordering enable_hashagg enable_hashjoin
+    enable_incremental_sort
     enable_indexonlyscan enable_indexscan enable_material enable_memoize enable_mergejoin enable_nestloop
     enable_parallel_append enable_parallel_hash enable_partition_pruning enable_partitionwise_aggregate
     enable_partitionwise_join enable_presorted_aggregate enable_seqscan enable_sort enable_tidscan escape_string_warning
@@ -31,8 +32,8 @@ SURE = frozenset(
     """.split()
 )
 
-# What has no part in what a statement means, once it is parsed: timeouts, what is logged, names, costs. A statement that
-# was prepared under one of these can be run under another.
+# What has no part in what a statement means, once it is parsed: timeouts, what is logged, names, costs. A statement
+# that was prepared under one of these can be run under another.
 NOT_PARSED = SURE - frozenset(
     """
     array_nulls backslash_quote bytea_output client_encoding datestyle escape_string_warning extra_float_digits

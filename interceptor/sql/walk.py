@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import cast
 
 from interceptor.sql.effects import Effect, graver
-from interceptor.sql.gucs import OF_TRANSACTION, decides_parsing
 from interceptor.sql.functions import (
     PINNING,
     SEQUENCE_READERS,
@@ -23,6 +22,7 @@ from interceptor.sql.functions import (
     harmless_helpers,
     known_operators,
 )
+from interceptor.sql.gucs import OF_TRANSACTION, decides_parsing
 
 __all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "Node", "Walk", "is_misleading_path"]
 
@@ -99,6 +99,7 @@ _PG_CATALOG = ("", "pg_catalog")
 _SAMPLING_METHODS = frozenset(["bernoulli", "system"])
 
 _NEVER_LOCAL = frozenset(["client_encoding", "standard_conforming_strings"])
+
 
 class Walk:
     """One pass over one tree. Make one, call ``visit`` with each statement, and read what it found.

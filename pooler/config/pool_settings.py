@@ -76,6 +76,10 @@ class PoolSettings:
     server_connect_timeout: float
     server_login_retry: float
     cancel_wait_timeout: float
+    max_pinned: int
+    """Clients that may keep their backends beyond a transaction; 0: as many as there are backends."""
+    pin_timeout: float
+    """How long a client may keep its backend beyond a transaction with nothing to do."""
     max_prepared_statements: int
     """0: named prepared statements are not shared, they keep their client's backend."""
     connect_query: str
@@ -137,6 +141,8 @@ def merge(
         server_connect_timeout=server.server_connect_timeout,
         server_login_retry=server.server_login_retry,
         cancel_wait_timeout=server.cancel_wait_timeout,
+        max_pinned=_first(role.max_pinned, database.max_pinned, server.max_pinned, default=max(pool_size - 1, 1)),
+        pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
         max_prepared_statements=server.max_prepared_statements,
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,

@@ -81,6 +81,8 @@ class ServerSettings:
     query_timeout: _Duration = 0.0
     query_wait_timeout: _Duration = 120.0
     cancel_wait_timeout: _Duration = 10.0
+    max_pinned: _Count | None = None
+    pin_timeout: _Duration = 0.0
     max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
     client_idle_timeout: _Duration = 0.0
     idle_transaction_timeout: _Duration = 0.0
@@ -114,6 +116,8 @@ class DatabaseSettings:
     max_db_connections: _Count | None = None
     server_lifetime: _Duration | None = None
     query_wait_timeout: _Duration | None = None
+    max_pinned: _Count | None = None
+    pin_timeout: _Duration | None = None
     connect_query: _Text = ""
 
 
@@ -130,3 +134,5 @@ class UserSettings:
     client_idle_timeout: _Duration | None = None
     idle_transaction_timeout: _Duration | None = None
     transaction_timeout: _Duration | None = None
+    max_pinned: _Count | None = None
+    pin_timeout: _Duration | None = None
