@@ -11,6 +11,7 @@ from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, Cli
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
+from interceptor.session.probe import ask_for_all
 from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Backend(asyncio.Protocol):
         "client",
         "expires_at",
         "housekeeping",
+        "housekeeping_rows",
         "may_fail",
         "pool",
         "process_id",
@@ -76,6 +78,8 @@ class Backend(asyncio.Protocol):
         )
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
+        self.housekeeping_rows: list[bytes] | None = None
+        """Those of a query of our own whose answer counts."""
         self.may_fail = False
         self.state = BackendState.IDLE
         self.used = False
@@ -158,6 +162,12 @@ class Backend(asyncio.Protocol):
             self.transport.resume_reading()
         client.on_backend_unlinked()
 
+    def look_around(self) -> None:
+        """Find out what its session has after connect_query; ``on_backend_ready`` follows."""
+        self.housekeeping_rows = []
+        self.housekeeping = FrameBuffer(MAX_LOGIN_MESSAGE)
+        self.write(ask_for_all((), self.session.login_role, statements=False))
+
     def run_housekeeping(self, sql: str, state: BackendState, *, may_fail: bool = False) -> None:
         """Run a query of our own; the pool hears of its end. Its rows are dropped.
 
@@ -227,6 +237,13 @@ class Backend(asyncio.Protocol):
             said_more = self.housekeeping.size > 0
             self.housekeeping = None
             if body == b"I" and not said_more:
+                if self.housekeeping_rows is not None:
+                    self.session.on_prepared_for_clients(self.housekeeping_rows)
+                    self.housekeeping_rows = None
+                elif self.may_fail:
+                    self.may_fail = False
+                    self.look_around()
+                    return False
                 if self.state is BackendState.RESET:
                     query = self.pool.settings.server_reset_query
                     self.session.on_reset(everything=query.strip(" ;").upper() == "DISCARD ALL")
@@ -234,7 +251,9 @@ class Backend(asyncio.Protocol):
             else:
                 self.close()
             return False
-        if kind == messages.PARAMETER_STATUS:
+        if kind == messages.DATA_ROW and self.housekeeping_rows is not None:
+            self.housekeeping_rows.append(body)
+        elif kind == messages.PARAMETER_STATUS:
             name, position = messages.decode_cstring(body, 0)
             self.session.reported = self.session.reported.changed(name, messages.decode_cstring(body, position)[0])
         return True

@@ -12,8 +12,9 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
 from interceptor.session.prepared import ClientStatements, Prepared
+from interceptor.session.probe import decode_probe
 from interceptor.session.reported import Reported
-from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, Settings
+from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class BackendSession:
         "copy_in",
         "copy_syncs",
         "custom_names",
+        "hidden_of",
         "host",
         "local_replies",
         "login_role",
@@ -136,13 +138,11 @@ class BackendSession:
         reported: Reported,
         max_prepared: int = 200,
         custom_names: set[str] | None = None,
-        base_settings: Settings = NO_SETTINGS,
     ) -> None:
         """``reported`` are the settings that the backend reported at login.
 
         ``max_prepared`` is how many shared statements it may have at a time, at least one. ``custom_names``: names of
-        custom settings that somebody has set on this server; the session adds to them. ``base_settings``: what its
-        session had when its first client came.
+        custom settings that somebody has set on this server; the session adds to them.
         """
         self.max_prepared = max_prepared
         self.host = host
@@ -181,10 +181,13 @@ class BackendSession:
         self.reported = reported
         self.login_role = reported.values.get(b"session_authorization", b"")
         """Who logged in, as the server calls it."""
-        self.base_settings = base_settings
-        self.settings = base_settings
+        self.base_settings = NO_SETTINGS
+        """What was set in its session before its first client came. It belongs to no client, and so is in nobody's."""
+        self.settings = NO_SETTINGS
         """As of the end of its last transaction."""
         self.custom_names = set() if custom_names is None else custom_names
+        self.hidden_of = 0
+        """Whose settings may be set under names that nobody knows: a client's serial number, or 0."""
         self.sequences_of = 0
         """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, or MIXED_SEQUENCES."""
         self.watches_tags = False
@@ -247,9 +250,16 @@ class BackendSession:
         if self.sequences_of != serial:
             self.sequences_of = MIXED_SEQUENCES if self.sequences_of else serial
 
+    def on_prepared_for_clients(self, rows: list[bytes]) -> None:
+        """Its session was set up by a query of the user's; the rows answer ``probe.ask_for_all``."""
+        self.base_settings = settings_of(decode_probe(rows).settings)
+
     def on_reset(self, *, everything: bool) -> None:
         """A reset query of the user's was run: all is gone, or it can't be told what is left."""
-        self.settings = NO_SETTINGS if everything else UNKNOWN_SETTINGS
+        if not everything or self.base_settings is not NO_SETTINGS:
+            self.settings = UNKNOWN_SETTINGS
+        else:
+            self.settings = NO_SETTINGS
         self.prepared.clear()
         self.sequences_of = 0 if everything else MIXED_SEQUENCES
 

@@ -22,8 +22,8 @@ from interceptor.session.settings import (
     MAX_SETTINGS,
     MAX_SETTINGS_BYTES,
     NO_SETTINGS,
-    Settings,
     settings_of,
+    start_over,
     transition,
 )
 from interceptor.sql.effects import Effect, SessionEffects, graver
@@ -60,10 +60,10 @@ class Belongings:
         "told",
     )
 
-    def __init__(self, session: ClientSession, told: Reported, settings: Settings = NO_SETTINGS) -> None:
-        """``told``: the settings that the client was told of at login. ``settings``: what it has from the beginning."""
+    def __init__(self, session: ClientSession, told: Reported) -> None:
+        """``told``: the settings that the client was told of at login."""
         self.session = session
-        self.settings = settings
+        self.settings = NO_SETTINGS
         """As of the end of its last transaction."""
         self.told = told
         self.pins: frozenset[Effect] = frozenset()
@@ -134,7 +134,7 @@ class Belongings:
         if doubt is None:
             return True
         kept = self.pins & _FOR_EVER
-        nothing_to_lose = doubt is Effect.REDUCTION and not self.pins and self.settings is backend.base_settings
+        nothing_to_lose = doubt is Effect.REDUCTION and not self.pins and self.settings is NO_SETTINGS
         if kept or (nothing_to_lose and self.session.named is not None):
             self._forget_doubt()
             return True
@@ -175,6 +175,8 @@ class Belongings:
             return self._on_no_answer(backend)
         probed = decode_probe(rows)
         self._learn(backend)
+        if self.doubt is Effect.OPAQUE:
+            backend.hidden_of = self.serial
         self._forget_doubt()
         pins = set(probed.has) | (self.pins & _FOR_EVER)
         if not self._adopt_settings(backend, probed.settings):
@@ -198,7 +200,8 @@ class Belongings:
 
     def _adopt_settings(self, backend: BackendSession, values: dict[str, bytes]) -> bool:
         """The client's settings are these now; False if they are too many to follow it."""
-        settings = settings_of(values)
+        base = backend.base_settings.items
+        settings = settings_of([item for item in values.items() if item not in base])
         if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
             return False
         self.settings = backend.settings = settings
@@ -236,10 +239,14 @@ class Belongings:
 
     def move_to(self, backend: BackendSession) -> bool:
         """Give a backend that was linked now what the client has. Whether it may be sent more at once."""
-        if backend.settings is self.settings:
+        if backend.hidden_of not in (0, self.serial):
+            backend.hidden_of = 0
+            step = start_over(self.settings, backend.base_settings)
+        elif backend.settings is not self.settings:
+            step = transition(backend.settings, self.settings, backend.base_settings)
+        else:
             self.tell(backend)
             return True
-        step = transition(backend.settings, self.settings)
         backend.settings = self.settings
         backend.ask(step.message, self._on_moved)
         return step.sure

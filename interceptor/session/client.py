@@ -256,7 +256,11 @@ class ClientSession:
             effects = first_effects(self, backend, data, position)
             if effects.reads_sequence or effects.transaction_control or effects.statement_count != 1:
                 belongings.hide_sequences(backend)
-        if backend.settings is belongings.settings and backend.reported is belongings.told:
+        if (
+            backend.settings is belongings.settings
+            and backend.reported is belongings.told
+            and backend.hidden_of in (0, belongings.serial)
+        ):
             return True
         if belongings.move_to(backend):
             return True

@@ -92,11 +92,14 @@ class Transition:
         """It can't fail, so what comes next may be sent without waiting for its end."""
 
 
-def transition(current: Settings, wanted: Settings) -> Transition:
-    """How to get from the one to the other. Only differences are sent."""
+def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS) -> Transition:
+    """How to get from the one to the other. Only differences are sent.
+
+    ``base``: what was set in the session before its first client came, and what neither of the two names.
+    """
     old, new = current.values, wanted.values
     if current is UNKNOWN_SETTINGS:
-        return _transition_from_unknown(wanted)
+        return start_over(wanted, base, b"; DEALLOCATE ALL")
     gone = [name for name in old if name not in new and name not in _IDENTITY]
     changed = [name for name in new if old.get(name) != new[name] and name not in _IDENTITY]
     names = gone + changed
@@ -106,7 +109,7 @@ def transition(current: Settings, wanted: Settings) -> Transition:
     if identity or not sure:
         # What the login role may set, the client's role perhaps may not: go back to the login role first.
         calls += [_set(name, None) for name in _IDENTITY if name in old]
-    calls += [_set(name, None) for name in gone]
+    calls += [_set(name, base.values.get(name)) for name in gone]
     calls += [_set(name, new[name]) for name in changed]
     if identity or not sure:
         calls += [_set(name, new[name]) for name in _IDENTITY if name in new]
@@ -119,14 +122,16 @@ def transition(current: Settings, wanted: Settings) -> Transition:
     return Transition(encode_message(QUERY, sql + b"\0"), sure=sure and not identity)
 
 
-def _transition_from_unknown(wanted: Settings) -> Transition:
-    new = wanted.values
+def start_over(wanted: Settings, base: Settings = NO_SETTINGS, more: bytes = b"") -> Transition:
+    """How to get from whatever may be set to these. ``more``: what else is to be taken back."""
+    new = {**base.values, **wanted.values}
     calls = [_set(name, new[name]) for name in new if name not in _IDENTITY]
     calls += [_set(name, new[name]) for name in _IDENTITY if name in new]
-    sql = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL"
+    sql = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL" + more
     if calls:
         sql += b"; SELECT " + b", ".join(calls)
-    return Transition(encode_message(QUERY, sql + b"\0"), sure=not calls)
+    sure = all([name in SURE or "." in name for name in new])
+    return Transition(encode_message(QUERY, sql + b"\0"), sure=sure)
 
 
 def _set(name: str, value: bytes | None) -> bytes:

@@ -106,6 +106,7 @@ def merge(
     # As in PgBouncer: how a client is treated goes by its login, how big a pool is by the pool's role.
     login, role = users.get(client_user, _NOTHING_SAID), users.get(user, _NOTHING_SAID)
     pool_size = _first(role.pool_size, database.pool_size, default=server.default_pool_size)
+    max_pinned = _first(role.max_pinned, database.max_pinned, default=server.max_pinned)
     check = server.server_check_query
     return PoolSettings(
         database=name,
@@ -141,7 +142,7 @@ def merge(
         server_connect_timeout=server.server_connect_timeout,
         server_login_retry=server.server_login_retry,
         cancel_wait_timeout=server.cancel_wait_timeout,
-        max_pinned=_first(role.max_pinned, database.max_pinned, server.max_pinned, default=max(pool_size - 1, 1)),
+        max_pinned=max(pool_size - 1, 1) if max_pinned < 0 else max_pinned,
         pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
         max_prepared_statements=server.max_prepared_statements,
         connect_query=database.connect_query,
