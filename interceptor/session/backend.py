@@ -502,7 +502,7 @@ class BackendSession:
         elif action == _PARAMETER:
             if not self._on_parameter(body):
                 return False
-            client.belongings.told = self.reported
+            client.belongings.on_told(self.reported)
         elif action == Action.COPY_IN:
             self.copy_in = True
             self.copy_syncs = 0

@@ -106,7 +106,11 @@ class Belongings:
             and "session_authorization" not in effects.settings
         )
         self.named_only = named_only and (self.doubt is None or self.named_only)
-        self.doubt = graver(self.doubt, effect)
+        if self.doubt is None:
+            self.doubt = effect
+            self.session.read_carefully()
+        else:
+            self.doubt = graver(self.doubt, effect)
         if len(self.names) < MAX_NAMES:
             self.names |= effects.settings
 
@@ -152,6 +156,7 @@ class Belongings:
         self.doubt = None
         self.names = frozenset()
         self.named_only = False
+        self.session.read_carefully()
 
     def _on_named(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if error:
@@ -205,6 +210,7 @@ class Belongings:
         if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
             return False
         self.settings = backend.settings = settings
+        self.session.read_carefully()
         return True
 
     def _reconcile_statements(self, backend: BackendSession, probed: Probed, pins: set[Effect]) -> None:
@@ -271,7 +277,14 @@ class Belongings:
         """Tell the client which reported settings are others now than it knows."""
         if backend.reported is not self.told:
             self.session.write(backend.reported.news_since(self.told))
-            self.told = backend.reported
+            self.on_told(backend.reported)
+
+    def on_told(self, reported: Reported) -> None:
+        """The client knows this now of its reported settings."""
+        if reported.standard_lexing is not self.told.standard_lexing:
+            self.told = reported
+            self.session.read_carefully()
+        self.told = reported
 
     def hide_sequences(self, backend: BackendSession) -> None:
         """Take away the sequence values of other clients, before this one can ask for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
@@ -61,6 +62,7 @@ class ClientSession:
         "backend",
         "belongings",
         "discarding",
+        "effects_of",
         "finishing",
         "follows",
         "held",
@@ -84,7 +86,7 @@ class ClientSession:
         self,
         host: ClientHost,
         mode: PoolMode,
-        analyse: Callable[[bytes, bool], SessionEffects],
+        analyse: Callable[..., SessionEffects],
         told: Reported,
         registry: PreparedRegistry | None = None,
     ) -> None:
@@ -97,12 +99,16 @@ class ClientSession:
         self.write = host.write
         self.mode = mode
         self.analyse = analyse
+        self.effects_of: Callable[[bytes], SessionEffects] = analyse
+        """What a text may do to this client's session."""
         self.backend: BackendSession | None = None
 
         # What it has in its session, and what keeps its backend
         self.follows = mode is not PoolMode.SESSION
         """Its session follows it from backend to backend."""
         self.belongings = Belongings(self, told)
+        if not told.standard_lexing:
+            self.read_carefully()
         self.pinned = not self.follows
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
@@ -246,7 +252,13 @@ class ClientSession:
         if backend is None:
             self.waiting = True
             self._keep(data[position:])
-        elif self._move_to(backend, data, position):
+            return
+        belongings = self.belongings
+        if (
+            backend.settings is belongings.settings
+            and backend.reported is belongings.told
+            and not (backend.sequences_of or backend.hidden_of)
+        ) or self._move_to(backend, data, position):
             self._process(backend, data, position)
 
     def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
@@ -256,25 +268,22 @@ class ClientSession:
             effects = first_effects(self, backend, data, position)
             if effects.reads_sequence or effects.transaction_control or effects.statement_count != 1:
                 belongings.hide_sequences(backend)
-        if (
-            backend.settings is belongings.settings
-            and backend.reported is belongings.told
-            and backend.hidden_of in (0, belongings.serial)
-        ):
-            return True
         if belongings.move_to(backend):
             return True
         self.held = True
         self._keep(data[position:])
         return False
 
-    def effects_of(self, sql: bytes) -> SessionEffects:
-        """What a text may do to this client's session."""
+    def read_carefully(self) -> None:
+        """Judge texts by what is known now of how SQL reads in this session."""
         belongings = self.belongings
         if belongings.settings.misleading:
-            return OPAQUE
-        # While a statement is under way that may have changed how SQL reads, only what reads alike is understood.
-        return self.analyse(sql, belongings.told.standard_lexing and belongings.doubt is None)
+            self.effects_of = _judge_nothing
+        elif belongings.told.standard_lexing and belongings.doubt is None:
+            self.effects_of = self.analyse
+        else:
+            # A statement is under way that may have changed it: only what reads alike is understood.
+            self.effects_of = partial(self.analyse, standard_lexing=False)
 
     def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked.
@@ -462,7 +471,7 @@ class ClientSession:
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
         idle = backend.status == messages.IDLE
-        if idle and not self.streaming and self.belongings.doubt is not None and not self.belongings.settle(backend):
+        if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = True
             return
         if self.held and not self.finishing:
@@ -486,3 +495,8 @@ class ClientSession:
             return
         if self.finishing:
             self.host.on_finished()
+
+
+def _judge_nothing(sql: bytes) -> SessionEffects:
+    """What is known of a text whose words may not be what they look like."""
+    return OPAQUE

@@ -63,7 +63,7 @@ class StatementCache:
             found = self._old.get(sql)
             if found is None:
                 if is_plain(sql):
-                    found = _plain_effects(sql)
+                    found = NONE if sql[0] in b"sS" else _plain_effects(sql)
                     if b"$" not in sql:  # with its values in it, the text is not likely to come again
                         return found
                 else:

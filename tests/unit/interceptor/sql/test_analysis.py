@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from interceptor.sql.analysis import MAX_CACHED, StatementCache, analyse
-from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects
+from interceptor.sql.effects import EMPTY, NONE, OPAQUE, Effect, SessionEffects
 from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS
 
 
@@ -23,37 +23,37 @@ from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS
         ("begin", SessionEffects(None, 1, transaction_control=True)),
         ("select 1; savepoint a", SessionEffects(None, 2, transaction_control=True)),
         ("commit prepared 'a'", SessionEffects(None, 1, transaction_control=True)),
-        ("set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 1)),
-        ("begin; set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 2, transaction_control=True)),
-        ("prepare p as select 1", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("execute p", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("explain execute p", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("create temp table t ()", SessionEffects(PinReason.TEMPORARY_OBJECT, 1)),
-        ("declare c cursor with hold for select 1", SessionEffects(PinReason.HOLD_CURSOR, 1)),
-        ("declare c cursor for select pg_advisory_lock(1)", SessionEffects(PinReason.ADVISORY_LOCK, 1)),
-        ("listen news", SessionEffects(PinReason.LISTEN, 1)),
-        ("select nextval('s')", SessionEffects(PinReason.SEQUENCE_VALUE, 1)),
-        ("select setval('s', 1)", SessionEffects(PinReason.SEQUENCE_VALUE, 1)),
-        ("select currval('s')", SessionEffects(PinReason.SEQUENCE_VALUE, 1, reads_sequence=True)),
-        ("select 1 + lastval()", SessionEffects(PinReason.SEQUENCE_VALUE, 1, reads_sequence=True)),
-        ("prepare p as select lastval()", SessionEffects(PinReason.PREPARED_STATEMENT, 1, reads_sequence=True)),
-        ("load 'auto_explain'", SessionEffects(PinReason.LIBRARY, 1)),
-        ("select pg_backup_start('a')", SessionEffects(PinReason.SESSION_RESOURCE, 1)),
-        ("do 'begin end'", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select f(1)", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 <=> 2", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 operator(s.+) 2", SessionEffects(PinReason.OPAQUE, 1)),
+        ("set work_mem = '5MB'", SessionEffects(Effect.SETTING, 1)),
+        ("begin; set work_mem = '5MB'", SessionEffects(Effect.SETTING, 2, transaction_control=True)),
+        ("prepare p as select 1", SessionEffects(Effect.PREPARED_STATEMENT, 1)),
+        ("execute p", SessionEffects(Effect.PREPARED_STATEMENT, 1)),
+        ("explain execute p", SessionEffects(Effect.PREPARED_STATEMENT, 1)),
+        ("create temp table t ()", SessionEffects(Effect.TEMPORARY_OBJECT, 1)),
+        ("declare c cursor with hold for select 1", SessionEffects(Effect.HOLD_CURSOR, 1)),
+        ("declare c cursor for select pg_advisory_lock(1)", SessionEffects(Effect.ADVISORY_LOCK, 1)),
+        ("listen news", SessionEffects(Effect.LISTEN, 1)),
+        ("select nextval('s')", SessionEffects(Effect.SEQUENCE_VALUE, 1)),
+        ("select setval('s', 1)", SessionEffects(Effect.SEQUENCE_VALUE, 1)),
+        ("select currval('s')", SessionEffects(Effect.SEQUENCE_VALUE, 1, reads_sequence=True)),
+        ("select 1 + lastval()", SessionEffects(Effect.SEQUENCE_VALUE, 1, reads_sequence=True)),
+        ("prepare p as select lastval()", SessionEffects(Effect.PREPARED_STATEMENT, 1, reads_sequence=True)),
+        ("load 'auto_explain'", SessionEffects(Effect.LIBRARY, 1)),
+        ("select pg_backup_start('a')", SessionEffects(Effect.SESSION_RESOURCE, 1)),
+        ("do 'begin end'", SessionEffects(Effect.OPAQUE, 1)),
+        ("select f(1)", SessionEffects(Effect.OPAQUE, 1)),
+        ("select 1 <=> 2", SessionEffects(Effect.OPAQUE, 1)),
+        ("select 1 operator(s.+) 2", SessionEffects(Effect.OPAQUE, 1)),
         ("select 1 operator(pg_catalog.+) 2", NONE),
-        ("select 1 === any (select 1)", SessionEffects(PinReason.OPAQUE, 1)),
+        ("select 1 === any (select 1)", SessionEffects(Effect.OPAQUE, 1)),
         ("select 1 = any (select 1)", NONE),
-        ("select n from t order by n using ===", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select set_config('a', 'b')", SessionEffects(PinReason.SETTING, 1)),
+        ("select n from t order by n using ===", SessionEffects(Effect.OPAQUE, 1)),
+        ("select set_config('a', 'b')", SessionEffects(Effect.SETTING, 1)),
         ("set transaction snapshot '00000003-0000001B-1'", NONE),
-        ("select * from t tablesample system_rows(5)", SessionEffects(PinReason.OPAQUE, 1)),
-        ("reset all", SessionEffects(PinReason.RESET, 1)),
-        ("select pg_advisory_unlock_all(); close all; unlisten *; reset all", SessionEffects(PinReason.RESET, 4)),
-        ("reset all; set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 2)),
-        ("deallocate all; create temp table t ()", SessionEffects(PinReason.TEMPORARY_OBJECT, 2)),
+        ("select * from t tablesample system_rows(5)", SessionEffects(Effect.OPAQUE, 1)),
+        ("reset all", SessionEffects(Effect.RESET, 1)),
+        ("select pg_advisory_unlock_all(); close all; unlisten *; reset all", SessionEffects(Effect.RESET, 4)),
+        ("reset all; set work_mem = '5MB'", SessionEffects(Effect.SETTING, 2)),
+        ("deallocate all; create temp table t ()", SessionEffects(Effect.TEMPORARY_OBJECT, 2)),
         ("no SQL", OPAQUE),
         ("select 1; no SQL", OPAQUE),
         ("select 1\0; set work_mem = '5MB'", OPAQUE),
@@ -65,7 +65,7 @@ def test_effects(sql: str, effects: SessionEffects) -> None:
 
 @pytest.mark.parametrize("sql", CHANGING.strip("\n").split("\n"))
 def test_corpus_changing(sql: str) -> None:
-    assert analyse(sql.encode()).pin not in (None, PinReason.RESET)
+    assert analyse(sql.encode()).pin not in (None, Effect.RESET)
 
 
 @pytest.mark.parametrize("sql", HARMLESS.strip("\n").split("\n"))
@@ -81,7 +81,7 @@ def test_corpus_doubted(sql: str) -> None:
 def test_the_servers_version_decides_what_is_known() -> None:
     # On a server without it, uuidv7() is somebody's own function.
     sql = b"insert into t values (uuidv7())"
-    assert analyse(sql, 170005).pin is PinReason.OPAQUE
+    assert analyse(sql, 170005).pin is Effect.OPAQUE
     assert analyse(sql, 180004).pin is None
 
 
@@ -200,7 +200,7 @@ class TestStatementCache:
 
     def test_knows_the_version_of_its_servers(self) -> None:
         assert StatementCache(server_version=180004).effects(b"select uuidv7()").pin is None
-        assert StatementCache().effects(b"select uuidv7()").pin is PinReason.OPAQUE
+        assert StatementCache().effects(b"select uuidv7()").pin is Effect.OPAQUE
 
     @pytest.mark.parametrize(
         "sql",
@@ -223,4 +223,4 @@ class TestStatementCache:
         cache = StatementCache()
         assert cache.effects(b"select 1", standard_lexing=False) is NONE
         assert cache.effects(b"select now()", standard_lexing=False) is NONE
-        assert cache.effects(b"set a = 1", standard_lexing=False).pin is PinReason.SETTING
+        assert cache.effects(b"set a = 1", standard_lexing=False).pin is Effect.SETTING
