@@ -11,7 +11,7 @@ from interceptor.errors import BACKEND_PROTOCOL, BackendError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
-from interceptor.session.prepared import ClientStatements, Prepared
+from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
@@ -36,6 +36,8 @@ _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
+_RETRIED: Final = int(Request.RETRIED)
+_RETRY: Final = int(Action.RETRY)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
 _ASKED_READY: Final = int(Action.ASKED_READY)
@@ -48,6 +50,7 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.ASKED_ERROR,
         Action.ASKED_DROP,
         Action.ASKED_READY,
+        Action.RETRY,
     }
 )
 _CHANGES: Final = frozenset(
@@ -355,6 +358,10 @@ class BackendSession:
                 start = end
                 if action < _ASKED_ROW:
                     self._on_swallowed(action)
+                elif action == _RETRY:
+                    ready = True
+                    owed.popleft()
+                    renew(self, client.take_up_retry())
                 elif not self._on_answer(action, data[position + 5 : end]):
                     return
                 elif action == _ASKED_READY:
@@ -470,6 +477,12 @@ class BackendSession:
     def _on_error_in_batch(self, client: ClientSession, data: bytes, start: int, position: int, end: int) -> int:
         """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
         body = data[position + 5 : end]
+        if client.retry and _STALE_PLAN in body and not client.finishing and self._none_is_answered(*client.retry):
+            if start < position:
+                client.write(data[start:position])
+            self._fail_until_sync(client)
+            self.owed[0] = _RETRIED
+            return end
         if not self._on_rare(client, _FAIL, body):
             raise AssertionError("an error is never out of place")
         # Only now, for a Close that is skipped had taken the name away.
@@ -478,6 +491,15 @@ class BackendSession:
             return start
         client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
         return end
+
+    def _none_is_answered(self, data: bytes, position: int, prepared: Prepared) -> bool:
+        """Whether all that this batch asks for, from this message on, is still owed, and nothing else."""
+        count = 0
+        while position < len(data):
+            kind, length = unpack_header(data, position)
+            position += 1 + length
+            count += kind != messages.FLUSH
+        return len(self.owed) == count and self.owed[-1] == _SYNC and self.owed.count(_SYNC) == 1
 
     def _is_sound(self, action: int, length: int) -> bool:
         return 4 <= length <= (MAX_PARAMETER_STATUS if action == _PARAMETER else MAX_MESSAGE)

@@ -12,7 +12,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
-from interceptor.session.prepared import ClientStatements, PreparedRegistry
+from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, HOLD, first_effects
 from interceptor.session.states import PoolMode, Request
@@ -74,6 +74,7 @@ class ClientSession:
         "pinned",
         "registry",
         "rest",
+        "retry",
         "streaming",
         "unnamed",
         "waiting",
@@ -113,6 +114,8 @@ class ClientSession:
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
 
+        self.retry: tuple[bytes, int, Prepared] | tuple[()] | None = None
+        """The batch under way, from the message on that runs this statement; empty if it has been sent again."""
         self.registry = registry if self.follows else None
         self.named = None if self.registry is None else ClientStatements(self.registry)
         """The named statements that follow it; None where they are the backend's own, by their own names."""
@@ -418,6 +421,18 @@ class ClientSession:
         if self._move_to(backend, data, 0):
             self._process(backend, data, 0)
 
+    def take_up_retry(self) -> Prepared:
+        """Send the batch again that failed because of a statement's old plan. Returns that statement.
+
+        It was the first thing that its transaction did, so nothing else was undone.
+        """
+        assert self.retry
+        data, position, prepared = self.retry
+        self.retry = ()
+        self.rest = data[position:] + self.rest
+        self.held = True
+        return prepared
+
     def on_hung_up(self) -> bool:
         """The client's connection has ended. Whether its backend has to finish what it was asked, for nobody."""
         backend = self.backend
@@ -481,6 +496,7 @@ class ClientSession:
         if self.streaming:
             return
         if idle:
+            self.retry = None
             if not self.pinned:
                 backend.unlink()
                 backend.host.release()

@@ -184,6 +184,15 @@ def make_room(backend: BackendSession) -> bytes:
     return oldest.close_message
 
 
+def renew(backend: BackendSession, prepared: Prepared) -> None:
+    """Take a statement from a backend for which it can't be run any more; who needs it there provides it anew."""
+    if prepared in backend.prepared:
+        del backend.prepared[prepared]
+        backend.note_change(partial(backend.prepared.setdefault, prepared))
+        backend.owed.append(Request.INJECTED_NAMED_CLOSE)
+        backend.write(prepared.close_message)
+
+
 def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 

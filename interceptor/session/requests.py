@@ -278,6 +278,8 @@ def _on_named(
         if splice is not None:
             return splice
     named.speak(prepared, name)
+    if session.retry is None and backend.reusable and data.endswith(messages.SYNC_MESSAGE):
+        session.retry = (data, position, prepared)
     before = provide(backend, prepared)
     return before + _renamed(session, data, position, name_at, name_end, prepared.name), name_end
 

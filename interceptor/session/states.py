@@ -48,6 +48,8 @@ class Request(IntEnum):
     INJECTED_NAMED_CLOSE = 17
     LOCAL_CHANGE = 18
     """A reply of our own, as LOCAL, for a request that changes something."""
+    RETRIED = 20
+    """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
     """A Query of ours (``BackendSession.ask``)."""
     UNCOUNTED = 14
@@ -95,6 +97,8 @@ class Action(IntEnum):
     """Not to the client; what we asked was refused."""
     ASKED_DROP = 23
     """Not to the client, and nothing to us."""
+    RETRY = 25
+    """ReadyForQuery: not to the client; its batch can be sent again."""
     ASKED_READY = 24
     """Not to the client; what we asked is answered."""
     FATAL = 11
@@ -145,6 +149,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
