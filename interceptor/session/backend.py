@@ -13,6 +13,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
 from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
+from interceptor.session.replies import on_error_in_batch, on_parameter, on_rare, on_tag
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
@@ -36,7 +37,6 @@ _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
-_RETRIED: Final = int(Request.RETRIED)
 _RETRY: Final = int(Action.RETRY)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
@@ -53,16 +53,9 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.RETRY,
     }
 )
-_CHANGES: Final = frozenset(
-    {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
-)
-_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _IDLE: Final = messages.IDLE
 
-_STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 """The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
-
-_ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
 _ENDS_BATCH: Final = frozenset({Request.ASKED, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
 
@@ -320,7 +313,7 @@ class BackendSession:
                 if self.watches_tags:
                     if end > size and length <= MAX_PARAMETER_STATUS:
                         break
-                    self._on_tag(client, data[position + 5 : end])
+                    on_tag(self, client, data[position + 5 : end])
                 if action == _EXECUTED:
                     owed.popleft()
                     ready = False
@@ -345,7 +338,7 @@ class BackendSession:
                 ready = False
             elif action == _CHANGED:
                 owed.popleft()
-                self._settle()
+                self.settle_change()
                 ready = False
             elif action in _NOT_FOR_CLIENT:
                 if not 4 <= length <= MAX_PARAMETER_STATUS:
@@ -369,11 +362,11 @@ class BackendSession:
             elif action == _FAIL:
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
-                start = self._on_error_in_batch(client, data, start, position, min(end, size))
+                start = on_error_in_batch(self, client, data, start, position, min(end, size))
                 ready = False
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break
-            elif not self._is_sound(action, length) or not self._on_rare(client, action, data[position + 5 : end]):
+            elif not self._is_sound(action, length) or not on_rare(self, client, action, data[position + 5 : end]):
                 self._on_violation(kind, length)
                 return
             elif action != _PARAMETER:
@@ -404,7 +397,7 @@ class BackendSession:
         elif action == Action.ASKED_ERROR:
             asked.error = body
         elif action == Action.ASKED_PARAMETER:
-            if not self._on_parameter(body):
+            if not on_parameter(self, body):
                 self._on_violation(ord("S"), len(body) + 4)
                 return False
         elif action == _ASKED_READY:
@@ -421,7 +414,7 @@ class BackendSession:
         if action == _SWALLOW_UNNAMED:
             self.unnamed_ready = True
         else:
-            self._settle()
+            self.settle_change()
 
     def reply_in_turn(self, reply: bytes) -> None:
         """Send the client something of our own once all that was asked before it has been answered."""
@@ -438,7 +431,7 @@ class BackendSession:
         owed = self.owed
         while owed and (owed[0] == _LOCAL or owed[0] == _LOCAL_CHANGE):
             if owed.popleft() == _LOCAL_CHANGE:
-                self._settle()
+                self.settle_change()
             client.write(self.local_replies.popleft())
         return position
 
@@ -462,126 +455,14 @@ class BackendSession:
         if statements is not None:
             statements.unsettled[name] = statements.unsettled.get(name, 0) + 1
 
-    def _on_tag(self, client: ClientSession, tag: bytes) -> None:
-        """DEALLOCATE ALL and DISCARD ALL took every named statement, as their tags tell once they have succeeded."""
-        if tag in _ALL_GONE:
-            self.prepared.clear()
-            if client.named is not None:
-                client.named.clear()
-
-    def _settle(self) -> None:
+    def settle_change(self) -> None:
+        """The oldest noted change has been made, or will never be."""
         _, statements, name = self.changes.popleft()
         if statements is not None:
             statements.settle(name)
 
-    def _on_error_in_batch(self, client: ClientSession, data: bytes, start: int, position: int, end: int) -> int:
-        """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
-        body = data[position + 5 : end]
-        if client.retry and _STALE_PLAN in body and not client.finishing and self._none_is_answered(*client.retry):
-            if start < position:
-                client.write(data[start:position])
-            self._fail_until_sync(client)
-            self.owed[0] = _RETRIED
-            return end
-        if not self._on_rare(client, _FAIL, body):
-            raise AssertionError("an error is never out of place")
-        # Only now, for a Close that is skipped had taken the name away.
-        renamed = body if client.named is None else client.named.rename_in_error(body)
-        if renamed == body:
-            return start
-        client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
-        return end
-
-    def _none_is_answered(self, data: bytes, position: int, prepared: Prepared) -> bool:
-        """Whether all that this batch asks for, from this message on, is still owed, and nothing else."""
-        count = 0
-        while position < len(data):
-            kind, length = unpack_header(data, position)
-            position += 1 + length
-            count += kind != messages.FLUSH
-        return len(self.owed) == count and self.owed[-1] == _SYNC and self.owed.count(_SYNC) == 1
-
     def _is_sound(self, action: int, length: int) -> bool:
         return 4 <= length <= (MAX_PARAMETER_STATUS if action == _PARAMETER else MAX_MESSAGE)
-
-    def _on_rare(self, client: ClientSession, action: int, body: bytes) -> bool:
-        """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
-        owed = self.owed
-        if action in (Action.FAIL, Action.ERROR, Action.FATAL):
-            # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
-            self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
-            client.belongings.on_error()
-            if action == Action.FATAL:
-                return True
-            if self.copy_syncs:
-                self._stop_counting(client)
-                return True
-            if client.named is not None and _STALE_PLAN in body:
-                client.named.registry.forget_all()
-            self.copy_in = False
-            if action == Action.FAIL:
-                self._fail_until_sync(client)
-        elif action == _PARAMETER:
-            if not self._on_parameter(body):
-                return False
-            client.belongings.on_told(self.reported)
-        elif action == Action.COPY_IN:
-            self.copy_in = True
-            self.copy_syncs = 0
-            # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
-            while len(owed) > 1 and owed[1] == _SYNC:
-                del owed[1]
-                self.copy_syncs += 1
-        elif action == Action.CLOSED_UNNAMED:
-            owed.popleft()
-            client.unnamed = b""
-        else:
-            return False
-        return True
-
-    def _fail_until_sync(self, client: ClientSession) -> None:
-        """After an error in the extended protocol the backend ignores all up to the next Sync, and owes nothing."""
-        owed = self.owed
-        if owed[0] == _PARSE_UNNAMED:
-            # The old unnamed statement went before the new one was parsed (postgres.c, exec_parse_message).
-            client.unnamed = b""
-            self.unnamed_ready = True
-        undone = 0
-        while owed and owed[0] != _SYNC:
-            request = owed.popleft()
-            if request == _PARSE_UNNAMED:
-                self.parses.popleft()
-            elif request == _LOCAL or request == _LOCAL_CHANGE:
-                self.local_replies.popleft()
-            undone += request in _CHANGES
-        skipped = [self.changes.popleft() for _ in range(undone)]
-        for undo, statements, name in reversed(skipped):
-            undo()
-            if statements is not None:
-                statements.settle(name)
-        if not owed:
-            client.on_ignored()
-
-    def _stop_counting(self, client: ClientSession) -> None:
-        """A COPY failed that Syncs were sent into: count no more.
-
-        Those that the backend had read by then were ignored, the others will be answered, and which are which can't be
-        told. So from here on all is relayed, and nothing is owed by name.
-        """
-        self.owed.clear()
-        self.owed.append(Request.UNCOUNTED)
-        self.parses.clear()
-        self.local_replies.clear()
-        self.changes.clear()
-        self.copy_in = True
-        client.on_uncounted()
-
-    def _on_parameter(self, body: bytes) -> bool:
-        name, separator, value = body.partition(b"\0")
-        if not separator or not value.endswith(b"\0"):
-            return False
-        self.reported = self.reported.changed(name, value[:-1])
-        return True
 
     def _on_violation(self, kind: int, length: int) -> None:
         name = chr(kind) if 32 <= kind < 127 else hex(kind)

@@ -12,9 +12,13 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
+from interceptor.session.bounds import MAX_SMALL_MESSAGE, must_wait
+from interceptor.session.copying import process_copy_in, skip_to_sync
+from interceptor.session.effects import first_effects
 from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
-from interceptor.session.requests import HANDLERS, HOLD, first_effects
+from interceptor.session.requests import HANDLERS
+from interceptor.session.splice import HOLD
 from interceptor.session.states import PoolMode, Request
 from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
@@ -25,22 +29,12 @@ _SYNC: Final = messages.SYNC
 _OWED_EXECUTE: Final = int(Request.EXECUTE)
 _OWED_SYNC: Final = int(Request.SYNC)
 
-WHOLE_MESSAGE: Final = 64 * 1024
-"""Bytes up to which a message is collected before it is acted on; a longer one streams through in pieces.
-SQL that is longer is not analysed, so in transaction mode it pins."""
-
-MAX_MESSAGE: Final = 0x3FFFFFFE
-MAX_SMALL_MESSAGE: Final = 10_000
-"""PostgreSQL's PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT (libpq.h), in bytes."""
-
 MAX_KEPT_INPUT: Final = 256 * 1024
 """Bytes that a client may send ahead while it waits; beyond them its socket is not read."""
 
 MAX_OWED: Final = 10_000
 """Requests that a pipeline may run ahead of their answers; beyond them the client's messages wait."""
 
-_LARGE_KINDS: Final = frozenset(b"QPBFd")
-_SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
 _COPY_KINDS: Final = frozenset(b"dcf")
 _NEED_BACKEND: Final = frozenset(b"QPBDECF")
 _NO_BODY: Final = frozenset((_SYNC, messages.FLUSH))
@@ -150,7 +144,7 @@ class ClientSession:
             data = self.rest + data
             self.rest = b""
         if self.waiting or self.held:
-            self._keep(data)
+            self.keep_input(data)
             return
         if self.streaming or self.discarding:
             data = self._continue_message(data)
@@ -161,7 +155,8 @@ class ClientSession:
         else:
             self._process(self.backend, data, 0)
 
-    def _keep(self, data: bytes) -> None:
+    def keep_input(self, data: bytes) -> None:
+        """Act on this later."""
         if self.finishing:
             return
         self.rest = data
@@ -193,21 +188,6 @@ class ClientSession:
                 self.on_ready(backend)
         return data[taken:]
 
-    def _must_wait(self, kind: int, length: int, present: int) -> bool:
-        """Whether to wait for more of an incomplete message, of which ``present`` bytes are there.
-
-        Raises ProtocolViolation for one that can't be right.
-        """
-        if kind in _SMALL_KINDS:
-            if not 4 <= length <= MAX_SMALL_MESSAGE:
-                raise ProtocolViolation("invalid message length")
-            return True
-        if kind not in _LARGE_KINDS:
-            raise ProtocolViolation(f"invalid frontend message type {kind}")
-        if not 4 <= length <= MAX_MESSAGE:
-            raise ProtocolViolation("invalid message length")
-        return present < min(length + 1, WHOLE_MESSAGE) and kind != messages.COPY_DATA
-
     def _process_unlinked(self, data: bytes) -> None:
         """Act on messages without a backend, up to the first one that needs it."""
         size = len(data)
@@ -217,7 +197,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
                 break
             if kind in _NEED_BACKEND:
                 if not self.ignoring:
@@ -254,7 +234,7 @@ class ClientSession:
         backend = self.host.acquire()
         if backend is None:
             self.waiting = True
-            self._keep(data[position:])
+            self.keep_input(data[position:])
             return
         belongings = self.belongings
         if (
@@ -274,7 +254,7 @@ class ClientSession:
         if belongings.move_to(backend):
             return True
         self.held = True
-        self._keep(data[position:])
+        self.keep_input(data[position:])
         return False
 
     def read_carefully(self) -> None:
@@ -294,9 +274,9 @@ class ClientSession:
         One loop over message headers; what goes to the backend leaves as the slice that it came in.
         """
         if self.ignoring:
-            position = self._skip_to_sync(data, position)
+            position = skip_to_sync(self, data, position)
         elif backend.copy_in:
-            position = self._process_copy_in(backend, data, position)
+            position = process_copy_in(self, backend, data, position)
         if position < 0:
             return
         size = len(data)
@@ -306,7 +286,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
                 break
             if kind == _EXECUTE:
                 owed.append(_OWED_EXECUTE)
@@ -326,9 +306,9 @@ class ClientSession:
         if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)
         else:
-            self._send(backend, out, data, start, position)
+            self.send(backend, out, data, start, position)
 
-    def _send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
+    def send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
         """Forward what was accepted; keep what was not: an incomplete message, or one that has to wait.
 
         ``out`` goes first. ``position`` beyond the end of the data means that the last message is still coming;
@@ -340,7 +320,7 @@ class ClientSession:
         if out:
             backend.write(out)
         if position < size:
-            self._keep(data[position:])
+            self.keep_input(data[position:])
         elif start > size:
             self.discarding = start - size
         else:
@@ -356,60 +336,6 @@ class ClientSession:
             self.wants_release = False
             if not backend.owed and backend.ready:
                 self.on_ready(backend)
-
-    # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
-
-    def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
-        """Forward the data of a COPY, where the backend ignores Sync and Flush (copyfromparse.c, CopyGetData).
-
-        Returns the offset of what follows it; -1 if all of ``data`` is seen to.
-        """
-        size = len(data)
-        start = position
-        while backend.copy_in and size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
-                break
-            if kind == _SYNC:
-                backend.copy_syncs += 1
-            elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
-                backend.copy_in = backend.uncounted
-                if backend.copy_syncs and not backend.copy_in:
-                    # Whether those Syncs count is known when the COPY has ended.
-                    self.held = self.wants_flush = True
-                    position = end
-                    break
-            elif kind == messages.TERMINATE:
-                self.finishing = self.held = True
-                break
-            position = end
-        if backend.copy_in or self.held:
-            self._send(backend, b"", data, start, position)
-            return -1
-        if start < position:
-            backend.write(data[start:position])
-        return position
-
-    def _skip_to_sync(self, data: bytes, position: int) -> int:
-        """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
-        size = len(data)
-        while size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
-                break
-            if kind == _SYNC or kind == messages.TERMINATE:
-                self.ignoring = False
-                return position
-            if kind not in _LARGE_KINDS and kind not in _SMALL_KINDS:
-                raise ProtocolViolation(f"invalid frontend message type {kind}")
-            position = end
-        if position > size:
-            self.discarding = position - size
-        else:
-            self._keep(data[position:])
-        return -1
 
     # --- What the backend's half reports -----------------------------------------------------------------------------
 
