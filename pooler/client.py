@@ -189,7 +189,14 @@ class ClientConnection(asyncio.Protocol):
         self.state = ClientState.READY
         registry = self.server.prepared if self.settings.max_prepared_statements else None
         analyse = self.server.statements.effects
-        self.session = ClientSession(self, self.settings.pool_mode, analyse, welcome.reported, registry)
+        self.session = ClientSession(
+            self,
+            self.settings.pool_mode,
+            analyse,
+            welcome.reported,
+            registry,
+            reuses=self.settings.reuse_unnamed_statements,
+        )
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK

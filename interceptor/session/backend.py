@@ -37,6 +37,9 @@ _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
+_REUSED: Final = int(Action.REUSED)
+_REUSED_FIRST: Final = int(Action.REUSED_FIRST)
+_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
 _RETRY: Final = int(Action.RETRY)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
@@ -331,10 +334,22 @@ class BackendSession:
                     client.unnamed = b""
                 ready = True
                 self.queries += 1
+                if end < size and not owed and not client.pinned:
+                    # What the server says next, such as its farewell, is not this client's.
+                    position = end
+                    break
             elif action == _PARSED_UNNAMED:
                 owed.popleft()
                 client.unnamed = self.parses.popleft()
                 self.unnamed_ready = True
+                ready = False
+            elif action == _REUSED or action == _REUSED_FIRST:
+                client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
+                start = position
+                client.unnamed = self.parses.popleft()
+                owed.popleft()
+                if action == _REUSED_FIRST:
+                    owed.appendleft(_DESCRIBE_STATEMENT)
                 ready = False
             elif action == _CHANGED:
                 owed.popleft()

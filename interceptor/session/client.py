@@ -69,6 +69,9 @@ class ClientSession:
         "registry",
         "rest",
         "retry",
+        "reused",
+        "reused_parse",
+        "reuses",
         "streaming",
         "unnamed",
         "waiting",
@@ -84,11 +87,13 @@ class ClientSession:
         analyse: Callable[..., SessionEffects],
         told: Reported,
         registry: PreparedRegistry | None = None,
+        *,
+        reuses: bool = False,
     ) -> None:
         """``analyse`` tells what a text of SQL does to a session (``StatementCache.effects``).
 
         ``told``: the settings that the client was told of at login. With a ``registry`` named prepared statements are
-        shared; without one they pin.
+        shared; without one they pin. ``reuses``: an unnamed statement whose text is known runs as a shared one.
         """
         self.host = host
         self.write = host.write
@@ -111,6 +116,11 @@ class ClientSession:
         self.retry: tuple[bytes, int, Prepared] | tuple[()] | None = None
         """The batch under way, from the message on that runs this statement; empty if it has been sent again."""
         self.registry = registry if self.follows else None
+        self.reuses = reuses
+        self.reused: Prepared | None = None
+        """What stands for the unnamed statement in this batch."""
+        self.reused_parse = b""
+        """Its Parse, while nothing has been sent yet that uses it."""
         self.named = None if self.registry is None else ClientStatements(self.registry)
         """The named statements that follow it; None where they are the backend's own, by their own names."""
 

@@ -10,6 +10,7 @@ in the backend's ``changes``, in the order of the requests that make it, and und
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -30,8 +31,25 @@ MAX_STATEMENTS: Final = 10_000
 MAX_STATEMENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of text that they may have together."""
 
+MAX_UNNAMED: Final = 5000
+"""Texts of unnamed statements that are known at a time."""
+
+_NEW: Final = "new"
+_SEEN: Final = "seen once"
+
+# PostgreSQL reads these as a date when it parses the literal, and a statement that is kept keeps the date. A call of
+# now() is none of them. With an escape in the text, anything may be.
+_TIMELY: Final = re.compile(
+    rb"(?<![A-Za-z0-9_])(?:now|today|tomorrow|yesterday)(?![A-Za-z0-9_]|\s*\()|\\|[uU]&", re.IGNORECASE
+)
+
 # Drawn anew by each process: nobody can guess the names and use them by accident.
 _PREFIX: Final = b"_" + secrets.token_hex(4).encode() + b"_"
+
+
+def is_timeless(text: bytes) -> bool:
+    """Say whether the text surely means the same tomorrow."""
+    return _TIMELY.search(text) is None
 
 
 class Prepared:
@@ -63,6 +81,8 @@ class PreparedRegistry:
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[tuple[Settings, bool, bytes], Prepared] = WeakValueDictionary()
+        self._unnamed: dict[tuple[Settings, bool, bytes], Prepared | str | None] = {}
+        """Texts of unnamed statements: seen once, kept, or None for what can't be."""
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -86,6 +106,25 @@ class PreparedRegistry:
         prepared = self._known.get(key)
         if prepared is None:
             prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]))
+        return prepared
+
+    def known_unnamed(
+        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
+    ) -> Prepared | None:
+        """A statement to run in place of an unnamed one; None where the text is new, or must not be kept."""
+        key = (settings.parsing, standard_lexing, body)
+        found = self._unnamed.get(key, _NEW)
+        if found is None or isinstance(found, Prepared):
+            return found
+        if found is _NEW:
+            if len(self._unnamed) >= MAX_UNNAMED:
+                self._unnamed.clear()
+            text = body[: body.find(0)]
+            judged = effects(text)
+            keeps = judged.effect is None and not judged.reads_sequence and is_timeless(text)
+            self._unnamed[key] = _SEEN if keeps else None
+            return None
+        prepared = self._unnamed[key] = self.shared(body, settings, standard_lexing, effects)
         return prepared
 
     def unshared(self, body: bytes, effects: SessionEffects) -> Prepared:

@@ -21,6 +21,10 @@ _CHANGES: Final = frozenset(
 )
 _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _RETRIED: Final = int(Request.RETRIED)
+_REUSED: Final = frozenset({Request.REUSED_BIND, Request.REUSED_DESCRIBE})
+_DATA_EXCEPTION: Final = b"\0C22"
+"""Where the SQLSTATE of an ErrorResponse begins with class 22."""
+
 _SYNC: Final = int(Request.SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
@@ -41,6 +45,11 @@ def on_error_in_batch(
 ) -> int:
     """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
     body = data[position + 5 : end]
+    if backend.owed[0] in _REUSED and _DATA_EXCEPTION in body:
+        # A parameter is at fault, and PostgreSQL would have parsed the statement before it looked at that.
+        client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
+        start = position
+        client.unnamed = backend.parses[0]
     if client.retry and _STALE_PLAN in body and not client.finishing and _none_is_answered(backend, *client.retry):
         if start < position:
             client.write(data[start:position])
@@ -64,6 +73,8 @@ def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepa
         kind, length = unpack_header(data, position)
         position += 1 + length
         count += kind != messages.FLUSH
+    if backend.owed[0] in _REUSED:
+        count -= 1
     return len(backend.owed) == count and backend.owed[-1] == _SYNC and backend.owed.count(_SYNC) == 1
 
 
@@ -113,7 +124,7 @@ def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
     undone = 0
     while owed and owed[0] != _SYNC:
         request = owed.popleft()
-        if request == _PARSE_UNNAMED:
+        if request == _PARSE_UNNAMED or request in _REUSED:
             backend.parses.popleft()
         elif request == _LOCAL or request == _LOCAL_CHANGE:
             backend.local_replies.popleft()

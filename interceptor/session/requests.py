@@ -13,6 +13,7 @@ from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
 from interceptor.session.effects import PREPARES, TAKES_AWAY, note_effects
+from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.statements import (
     close_named,
@@ -45,6 +46,7 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
             # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next
             # is then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
             session.keep(Effect.UNCOUNTED)
+            session.reused = None
         effects = OPAQUE if end > len(data) else session.effects_of(data[position + 5 : end - 1])
         if effects is not NONE:
             if effects.effect is Effect.REDUCTION and deallocates(session, backend, data[position + 5 : end - 1]):
@@ -75,6 +77,11 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
             splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
+        if session.reuses:
+            reuse = reuse_parse(session, backend, data, position, end)
+            if reuse is not None:
+                return reuse
+            session.reused = None
     backend.owed.append(_OWED_PARSE_UNNAMED)
     backend.unnamed_in_batch = True
     backend.parses.append(data[position:end] if whole and session.mode is not PoolMode.SESSION else b"")
@@ -86,6 +93,8 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
     name_end = data.find(0, name_at, end)
     splice: Splice | None = None
     if name_end <= name_at:
+        if session.reused is not None and backend.unnamed_in_batch:
+            return use_reused(session, backend, data, position, name_at, name_end)
         splice = need_unnamed(session, backend, position)
     elif session.named is not None:
         splice = use_named(session, backend, data, position, name_at, name_end)
@@ -100,6 +109,8 @@ def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, p
         backend.owed.append(_OWED_DESCRIBE_PORTAL)
         return None
     if data[position + 6] == 0:
+        if session.reused is not None and backend.unnamed_in_batch:
+            return use_reused(session, backend, data, position, position + 6, end - 1)
         splice = need_unnamed(session, backend, position)
     elif session.named is not None:
         splice = use_named(session, backend, data, position, position + 6, end - 1)
@@ -111,6 +122,7 @@ def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, p
 def _on_close(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     if data[position + 5 : position + 7] == b"S\0":
         session.unnamed = b""
+        session.reused = None
         backend.owed.append(Request.CLOSE_UNNAMED)
     elif data[position + 5 : position + 6] == b"S" and session.named is not None:
         return close_named(session, backend, session.named, data[position + 6 : end - 1], end)

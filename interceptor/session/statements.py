@@ -26,8 +26,6 @@ from interceptor.sql.effects import NONE, OPAQUE
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
 
-PARSE_COMPLETE: Final = b"1\0\0\0\x04"
-CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
 _DEALLOCATED: Final = messages.encode_message(messages.COMMAND_COMPLETE, b"DEALLOCATE\0")
 
 _DEALLOCATE: Final = re.compile(
@@ -79,7 +77,7 @@ def parse_named(
     named.in_batch.add(name)
     undo = partial(named.drop, name)
     if prepared in backend.prepared and backend.status != messages.FAILED_TRANSACTION:
-        backend.reply_to_change(PARSE_COMPLETE, named, name, undo)
+        backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
         return b"", end
     if prepared in backend.prepared:
         named.drop(name)
@@ -141,7 +139,7 @@ def close_named(
     prepared = named.drop(name)
     named.in_batch.add(name)
     undo = _nothing if prepared is None else partial(named.add, name, prepared)
-    backend.reply_to_change(CLOSE_COMPLETE, named, name, undo)
+    backend.reply_to_change(messages.CLOSE_COMPLETE_MESSAGE, named, name, undo)
     return b"", end
 
 

@@ -48,6 +48,10 @@ class Request(IntEnum):
     INJECTED_NAMED_CLOSE = 17
     LOCAL_CHANGE = 18
     """A reply of our own, as LOCAL, for a request that changes something."""
+    REUSED_BIND = 21
+    """A Bind of the unnamed statement whose Parse was left out (``reuse``): its answer stands for two."""
+    REUSED_DESCRIBE = 22
+    """Likewise, a Describe."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -97,6 +101,10 @@ class Action(IntEnum):
     """Not to the client; what we asked was refused."""
     ASKED_DROP = 23
     """Not to the client, and nothing to us."""
+    REUSED = 26
+    """As COMPLETE, with a ParseComplete of ours before it; the client's unnamed statement is the oldest Parse's."""
+    REUSED_FIRST = 27
+    """As REUSED, but the request is not done yet."""
     RETRY = 25
     """ReadyForQuery: not to the client; its batch can be sent again."""
     ASKED_READY = 24
@@ -149,6 +157,8 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
+    Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),

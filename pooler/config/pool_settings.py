@@ -82,6 +82,8 @@ class PoolSettings:
     """How long a client may keep its backend beyond a transaction with nothing to do."""
     max_prepared_statements: int
     """0: named prepared statements are not shared, they keep their client's backend."""
+    reuse_unnamed_statements: bool
+    """An unnamed statement whose text is known runs as a shared one."""
     connect_query: str
     """Sent once after login, its errors logged only; "" where none."""
     max_packet_size: int
@@ -145,6 +147,7 @@ def merge(
         max_pinned=max(pool_size - 1, 1) if max_pinned < 0 else max_pinned,
         pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
         max_prepared_statements=server.max_prepared_statements,
+        reuse_unnamed_statements=_first(database.reuse_unnamed_statements, default=server.reuse_unnamed_statements),
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,
     )

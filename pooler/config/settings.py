@@ -85,6 +85,7 @@ class ServerSettings:
     max_pinned: _MaxPinned = -1
     pin_timeout: _Duration = 0.0
     max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
+    reuse_unnamed_statements: _Boolean = False
     client_idle_timeout: _Duration = 0.0
     idle_transaction_timeout: _Duration = 0.0
     transaction_timeout: _Duration = 0.0
@@ -119,6 +120,7 @@ class DatabaseSettings:
     query_wait_timeout: _Duration | None = None
     max_pinned: _MaxPinned | None = None
     pin_timeout: _Duration | None = None
+    reuse_unnamed_statements: _Boolean | None = None
     connect_query: _Text = ""
 
 
