@@ -72,6 +72,8 @@ BACKEND_CONNECT = _failure("backend_connect_failed", "08001")
 BACKEND_LOGIN = _failure("backend_login_failed", "08004")
 BACKEND_LOST = _failure("backend_lost", "08006")
 BACKEND_PROTOCOL = _failure("backend_protocol", "08P01")
+HELPER_QUERY = _failure("helper_query_failed", "58000")
+HELPER_TIMEOUT = _failure("helper_timeout", "57014")
 
 
 class InterceptorError(Exception):
