@@ -71,10 +71,14 @@ PIN_TIMEOUT = _failure("pin_timeout", "57P05")
 TOO_MANY_STATEMENTS = _failure("too_many_statements", "53400")
 SHUTTING_DOWN = _failure("shutting_down", "57P01")
 
+PLUGIN_FAILED = _failure("plugin_failed", "58000")
+
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")
 BACKEND_LOGIN = _failure("backend_login_failed", "08004")
 BACKEND_LOST = _failure("backend_lost", "08006")
 BACKEND_PROTOCOL = _failure("backend_protocol", "08P01")
+HELPER_QUERY = _failure("helper_query_failed", "58000")
+HELPER_TIMEOUT = _failure("helper_timeout", "57014")
 
 
 class InterceptorError(Exception):

@@ -69,7 +69,10 @@ class Capacity(Protocol):
         """Whether one more backend of this pool is within the limits of its database and its role."""
 
     def make_room(self, pool: Pool) -> None:
-        """Close an idle backend of another pool, if a limit that both share is what holds this one up."""
+        """If a limit that pools share is what holds this one up: close an idle backend of another one.
+
+        Where none is idle and this pool has no backend at all, the largest closes the next one that comes back.
+        """
 
     def on_freed(self, pool: Pool) -> None:
         """A backend of this pool is gone: pools that share its limits may open one."""
@@ -115,6 +118,8 @@ class Pool:
         self.last_error: BackendError | None = None
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
+        self.owes_place = False
+        """Another pool waits for the next backend that comes back to be closed."""
 
         # Settings in the form in which the hot path asks for them
         self._lifo = not settings.server_round_robin
@@ -307,6 +312,10 @@ class Pool:
     def _offer(self, backend: Backend) -> None:
         """Give a usable backend to the oldest waiter that it fits, or let it rest."""
         if self.draining or (backend.used and self.clock.now >= backend.expires_at):
+            backend.close()
+            return
+        if self.owes_place:
+            self.owes_place = False
             backend.close()
             return
         queue = self.waiting.for_backend

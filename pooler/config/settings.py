@@ -54,7 +54,7 @@ class ServerSettings:
 
     listen_addr: _Names = ("127.0.0.1",)
     listen_port: Annotated[int, values.integer(0, 65535)] = 6432
-    listen_backlog: Annotated[int, values.integer(1)] = 128
+    listen_backlog: Annotated[int, values.integer(1)] = 4096
     unix_socket_dir: _Path = None
     tcp_keepalive: _Boolean = True
     workers: Annotated[int, values.integer(0, 1024)] = 1

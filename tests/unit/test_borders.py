@@ -19,7 +19,7 @@ import pooler
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-SANS_IO = ("interceptor.protocol", "interceptor.sql", "interceptor.session")
+SANS_IO = ("interceptor.catalogue", "interceptor.protocol", "interceptor.sql", "interceptor.session")
 
 
 def module_names(package: ModuleType) -> list[str]:

@@ -1,0 +1,211 @@
+"""The catalogue of one database: loaded when asked for, watched while in use, dropped when not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from interceptor.catalogue.loading import State, load, read_state
+from interceptor.catalogue.service import Listener
+from interceptor.catalogue.snapshot import Snapshot
+from interceptor.errors import BackendError
+from interceptor.services import HelperQueries
+from pooler.tasks import Handle, spawn
+
+__all__ = ["Catalogue", "CatalogueSettings", "CatalogueStats"]
+
+logger = logging.getLogger(__name__)
+
+_SHARE: Final = 50
+"""A poll that took t seconds is followed by a pause of at least 50 t: 2 % of one of the server's processors."""
+
+_MISSED_POLLS: Final = 3
+"""After so many poll intervals without an answer the catalogue is no longer trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueSettings:
+    """Durations in seconds."""
+
+    poll_interval: float = 5.0
+    idle_timeout: float = 300.0
+    """A catalogue that nobody used for so long is dropped, and its polling ends."""
+
+
+@dataclass(slots=True)
+class CatalogueStats:
+    """What has happened since the catalogue was made."""
+
+    loads: int = 0
+    polls: int = 0
+    changes: int = 0
+    """Polls that found something new."""
+    last_load_seconds: float = 0.0
+    last_poll_seconds: float = 0.0
+
+
+class Catalogue:
+    """Implements ``CatalogueService``."""
+
+    def __init__(self, queries: HelperQueries, settings: CatalogueSettings | None = None, name: str = "") -> None:
+        """``name``: of the database, for the log."""
+        self.settings = settings or CatalogueSettings()
+        self.stats = CatalogueStats()
+        self.version = 0
+        self._queries = queries
+        self._name = name
+        self._snapshot: Snapshot | None = None
+        self._state: State | None = None
+        self._listeners: dict[object, Listener] = {}
+        self._loading: asyncio.Future[Snapshot] | None = None
+        self._watch: Handle | None = None
+        self._used = False
+        self._closed = False
+
+    # --- CatalogueService --------------------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        self._used = True
+        return self._snapshot
+
+    async def current(self) -> Snapshot:
+        self._used = True
+        if self._snapshot is not None:
+            return self._snapshot
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().create_future()
+            # A load that nobody waits for any longer and that failed has been logged.
+            self._loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+            spawn(self._load_first(self._loading), name=f"catalogue of {self._name}")
+        return await asyncio.shield(self._loading)
+
+    def touch(self) -> None:
+        self._used = True
+
+    def on_ddl(self) -> None:
+        self._drop()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        key = object()
+        self._listeners[key] = listener
+        return partial(self._listeners.pop, key, None)  # type: ignore[return-value]
+
+    # --- Life --------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Forget everything and stop watching. Whoever waits gets an error."""
+        self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self._drop()
+
+    def _drop(self) -> None:
+        """What is known may be wrong. A load under way began too early: it is done again."""
+        self.version += 1
+        self._snapshot = None
+        self._state = None
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners.values()):
+            listener(self.version)
+
+    async def _load_first(self, result: asyncio.Future[Snapshot]) -> None:
+        try:
+            while True:
+                version = self.version
+                snapshot, state = await self._load()
+                if version == self.version:
+                    break
+        except BackendError as error:
+            logger.warning("the catalogue of %s could not be read: %s", self._name, error)
+            self._end_loading(result)
+            result.set_exception(error)
+        except BaseException:
+            self._end_loading(result)
+            result.cancel()
+            raise
+        else:
+            self._end_loading(result)
+            self._keep(snapshot, state)
+            result.set_result(snapshot)
+            if self._watch is None and not self._closed:
+                self._watch = spawn(self._poll(), name=f"polling of the catalogue of {self._name}")
+
+    def _end_loading(self, result: asyncio.Future[Snapshot]) -> None:
+        assert self._loading is result
+        self._loading = None
+
+    def _keep(self, snapshot: Snapshot, state: State) -> None:
+        snapshot.version = self.version
+        self._snapshot = snapshot
+        self._state = state
+
+    async def _load(self) -> tuple[Snapshot, State]:
+        begun = time.monotonic()
+        async with self._queries.snapshot() as queries:
+            state = await read_state(queries, None)
+            snapshot = await load(queries, partial(asyncio.sleep, 0))
+        self.stats.loads += 1
+        self.stats.last_load_seconds = time.monotonic() - begun
+        return snapshot, state
+
+    # --- Watching ----------------------------------------------------------------------------------------------------
+
+    async def _poll(self) -> None:
+        """Look for changes made elsewhere, as long as somebody uses the catalogue."""
+        settings = self.settings
+        last_used = last_answer = time.monotonic()
+        cost = 0.0
+        while True:
+            await asyncio.sleep(max(settings.poll_interval, _SHARE * cost))
+            now = time.monotonic()
+            if self._used:
+                self._used = False
+                last_used = now
+            if now - last_used > settings.idle_timeout:
+                self._watch = None
+                self._drop()
+                return
+            if self._snapshot is None:
+                last_answer = now  # the next load will tell
+                continue
+            try:
+                await self._check()
+            except BackendError as error:
+                if now - last_answer > _MISSED_POLLS * settings.poll_interval and self._snapshot is not None:
+                    logger.warning("the catalogue of %s is no longer trusted: %s", self._name, error)
+                    self._drop()
+            else:
+                last_answer = now
+                cost = time.monotonic() - now
+
+    async def _check(self) -> None:
+        begun = time.monotonic()
+        version, last = self.version, self._state
+        assert last is not None
+        state = await read_state(self._queries, last)
+        self.stats.polls += 1
+        self.stats.last_poll_seconds = time.monotonic() - begun
+        if version != self.version:
+            return
+        if state.sums == last.sums:
+            self._state = state
+            return
+        snapshot, state = await self._load()
+        if version != self.version or self._snapshot is None:
+            return
+        if snapshot.digest == self._snapshot.digest:
+            self._state = state  # TRUNCATE, REINDEX and the like, which change nothing that anybody concludes from
+            return
+        self.stats.changes += 1
+        self.version += 1
+        self._keep(snapshot, state)
+        self._tell()
