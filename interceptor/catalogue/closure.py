@@ -22,8 +22,15 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.catalogue.steps import CallOf, Node, Step, Steps, UseOf
-from interceptor.sql.effects import PinReason
-from interceptor.sql.functions import PINNING, RUN_SQL_IN_TEXT, harmless_functions, harmless_helpers
+from interceptor.sql.effects import Effect
+from interceptor.sql.functions import (
+    PINNING,
+    RUN_SQL_IN_TEXT,
+    SEQUENCE_READERS,
+    SEQUENCE_WRITERS,
+    harmless_functions,
+    harmless_helpers,
+)
 
 __all__ = ["Closures", "OpaqueThing", "SessionChange", "SessionVerdict", "Touches"]
 
@@ -247,10 +254,10 @@ class Closures:
         if name in self._quiet or name.startswith("RI_FKey_") or name in _HARMLESS_TRIGGERS:
             return _HARMLESS
         if name == "set_config":
-            return SessionVerdict(SessionChange.CHANGES, f"function {name}: {PinReason.SETTING.value}")
-        reason = PINNING.get(name)
-        if reason is PinReason.SEQUENCE_VALUE:
+            return SessionVerdict(SessionChange.CHANGES, f"function {name}: {Effect.SETTING.value}")
+        if name in SEQUENCE_READERS or name in SEQUENCE_WRITERS:
             return _SEQUENCES
+        reason = PINNING.get(name)
         if reason is not None:
             return SessionVerdict(SessionChange.CHANGES, f"function {name}: {reason.value}")
         if function.volatility is not Volatility.VOLATILE:
