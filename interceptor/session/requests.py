@@ -160,6 +160,8 @@ def _on_flush(session: ClientSession, backend: BackendSession, data: bytes, posi
 
 def _on_terminate(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     session.finishing = True
+    # What a batch without a Sync has answered stays in the server's buffer, and would be waited for.
+    session.wants_flush = bool(backend.owed)
     return hold(session)
 
 

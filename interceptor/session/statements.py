@@ -21,7 +21,7 @@ from interceptor.session.prepared import (
 )
 from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.states import Request
-from interceptor.sql.effects import NONE, OPAQUE
+from interceptor.sql.effects import NONE, OPAQUE, Effect
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -119,8 +119,12 @@ def use_named(
     prepared = named.by_name.get(name)
     if prepared is None:
         return None
-    if prepared.effects is not NONE:
-        splice = note_effects(session, backend, prepared.effects, position)
+    effects = prepared.effects
+    if effects is not NONE:
+        if effects.effect is Effect.REDUCTION:
+            text = prepared.body[: prepared.body.find(0)]
+            effects = PREPARES if named_in_deallocate(session, text) is not None else effects
+        splice = note_effects(session, backend, effects, position)
         if splice is not None:
             return splice
     named.speak(prepared, name)

@@ -9,8 +9,8 @@ __all__ = ["NOT_PARSED", "OF_TRANSACTION", "SURE", "decides_parsing"]
 SURE = frozenset(
     """
     application_name array_nulls backend_flush_after backslash_quote bytea_output check_function_bodies client_encoding
-    client_min_messages commit_delay constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost
-    cursor_tuple_fraction datestyle deadlock_timeout default_statistics_target default_transaction_deferrable
+    client_min_messages constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost
+    cursor_tuple_fraction datestyle default_statistics_target default_transaction_deferrable
     default_transaction_isolation default_transaction_read_only effective_cache_size enable_async_append
     enable_bitmapscan enable_gathermerge enable_group_by_reordering enable_hashagg enable_hashjoin
     enable_incremental_sort
