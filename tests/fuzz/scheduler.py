@@ -115,7 +115,7 @@ class Backend:
     def assert_known(self) -> None:
         """Hold that nothing in the model's session is there that the session engine does not know of."""
         session, model = self.session, self.model
-        assert dict(session.settings.values) == model.settings
+        assert model.holds(session.settings.values), (session.settings.values, model.settings)
         assert session.reported.values[b"TimeZone"] == model.zone_told
         assert {prepared.name for prepared in session.prepared} == model.named_statements
         assert not model.listens

@@ -8,6 +8,7 @@ by its text (``TEXTS``).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import unpack_from
 
@@ -161,8 +162,12 @@ class ModelServer:
 
     @property
     def settings(self) -> dict[str, bytes]:
-        """What is set in its session and committed, by name."""
-        return self._kept.settings
+        """The committed settings of its session, those as after login too."""
+        return {**_DEFAULTS, **self._kept.settings}
+
+    def holds(self, settings: Mapping[str, bytes]) -> bool:
+        """Whether its committed settings are those of a session in which these are set."""
+        return self.settings == {**_DEFAULTS, **settings}
 
     @property
     def listens(self) -> bool:

@@ -46,9 +46,7 @@ def test_what_is_sure_can_be_set_by_anybody_at_any_time(server: PostgresServer) 
     assert {name: contexts[name] for name in SURE if contexts.get(name, "user") != "user"} == {}
 
 
-def test_names_are_spelt_as_servers_spell_them(
-    postgres16: PostgresServer, postgres18: PostgresServer
-) -> None:
+def test_names_are_spelt_as_servers_spell_them(postgres16: PostgresServer, postgres18: PostgresServer) -> None:
     """A misspelt name would judge nothing."""
     known = {
         name
