@@ -342,6 +342,11 @@ class BackendSession:
             if client.named is not None:
                 client.named.clear()
 
+    def on_own_tag(self, tag: bytes) -> None:
+        """A command ended that no client asked for, such as server_reset_query: it may have taken every statement."""
+        if tag in _ALL_GONE:
+            self.prepared.clear()
+
     def _settle(self) -> None:
         _, statements, name = self.changes.popleft()
         if statements is not None:
