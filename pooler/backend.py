@@ -232,7 +232,9 @@ class Backend(asyncio.Protocol):
             if not self.may_fail:
                 self.close()
             return self.may_fail
-        if kind == messages.READY_FOR_QUERY:
+        if kind == messages.COMMAND_COMPLETE:
+            self.session.on_own_tag(body)
+        elif kind == messages.READY_FOR_QUERY:
             assert self.housekeeping is not None
             said_more = self.housekeeping.size > 0
             self.housekeeping = None

@@ -13,7 +13,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
 from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
-from interceptor.session.replies import on_error_in_batch, on_parameter, on_rare, on_tag
+from interceptor.session.replies import ALL_GONE, on_error_in_batch, on_parameter, on_rare, on_tag
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
@@ -40,6 +40,7 @@ _EXECUTED: Final = int(Action.EXECUTED)
 _REUSED: Final = int(Action.REUSED)
 _REUSED_FIRST: Final = int(Action.REUSED_FIRST)
 _DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
+_SWALLOW_READY: Final = int(Action.SWALLOW_READY)
 _RETRY: Final = int(Action.RETRY)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
@@ -54,6 +55,7 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.ASKED_DROP,
         Action.ASKED_READY,
         Action.RETRY,
+        Action.SWALLOW_READY,
     }
 )
 _IDLE: Final = messages.IDLE
@@ -259,7 +261,6 @@ class BackendSession:
             self.settings = UNKNOWN_SETTINGS
         else:
             self.settings = NO_SETTINGS
-        self.prepared.clear()
         self.sequences_of = 0 if everything else MIXED_SEQUENCES
 
     def link(self, client: ClientSession) -> None:
@@ -366,6 +367,10 @@ class BackendSession:
                 start = end
                 if action < _ASKED_ROW:
                     self._on_swallowed(action)
+                elif action == _SWALLOW_READY and length == 5:
+                    self.status = data[position + 5]
+                    ready = True
+                    owed.popleft()
                 elif action == _RETRY:
                     ready = True
                     owed.popleft()
@@ -416,9 +421,10 @@ class BackendSession:
                 self._on_violation(ord("S"), len(body) + 4)
                 return False
         elif action == _ASKED_READY:
-            if body != b"I":
+            if len(body) != 1 or body not in b"ITE":
                 self._on_violation(ord("Z"), len(body) + 4)
                 return False
+            self.status = body[0]
             self.owed.popleft()
             self.asked.popleft()
             return asked.on_answer(self, asked.rows, asked.error)
@@ -469,6 +475,11 @@ class BackendSession:
         self.changes.append((undo, statements, name))
         if statements is not None:
             statements.unsettled[name] = statements.unsettled.get(name, 0) + 1
+
+    def on_own_tag(self, tag: bytes) -> None:
+        """A command ended that no client asked for, such as server_reset_query: it may have taken every statement."""
+        if tag in ALL_GONE:
+            self.prepared.clear()
 
     def settle_change(self) -> None:
         """The oldest noted change has been made, or will never be."""

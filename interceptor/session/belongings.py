@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import SETTINGS_LOST, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.messages import decode_error_fields
-from interceptor.session.prepared import MAX_STATEMENTS, ClientStatements
+from interceptor.session.prepared import MAX_STATEMENTS, ClientStatements, Prepared, parse_apart
 from interceptor.session.probe import MAX_CARRIED, Probed, ask_for, ask_for_all, decode_probe
 from interceptor.session.settings import (
     MAX_SETTINGS,
     MAX_SETTINGS_BYTES,
     NO_SETTINGS,
+    UNKNOWN_SETTINGS,
     settings_of,
     start_over,
     transition,
 )
 from interceptor.sql.effects import Effect, SessionEffects, graver
+from interceptor.sql.lexical import names_of_settings
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -40,6 +42,9 @@ _FOR_EVER: Final = frozenset({Effect.UNCOUNTED, Effect.SEED, Effect.LIBRARY, Eff
 
 MAX_NAMES: Final = 1000
 """Names of custom settings that are asked for at one time."""
+
+MAX_VALUES: Final = 16 * 1024
+"""Bytes of a Bind in which such names are looked for."""
 
 _DEALLOCATE_ALL: Final = messages.encode_query("DEALLOCATE ALL")
 _DISCARD_SEQUENCES: Final = messages.encode_query("DISCARD SEQUENCES")
@@ -96,7 +101,7 @@ class Belongings:
             effect = Effect.REDUCTION
         if effect in _FOR_EVER:
             self.pin(effect)
-        if effect is Effect.REDUCTION:
+        if effects.reduces:
             backend.watches_tags = True
         named_only = (
             effect is Effect.SETTING
@@ -113,6 +118,11 @@ class Belongings:
             self.doubt = graver(self.doubt, effect)
         if len(self.names) < MAX_NAMES:
             self.names |= effects.settings
+
+    def note_values(self, message: bytes) -> None:
+        """The values of a statement in doubt, which may be names of settings."""
+        if len(self.names) < MAX_NAMES:
+            self.names = self.names.union(names_of_settings(message[:MAX_VALUES]))
 
     def on_error(self) -> None:
         """A statement failed: what was sent is not what was done."""
@@ -138,19 +148,32 @@ class Belongings:
         if doubt is None:
             return True
         kept = self.pins & _FOR_EVER
-        nothing_to_lose = doubt is Effect.REDUCTION and not self.pins and self.settings is NO_SETTINGS
+        has_nothing = not self.pins and self.settings is NO_SETTINGS and backend.base_settings is NO_SETTINGS
+        nothing_to_lose = doubt is Effect.REDUCTION and has_nothing
         if kept or (nothing_to_lose and self.session.named is not None):
             self._forget_doubt()
             return True
-        if self.named_only and not self.pins:
+        if self.named_only and not self.pins and "statement_timeout" not in self.names:
             backend.ask(ask_for(self.names), self._on_named)
         else:
-            known = [name for name in self.settings.values if "." in name]
-            private = self.session.named is None and self.session.registry is not None
-            names = self.names.union(known, backend.custom_names)
-            message = ask_for_all(itertools.islice(names, MAX_NAMES), backend.login_role, statements=private)
-            backend.ask(message, self._on_all)
+            may_be_short = "statement_timeout" in self.names or "statement_timeout" in self.settings.values
+            self._ask_all(backend, without_timeout=may_be_short)
         return False
+
+    def _ask_all(self, backend: BackendSession, *, without_timeout: bool) -> None:
+        known = [name for name in self.settings.values if "." in name]
+        private = self.session.named is None and self.session.registry is not None
+        # Those of this client first, should there be too many.
+        names = itertools.islice(dict.fromkeys([*self.names, *known, *backend.custom_names]), MAX_NAMES)
+        message = ask_for_all(names, backend.login_role, statements=private, without_timeout=without_timeout)
+        backend.ask(message, self._on_all if without_timeout else self._on_all_or_timeout)
+
+    def _on_all_or_timeout(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
+        if b"\0C57014\0" in error:
+            # Perhaps the client's own statement_timeout ended it, so ask again under none.
+            self._ask_all(backend, without_timeout=True)
+            return True
+        return self._on_all(backend, rows, error)
 
     def _forget_doubt(self) -> None:
         self.doubt = None
@@ -160,7 +183,8 @@ class Belongings:
 
     def _on_named(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if error:
-            return self._on_no_answer(backend)
+            self._ask_all(backend, without_timeout=True)
+            return True
         values = {**self.settings.values, **decode_probe(rows).settings}
         if values.get("role") == b"none":
             del values["role"]
@@ -210,6 +234,9 @@ class Belongings:
         if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
             return False
         self.settings = backend.settings = settings
+        if not backend.base_settings.values.keys() <= values.keys():
+            # The client has reset what every client of this pool is to have.
+            backend.settings = UNKNOWN_SETTINGS
         self.session.read_carefully()
         return True
 
@@ -273,9 +300,34 @@ class Belongings:
         self.tell(backend)
         return True
 
+    def parse_as_at_first(self, backend: BackendSession, prepared: Prepared) -> bool:
+        """Prepare a statement of this client on its backend under the settings that it was parsed under at first.
+
+        A literal in it was read then. False if that is not called for, or can't be done now. The client has to wait.
+        """
+        wanted = prepared.settings
+        current = self.settings.parsing
+        if wanted is None or wanted is current or self.deviates or self.doubt is not None:
+            return False
+        if backend.owed or not backend.ready or backend.status == messages.FAILED_TRANSACTION:
+            return False
+        local = backend.status == messages.IN_TRANSACTION
+        there = transition(current, wanted, backend.base_settings, local=local)
+        back = transition(wanted, current, backend.base_settings, local=local)
+        backend.ask(there.message, self._on_moved)
+        parse_apart(backend, prepared)
+        backend.ask(back.message, self._on_moved_back)
+        return True
+
+    def _on_moved_back(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
+        if error and backend.status == messages.FAILED_TRANSACTION:
+            # The statement could not be parsed, which failed the transaction, as it would have without us.
+            return True
+        return self._on_moved(backend, rows, error)
+
     def tell(self, backend: BackendSession) -> None:
-        """Tell the client which reported settings are others now than it knows."""
-        if backend.reported is not self.told:
+        """Tell the client which reported settings are others now than it knows, once all is as it is to be."""
+        if backend.reported is not self.told and not backend.asked:
             self.session.write(backend.reported.news_since(self.told))
             self.on_told(backend.reported)
 

@@ -433,6 +433,7 @@ class ClientSession:
             return
         if idle:
             self.retry = None
+            self.belongings.deviates = False
             if not self.pinned:
                 backend.unlink()
                 backend.host.release()

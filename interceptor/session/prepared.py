@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from interceptor.protocol.messages import CLOSE, PARSE, encode_message
+from interceptor.protocol.messages import CLOSE, PARSE, SYNC_MESSAGE, encode_message
 from interceptor.session.settings import Settings
 from interceptor.session.states import Request
 from interceptor.sql.effects import SessionEffects
@@ -55,15 +55,17 @@ def is_timeless(text: bytes) -> bool:
 class Prepared:
     """A statement that can be prepared on any backend of its clients' profile."""
 
-    __slots__ = ("__weakref__", "body", "effects", "name")
+    __slots__ = ("__weakref__", "body", "effects", "name", "settings")
 
-    def __init__(self, body: bytes, name: bytes, effects: SessionEffects) -> None:
+    def __init__(self, body: bytes, name: bytes, effects: SessionEffects, settings: Settings | None = None) -> None:
         self.body = body
         """What follows the name in a Parse message: the text, its zero, the parameter types."""
         self.name = name
         """What backends know it by."""
         self.effects = effects
         """What its execution does to the session."""
+        self.settings = settings
+        """Those that it is to be parsed under (``Settings.parsing``); None where they aren't known."""
 
     @property
     def parse_message(self) -> bytes:
@@ -105,7 +107,7 @@ class PreparedRegistry:
         key = (settings.parsing, standard_lexing, body)
         prepared = self._known.get(key)
         if prepared is None:
-            prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]))
+            prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]), settings.parsing)
         return prepared
 
     def known_unnamed(
@@ -127,9 +129,9 @@ class PreparedRegistry:
         prepared = self._unnamed[key] = self.shared(body, settings, standard_lexing, effects)
         return prepared
 
-    def unshared(self, body: bytes, effects: SessionEffects) -> Prepared:
+    def unshared(self, body: bytes, effects: SessionEffects, settings: Settings | None = None) -> Prepared:
         """A statement for one client alone."""
-        return Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), effects)
+        return Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), effects, settings)
 
 
 class ClientStatements:
@@ -223,13 +225,33 @@ def make_room(backend: BackendSession) -> bytes:
     return oldest.close_message
 
 
+def parse_apart(backend: BackendSession, prepared: Prepared) -> None:
+    """Prepare a statement in a batch of its own. Nothing must be owed but questions, and no batch open."""
+    out = make_room(backend)
+    backend.prepared[prepared] = None
+    backend.note_change(partial(_give_up, backend, prepared))
+    backend.owed += (Request.INJECTED_NAMED_PARSE, Request.INJECTED_SYNC)
+    backend.write(out + prepared.parse_message + SYNC_MESSAGE)
+
+
+def _give_up(backend: BackendSession, prepared: Prepared) -> None:
+    backend.prepared.pop(prepared, None)
+    # Or it would be tried again for ever.
+    prepared.settings = None
+
+
 def renew(backend: BackendSession, prepared: Prepared) -> None:
     """Take a statement from a backend for which it can't be run any more; who needs it there provides it anew."""
     if prepared in backend.prepared:
-        del backend.prepared[prepared]
-        backend.note_change(partial(backend.prepared.setdefault, prepared))
-        backend.owed.append(Request.INJECTED_NAMED_CLOSE)
-        backend.write(prepared.close_message)
+        backend.write(renewal(backend, prepared))
+
+
+def renewal(backend: BackendSession, prepared: Prepared) -> bytes:
+    """What has to be sent to take a statement from a backend that has it."""
+    del backend.prepared[prepared]
+    backend.note_change(partial(backend.prepared.setdefault, prepared))
+    backend.owed.append(Request.INJECTED_NAMED_CLOSE)
+    return prepared.close_message
 
 
 def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:

@@ -80,6 +80,12 @@ _STATEMENTS: Final = (
 )
 
 
+# One Query is one transaction, at whose end SET LOCAL ends too.
+_LIFT_TIMEOUT: Final = b"SELECT 'was', 'statement_timeout', %b, NULL;\nSET LOCAL statement_timeout = 0;\n" % _hex(
+    b"pg_catalog.current_setting('statement_timeout')"
+)
+
+
 @dataclass(slots=True)
 class Probed:
     """What a backend has said of its session."""
@@ -102,24 +108,30 @@ def ask_for(names: Iterable[str]) -> bytes:
     )
 
 
-def ask_for_all(names: Iterable[str], login: bytes, *, statements: bool) -> bytes:
+def ask_for_all(names: Iterable[str], login: bytes, *, statements: bool, without_timeout: bool = False) -> bytes:
     """A Query message that asks for all that may be in a session.
 
     ``names``: custom settings that may be set. ``login``: who logged in. ``statements``: the text of prepared ones too.
+    ``without_timeout``: whatever statement_timeout the client has set.
     """
     sql = _SETTINGS % (_array(names), quote(login)) + _RESOURCES
-    return encode_message(QUERY, (sql + _STATEMENTS if statements else sql) + b"\0")
+    if statements:
+        sql += _STATEMENTS
+    return encode_message(QUERY, (_LIFT_TIMEOUT + sql if without_timeout else sql) + b"\0")
 
 
 def decode_probe(rows: Sequence[bytes]) -> Probed:
     """What the rows of ``ask_for_all`` or ``ask_for`` say."""
     probed = Probed()
+    lifted: bytes | None = None
     for row in rows:
         kind, name, value, more = _columns(row)
         if kind == b"set":
             key = name.decode()
             if key not in OF_TRANSACTION:
                 probed.settings[key] = bytes.fromhex(value.decode())
+        elif kind == b"was":
+            lifted = bytes.fromhex(value.decode())
         elif kind == b"has":
             probed.has.add(Effect[name.decode()])
         elif kind == b"count":
@@ -128,6 +140,12 @@ def decode_probe(rows: Sequence[bytes]) -> Probed:
             types = [int(oid) for oid in more.split(b",") if oid]
             body = value + b"\0" + len(types).to_bytes(2, "big") + b"".join([oid.to_bytes(4, "big") for oid in types])
             probed.statements.append((name, body))
+    if lifted is not None:
+        if lifted == b"0":
+            # Nobody could tell whether it was set to that.
+            probed.settings.pop("statement_timeout", None)
+        else:
+            probed.settings["statement_timeout"] = lifted
     return probed
 
 

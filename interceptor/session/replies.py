@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
 
 _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
-_ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
+ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
 _CHANGES: Final = frozenset(
     {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
@@ -26,6 +26,7 @@ _DATA_EXCEPTION: Final = b"\0C22"
 """Where the SQLSTATE of an ErrorResponse begins with class 22."""
 
 _SYNC: Final = int(Request.SYNC)
+_INJECTED_SYNC: Final = int(Request.INJECTED_SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
@@ -34,7 +35,7 @@ _PARAMETER: Final = int(Action.PARAMETER)
 
 def on_tag(backend: BackendSession, client: ClientSession, tag: bytes) -> None:
     """DEALLOCATE ALL and DISCARD ALL took every named statement, as their tags tell once they have succeeded."""
-    if tag in _ALL_GONE:
+    if tag in ALL_GONE:
         backend.prepared.clear()
         if client.named is not None:
             client.named.clear()
@@ -50,6 +51,12 @@ def on_error_in_batch(
         client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
         start = position
         client.unnamed = backend.parses[0]
+    if len(backend.owed) > 1 and backend.owed[1] == _INJECTED_SYNC:
+        # What can't be parsed apart is parsed where its client asks for it, and fails there.
+        if start < position:
+            client.write(data[start:position])
+        _fail_until_sync(backend, client)
+        return end
     if client.retry and _STALE_PLAN in body and not client.finishing and _none_is_answered(backend, *client.retry):
         if start < position:
             client.write(data[start:position])
@@ -122,7 +129,7 @@ def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
         client.unnamed = b""
         backend.unnamed_ready = True
     undone = 0
-    while owed and owed[0] != _SYNC:
+    while owed and owed[0] != _SYNC and owed[0] != _INJECTED_SYNC:
         request = owed.popleft()
         if request == _PARSE_UNNAMED or request in _REUSED:
             backend.parses.popleft()

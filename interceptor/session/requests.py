@@ -24,6 +24,7 @@ from interceptor.session.statements import (
     use_named,
 )
 from interceptor.session.states import PoolMode, Request
+from interceptor.sql.analysis import opaque_effects
 from interceptor.sql.effects import NONE, OPAQUE, Effect
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
             # is then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
             session.keep(Effect.UNCOUNTED)
             session.reused = None
-        effects = OPAQUE if end > len(data) else session.effects_of(data[position + 5 : end - 1])
+        whole = end <= len(data)
+        effects = session.effects_of(data[position + 5 : end - 1]) if whole else opaque_effects(data[position + 5 :])
         if effects is not NONE:
             if effects.effect is Effect.REDUCTION and deallocates(session, backend, data[position + 5 : end - 1]):
                 return b"", end
@@ -70,7 +72,7 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
     if session.follows:
         sql_end = data.find(0, position + 6, end)
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
-        effects = session.effects_of(sql) if whole else OPAQUE
+        effects = session.effects_of(sql) if whole else opaque_effects(sql)
         if effects is not NONE:
             if effects.effect is Effect.REDUCTION and named_in_deallocate(session, sql) is not None:
                 effects = PREPARES
@@ -91,6 +93,8 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
 def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     name_at = data.find(0, position + 5, end) + 1
     name_end = data.find(0, name_at, end)
+    if session.belongings.doubt is not None:
+        session.belongings.note_values(data[name_end:end])
     splice: Splice | None = None
     if name_end <= name_at:
         if session.reused is not None and backend.unnamed_in_batch:

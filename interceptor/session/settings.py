@@ -92,14 +92,15 @@ class Transition:
         """It can't fail, so what comes next may be sent without waiting for its end."""
 
 
-def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS) -> Transition:
+def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS, *, local: bool = False) -> Transition:
     """How to get from the one to the other. Only differences are sent.
 
-    ``base``: what was set in the session before its first client came, and what neither of the two names.
+    ``base``: what was set in the session before its first client came, and what neither of the two names. ``local``:
+    until the end of the transaction.
     """
     old, new = current.values, wanted.values
     if current is UNKNOWN_SETTINGS:
-        return start_over(wanted, base, b"; DEALLOCATE ALL")
+        return start_over(wanted, base)
     gone = [name for name in old if name not in new and name not in _IDENTITY]
     changed = [name for name in new if old.get(name) != new[name] and name not in _IDENTITY]
     names = gone + changed
@@ -108,11 +109,11 @@ def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS
     calls = []
     if identity or not sure:
         # What the login role may set, the client's role perhaps may not: go back to the login role first.
-        calls += [_set(name, None) for name in _IDENTITY if name in old]
-    calls += [_set(name, base.values.get(name)) for name in gone]
-    calls += [_set(name, new[name]) for name in changed]
+        calls += [_set(name, None, local) for name in _IDENTITY if name in old]
+    calls += [_set(name, base.values.get(name), local) for name in gone]
+    calls += [_set(name, new[name], local) for name in changed]
     if identity or not sure:
-        calls += [_set(name, new[name]) for name in _IDENTITY if name in new]
+        calls += [_set(name, new[name], local) for name in _IDENTITY if name in new]
     sql = b"SELECT " + b", ".join(calls)
     if not _TIMEOUTS.isdisjoint(old):
         # The timeout of another client must not end this.
@@ -122,22 +123,22 @@ def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS
     return Transition(encode_message(QUERY, sql + b"\0"), sure=sure and not identity)
 
 
-def start_over(wanted: Settings, base: Settings = NO_SETTINGS, more: bytes = b"") -> Transition:
-    """How to get from whatever may be set to these. ``more``: what else is to be taken back."""
+def start_over(wanted: Settings, base: Settings = NO_SETTINGS) -> Transition:
+    """How to get from whatever may be set to these."""
     new = {**base.values, **wanted.values}
     calls = [_set(name, new[name]) for name in new if name not in _IDENTITY]
     calls += [_set(name, new[name]) for name in _IDENTITY if name in new]
-    sql = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL" + more
+    sql = b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
     if calls:
         sql += b"; SELECT " + b", ".join(calls)
     sure = all([name in SURE or "." in name for name in new])
     return Transition(encode_message(QUERY, sql + b"\0"), sure=sure)
 
 
-def _set(name: str, value: bytes | None) -> bytes:
+def _set(name: str, value: bytes | None, local: bool = False) -> bytes:
     """A call that sets it; None: to what it was after login (guc.c takes NULL for the reset value)."""
     literal = b"NULL" if value is None else quote(value)
-    return b"pg_catalog.set_config(%b, %b, false)" % (quote(name.encode()), literal)
+    return b"pg_catalog.set_config(%b, %b, %b)" % (quote(name.encode()), literal, b"true" if local else b"false")
 
 
 def quote(value: bytes) -> bytes:

@@ -18,6 +18,7 @@ from interceptor.session.prepared import (
     Prepared,
     make_room,
     provide,
+    renewal,
 )
 from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.states import Request
@@ -76,14 +77,18 @@ def parse_named(
     named.add(name, prepared)
     named.in_batch.add(name)
     undo = partial(named.drop, name)
-    if prepared in backend.prepared and backend.status != messages.FAILED_TRANSACTION:
+    before = b""
+    if prepared in backend.prepared and backend.status == messages.IN_TRANSACTION:
+        # Its plan may be of a table that is another now, and in a transaction an error can't be mended.
+        before = renewal(backend, prepared)
+    elif prepared in backend.prepared and backend.status == messages.IDLE:
         backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
         return b"", end
     if prepared in backend.prepared:
         named.drop(name)
         backend.owed.append(_OWED_PARSE)
         return renamed(session, data, position, position + 5, name_end, prepared.name), name_end
-    before = make_room(backend)
+    before = before or make_room(backend)
     backend.prepared[prepared] = None
     backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
     backend.owed.append(Request.NAMED_PARSE)
@@ -130,6 +135,8 @@ def use_named(
     named.speak(prepared, name)
     if session.retry is None and backend.reusable and data.endswith(messages.SYNC_MESSAGE):
         session.retry = (data, position, prepared)
+    if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
+        return hold(session)
     before = provide(backend, prepared)
     return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
 

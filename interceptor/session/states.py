@@ -52,6 +52,8 @@ class Request(IntEnum):
     """A Bind of the unnamed statement whose Parse was left out (``reuse``): its answer stands for two."""
     REUSED_DESCRIBE = 22
     """Likewise, a Describe."""
+    INJECTED_SYNC = 23
+    """Ends a batch of ours."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -105,6 +107,8 @@ class Action(IntEnum):
     """As COMPLETE, with a ParseComplete of ours before it; the client's unnamed statement is the oldest Parse's."""
     REUSED_FIRST = 27
     """As REUSED, but the request is not done yet."""
+    SWALLOW_READY = 28
+    """ReadyForQuery: not to the client; the request is done and the transaction status is known."""
     RETRY = 25
     """ReadyForQuery: not to the client; its batch can be sent again."""
     ASKED_READY = 24
@@ -159,6 +163,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
     Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
+    Request.INJECTED_SYNC: _row(Z=Action.SWALLOW_READY, error=Action.ERROR),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -11,7 +12,7 @@ from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effe
 from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
 from interceptor.sql.walk import Json, Node, Walk
 
-__all__ = ["StatementCache", "analyse"]
+__all__ = ["StatementCache", "analyse", "opaque_effects"]
 
 MAX_TREE = 160 * 1024  # characters of JSON; decoding and walking this many takes some 3 ms
 MAX_CACHED = 16 * 1024  # bytes of one text
@@ -20,8 +21,9 @@ _ENTRY_OVERHEAD = 150  # bytes of memory that an entry takes beside its text: th
 _decode = msgspec.json.Decoder().decode
 
 _MAY_SET = frozenset({Effect.SETTING, Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.TEMPORARY_OBJECT})
-_ENDS_PIN = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.REDUCTION})
-_REPARSES = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.REDUCTION, Effect.LIBRARY})
+_HIDES = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT})
+"""What runs statements that aren't in the text."""
+_REPARSES = _HIDES | {Effect.LIBRARY}
 
 
 class StatementCache:
@@ -100,10 +102,10 @@ def _plain_effects(sql: bytes) -> SessionEffects:
 
 def _analyse(sql: bytes, server_version: int) -> SessionEffects:
     if not may_parse(sql):
-        return OPAQUE
+        return opaque_effects(sql)
     tree = _parse(sql)
     if tree is None or len(tree) > MAX_TREE:
-        return OPAQUE
+        return opaque_effects(sql)
     try:
         statements = cast("list[dict[str, Node]]", _decode(tree).get("stmts", []))
     except RecursionError:  # some 500 levels; nobody's statement
@@ -128,13 +130,20 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
             walk.effect,
             len(statements),
             transaction_control,
-            walk.reads_sequence or walk.effect is Effect.OPAQUE,
-            walk.writes or walk.effect is Effect.OPAQUE,
-            walk.ends_pin or walk.effect in _ENDS_PIN,
-            walk.reparses or walk.effect in _REPARSES,
+            walk.reads_sequence or walk.effect in _HIDES,
+            walk.writes or walk.effect in _HIDES,
+            walk.ends_pin or walk.reduces or walk.effect in _HIDES,
+            walk.reparses or walk.reduces or walk.effect in _REPARSES,
+            walk.reduces or walk.effect in _HIDES,
             names,
         )
     )
+
+
+def opaque_effects(sql: bytes) -> SessionEffects:
+    """Return the effects of a text of which nothing is known but its words, or those of its beginning."""
+    names = frozenset(names_of_settings(sql[:MAX_CACHED]))
+    return replace(OPAQUE, settings=names) if 0 < len(names) <= MAX_NAMES else OPAQUE
 
 
 def _parse(sql: bytes) -> str | None:

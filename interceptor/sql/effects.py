@@ -65,6 +65,8 @@ class SessionEffects:
     ``reparses``: what is parsed after it, in the same transaction or for good, may mean something else than before, for
     it sets a search_path, a time zone or their kin.
 
+    ``reduces``: it may take away settings or prepared statements (RESET, DISCARD, DEALLOCATE), whatever else it does.
+
     ``settings``: names in lower case of the settings that it may change, as far as the text tells. With
     ``Effect.SETTING`` and one statement, these are all that it changes, unless there are none.
     """
@@ -76,6 +78,7 @@ class SessionEffects:
     touches_sequence: bool = False
     ends_pin: bool = False
     reparses: bool = False
+    reduces: bool = False
     settings: frozenset[str] = frozenset()
 
 
@@ -100,5 +103,5 @@ WRITES = shared_effects(SessionEffects(None, 1, touches_sequence=True))
 EMPTY = shared_effects(SessionEffects(None, 0))
 """No statement at all: PostgreSQL answers EmptyQueryResponse."""
 
-OPAQUE = shared_effects(SessionEffects(Effect.OPAQUE, -1, True, True, True, True, True))
+OPAQUE = shared_effects(SessionEffects(Effect.OPAQUE, -1, True, True, True, True, True, True))
 """Nothing is known of the text. Also right for a FunctionCall message."""

@@ -107,7 +107,17 @@ class Walk:
     The fields mean what those of ``SessionEffects`` do; ``writes`` is its ``touches_sequence``.
     """
 
-    __slots__ = ("_functions", "_stack", "effect", "ends_pin", "reads_sequence", "reparses", "settings", "writes")
+    __slots__ = (
+        "_functions",
+        "_stack",
+        "effect",
+        "ends_pin",
+        "reads_sequence",
+        "reduces",
+        "reparses",
+        "settings",
+        "writes",
+    )
 
     def __init__(self, server_version: int) -> None:
         self.effect: Effect | None = None
@@ -115,6 +125,7 @@ class Walk:
         self.writes = False
         self.ends_pin = False
         self.reparses = False
+        self.reduces = False
         self.settings: set[str] = set()
         self._functions = harmless_functions(server_version)
         self._stack: list[Node] = []
@@ -145,6 +156,8 @@ class Walk:
     def found(self, effect: Effect) -> None:
         """Note an effect; the gravest counts."""
         self.effect = graver(self.effect, effect)
+        if effect is Effect.REDUCTION:
+            self.reduces = True
 
     def _meet(self, kind: str, node: Node) -> None:
         handler = HANDLED.get(kind)
@@ -197,7 +210,7 @@ class Walk:
 
     def _set_config(self, arguments: Json) -> None:
         values = [_constant(argument) for argument in cast("list[Json]", arguments or [])]
-        if len(values) == 3 and isinstance(values[0], str):
+        if len(values) == 3 and isinstance(values[0], str) and values[0]:
             self._set(values[0], [values[1]], local=values[2] is True)
         else:
             # Which setting is known when it has been done.
@@ -219,7 +232,9 @@ class Walk:
         kind = node["kind"]
         name = cast("str", node.get("name", ""))
         if kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
-            self.found(Effect.REDUCTION)
+            self.reparses = self.reparses or not name or decides_parsing(name.lower())
+            if not node.get("is_local"):
+                self.found(Effect.REDUCTION)
         elif kind == "VAR_SET_MULTI":
             if name not in ("TRANSACTION", "TRANSACTION SNAPSHOT"):
                 self.found(Effect.OPAQUE)
@@ -301,8 +316,8 @@ def is_misleading_path(path: str) -> bool:
     With pg_temp in it any CREATE is one of something temporary; with a schema in front of pg_catalog, somebody's own
     lower() is called for PostgreSQL's.
     """
-    path = path.lower()
-    return "pg_temp" in path or path.find("pg_catalog") > path.find('"') + 1
+    before, found, _ = path.lower().partition("pg_catalog")
+    return "pg_temp" in path.lower() or bool(found and before.strip(' "'))
 
 
 def _qualified(names: Json) -> tuple[str, str]:
@@ -312,8 +327,10 @@ def _qualified(names: Json) -> tuple[str, str]:
 
 
 def _constant(node: Json) -> str | bool | None:
-    """Return the value of a string or boolean constant, and None for anything else."""
+    """Return the value of a string or boolean constant, "" for a parameter, and None for anything else."""
     if isinstance(node, dict):
+        if "ParamRef" in node:
+            return ""
         constant = node.get("A_Const")
         if isinstance(constant, dict):
             if "sval" in constant:
@@ -327,8 +344,9 @@ def _misleads(name: str, values: list[str | bool | None]) -> bool:
     """Say whether setting this with SET LOCAL makes the next texts of the transaction other than they look.
 
     The encoding and standard_conforming_strings decide how they read. A search_path that comes as a parameter counts as
-    an ordinary one: PostgREST begins each of its transactions so, and a probe for each would be dear.
+    an ordinary one: PostgREST begins each of its transactions so, and a question after each would be dear.
     """
     if name == "search_path":
-        return is_misleading_path(",".join([value for value in values if isinstance(value, str)]))
+        known = [value for value in values if isinstance(value, str)]
+        return len(known) < len(values) or is_misleading_path(",".join(known))
     return name in _NEVER_LOCAL
