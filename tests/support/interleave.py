@@ -122,9 +122,7 @@ class InterleavedComparison(Comparison):
                 run.end(Ending.TIDY)
             return [run.transcript([]) for run in runs]
 
-    def _perform_all(
-        self, conversation: Interleaving, reference: Sequence[Transcript]
-    ) -> tuple[list[Transcript], str]:
+    def _perform_all(self, conversation: Interleaving, reference: Sequence[Transcript]) -> tuple[list[Transcript], str]:
         with ExitStack() as stack:
             clients, runs, trouble = [], [], ""
             try:
@@ -194,4 +192,3 @@ class _Movers:
 def _with_last_looks(conversation: Interleaving) -> Sequence[Turn]:
     looks = [Turn(number, (part(LOOK),)) for number in range(len(conversation.openings))]
     return [*conversation.turns, *looks]
-

@@ -28,6 +28,7 @@ from tests.support.session_statements import (
     ROLES,
     SETTINGS,
     TRANSACTION_MODES,
+    Setting,
     quoted,
 )
 
@@ -65,6 +66,8 @@ class _Composer:
     themes: Themes
     prepared: list[dict[str, Values]] = field(default_factory=list)
     """For each client, names that it has probably prepared, and values for their parameters. '' is the unnamed one."""
+    subjects: tuple[Setting, ...] = SETTINGS[:1]
+    """The settings that it is mostly about: where all change all, hardly two clients change the same."""
     client: int = 0
     parts: list[Part] = field(default_factory=list)
 
@@ -82,12 +85,14 @@ class _Composer:
     # Turns
 
     def turn(self, clients: int) -> Turn:
-        self.client = self.number(0, clients - 1)
+        others = [number for number in range(clients) if number != self.client]
+        self.client = self.client if self.seldom(5) else self.pick(others)
         self.parts = []
+        acts = [self.simple, self.simple, self.batch, self.batch, self.pipeline, self.block]
+        acts += [self.prepare, self.recall, self.recall]
+        if self.themes.pins:
+            acts += [self.pin]
         for _ in range(self.pick((1, 1, 2, 3))):
-            acts = [self.simple, self.simple, self.batch, self.batch, self.pipeline, self.block, self.prepare, self.recall]
-            if self.themes.pins:
-                acts.append(self.pin)
             self.pick(acts)()
         return Turn(self.client, tuple(self.parts), elsewhere=self.seldom(2))
 
@@ -114,8 +119,11 @@ class _Composer:
             groups.append(lambda: self.pick(HIDDEN))
         return self.pick(groups)()
 
+    def setting(self) -> Setting:
+        return self.pick(SETTINGS) if self.seldom(6) else self.pick(self.subjects)
+
     def change(self) -> str:
-        setting = self.pick(SETTINGS)
+        setting = self.setting()
         value = self.pick(setting.bad) if setting.bad and self.seldom(10) else self.pick(setting.values)
         forms = (
             f"SET {setting.name} = {setting.assigned(value)}",
@@ -132,10 +140,11 @@ class _Composer:
         return self.pick(forms)
 
     def look(self) -> str:
+        setting = self.setting()
+        forms = (f"SHOW {setting.name}", f"SELECT current_setting({quoted(setting.name)})")
         if self.seldom(3):
-            name = self.pick(SETTINGS).name
-            return self.pick((f"SHOW {name}", f"SELECT current_setting({quoted(name)})"))
-        return self.pick(DEPENDENT)
+            return self.pick(DEPENDENT)
+        return self.pick((*setting.seen_in, *forms))
 
     def role(self) -> str:
         return self.pick(ROLES) if not self.seldom(3) else self.pick(TRANSACTION_MODES)
@@ -209,12 +218,12 @@ class _Composer:
             return self.pick(DEPENDENT_ON_VALUES)
         if choice == 1:
             return self.pick(PREPARABLE_CHANGES)
-        return self.pick(DEPENDENT) if choice == 2 else self.statement(), ()
+        return self.look() if choice == 2 else self.statement(), ()
 
     def prepare(self) -> None:
         """A Parse now, for a later turn."""
         name = self.pick((*_NAMES, ""))
-        sql, values = self.pick((*DEPENDENT_ON_VALUES, *((each, ()) for each in DEPENDENT), *PREPARABLE_CHANGES))
+        sql, values = self.parameterised()
         messages = [frontend.parse(sql, name)]
         if name:
             messages.insert(0, frontend.close_statement(name))
@@ -226,6 +235,8 @@ class _Composer:
     def recall(self) -> None:
         """Execute what an earlier turn has parsed, perhaps; perhaps close it."""
         known = self.prepared[self.client]
+        if not known and not self.seldom(6):
+            return self.prepare()
         name = self.pick(tuple(known) or _NAMES)
         if name and self.seldom(8):
             known.pop(name, None)
@@ -261,6 +272,7 @@ def interleavings(draw: st.DrawFn, themes: Themes | None = None, *, longest: int
     """Conversations of two to four clients, of up to ``longest`` turns."""
     composer = _Composer(draw, themes or Themes())
     count = composer.pick((2, 2, 3, 4))
+    composer.subjects = tuple(composer.pick(SETTINGS) for _ in range(2))
     composer.prepared = [{} for _ in range(count)]
     openings = [Opening(parameters=composer.pick(_OPENINGS) if composer.themes.openings else ()) for _ in range(count)]
     turns = [composer.turn(count) for _ in range(composer.number(2, longest))]

@@ -26,11 +26,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting, values for it, and values that it refuses. Values are such as ``set_config`` takes."""
+    """A setting, values for it, and values that it refuses. Both are such as ``set_config`` takes."""
 
     name: str
     values: tuple[str, ...]
     bad: tuple[str, ...] = ()
+    seen_in: tuple[str, ...] = ()
+    """Statements whose results depend on it; in most of them a literal does, when it is parsed."""
 
     def assigned(self, value: str) -> str:
         """The value as SET has it. A search_path is a list there, and would be one name in quotes."""
@@ -43,21 +45,71 @@ def quoted(text: str) -> str:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("TimeZone", ("Asia/Tokyo", "Europe/Warsaw", "UTC", "-03:30"), ("Nowhere/Land",)),
-    Setting("DateStyle", ("German", "SQL, DMY", "ISO, MDY", "Postgres, YMD"), ("Martian",)),
-    Setting("IntervalStyle", ("iso_8601", "postgres_verbose", "sql_standard", "postgres"), ("none",)),
-    Setting("search_path", ("one", "two", "two, one", "one, public", "pg_catalog", "nowhere, public"), ()),
+    Setting(
+        "TimeZone",
+        ("Asia/Tokyo", "Europe/Warsaw", "UTC", "-03:30"),
+        ("Nowhere/Land",),
+        ("SELECT timestamptz '2020-01-01 12:00', '2020-06-01 12:00'::timestamptz::text",),
+    ),
+    Setting(
+        "DateStyle",
+        ("German", "SQL, DMY", "ISO, MDY", "Postgres, YMD"),
+        ("Martian",),
+        ("SELECT date '01/02/2020', '03/04/2020'::text::date",),
+    ),
+    Setting(
+        "IntervalStyle",
+        ("iso_8601", "postgres_verbose", "sql_standard", "postgres"),
+        ("none",),
+        ("SELECT interval '-1 2:03:04', interval '1-2 3 4:05:06'",),
+    ),
+    Setting(
+        "search_path",
+        ("one", "two", "two, one", "one, public", "pg_catalog", "nowhere, public"),
+        (),
+        (
+            "SELECT v FROM pick",
+            "SELECT * FROM pick",
+            "SELECT choose()",
+            "SELECT current_schemas(false), current_schema",
+        ),
+    ),
     Setting("work_mem", ("5MB", "7777", "64kB"), ("1kB", "much")),
     Setting("statement_timeout", ("7min", "77min", "0"), ("-1",)),
-    Setting("extra_float_digits", ("0", "-3", "3"), ("99",)),
-    Setting("bytea_output", ("escape", "hex"), ("octal",)),
-    Setting("application_name", ("renamed", "it's \"mine\"", "", "żółw"), ()),
-    Setting("client_encoding", ("LATIN1", "UTF8", "SQL_ASCII", "SJIS"), ("EBCDIC",)),
-    Setting("standard_conforming_strings", ("off", "on"), ("perhaps",)),
-    Setting("default_transaction_isolation", ("serializable", "repeatable read", "read committed"), ("chaos",)),
-    Setting("default_transaction_read_only", ("on", "off"), ("maybe",)),
-    Setting("app.tenant", ("a", "it's b", "", "x" * 300), ()),
-    Setting("app.other", ("1", "2"), ()),
+    Setting(
+        "extra_float_digits",
+        ("0", "-3", "3"),
+        ("99",),
+        ("SELECT 0.1::float8 + 0.2::float8, 1e10::float8 / 3, 1.1::float4",),
+    ),
+    Setting("bytea_output", ("escape", "hex"), ("octal",), (r"SELECT '\x00ff41'::bytea",)),
+    Setting("application_name", ("renamed", 'it\'s "mine"', "", "żółw")),
+    Setting(
+        "client_encoding",
+        ("LATIN1", "UTF8", "SQL_ASCII", "SJIS"),
+        ("EBCDIC",),
+        ("SELECT 'żó', length('żó'), chr(233)", "SELECT chr(233)"),
+    ),
+    Setting("standard_conforming_strings", ("off", "on"), ("perhaps",), (r"SELECT 'back\\slash'",)),
+    Setting(
+        "default_transaction_isolation",
+        ("serializable", "repeatable read", "read committed"),
+        ("chaos",),
+        ("SHOW transaction_isolation",),
+    ),
+    Setting(
+        "default_transaction_read_only",
+        ("on", "off"),
+        ("maybe",),
+        ("SHOW transaction_read_only", "INSERT INTO public.w (a) VALUES (1) RETURNING a"),
+    ),
+    Setting(
+        "app.tenant",
+        ("a", "it's b", "", "x" * 300),
+        (),
+        ("SELECT current_setting('app.tenant', true)", "SELECT current_setting('app.tenant')"),
+    ),
+    Setting("app.other", ("1", "2"), (), ("SELECT current_setting('app.other', true)",)),
     Setting("plpgsql.extra_warnings", ("none", "shadowed_variables"), ("loud",)),
 )
 
@@ -135,28 +187,13 @@ HIDDEN: tuple[str, ...] = (
     "WITH s AS (SELECT set_config('app.tenant', 'in a CTE', false) AS v) SELECT v FROM s",
 )
 
-# Results that depend on the settings; with the literals folded when the statement is parsed.
 DEPENDENT: tuple[str, ...] = (
-    "SELECT timestamptz '2020-01-01 12:00', '2020-06-01 12:00'::timestamptz::text",
-    "SELECT date '01/02/2020', '03/04/2020'::text::date",
-    "SELECT interval '-1 2:03:04', interval '1-2 3 4:05:06'",
-    "SELECT 0.1::float8 + 0.2::float8, 1e10::float8 / 3, 1.1::float4",
-    r"SELECT '\x00ff41'::bytea",
-    r"SELECT 'back\\slash'",
-    "SELECT v FROM pick",
-    "SELECT * FROM pick",
-    "SELECT choose()",
-    "SELECT 'żó', length('żó'), chr(233)",
+    *(sql for setting in SETTINGS for sql in setting.seen_in),
     "SELECT current_user, session_user",
-    "SELECT current_setting('app.tenant', true), current_setting('app.other', true)",
-    "SELECT current_setting('app.tenant')",
     "SELECT current_setting('role'), current_setting('is_superuser'), current_setting('session_authorization')",
-    "SELECT current_schemas(false), current_schema",
-    "SHOW transaction_isolation",
-    "SHOW default_transaction_read_only",
-    "SHOW transaction_read_only",
-    "INSERT INTO w (a, b) VALUES (1, current_setting('TimeZone')) RETURNING a, b",
+    "INSERT INTO public.w (a, b) VALUES (1, current_setting('TimeZone')) RETURNING a, b",
 )
+"""Whose results depend on the session."""
 
 # The same with parameters, in text: their values with them.
 DEPENDENT_ON_VALUES: tuple[tuple[str, tuple[bytes | None, ...]], ...] = (
@@ -218,7 +255,9 @@ PINS: tuple[Pinning, ...] = (
         ("INSERT INTO scratch VALUES (1) RETURNING x", "SELECT * FROM scratch", "DROP TABLE scratch"),
         ("DROP TABLE scratch", "DISCARD TEMP", "DISCARD ALL"),
     ),
-    Pinning("CREATE TEMP VIEW glance AS SELECT 1 AS one", ("SELECT * FROM glance",), ("DROP VIEW glance", "DISCARD ALL")),
+    Pinning(
+        "CREATE TEMP VIEW glance AS SELECT 1 AS one", ("SELECT * FROM glance",), ("DROP VIEW glance", "DISCARD ALL")
+    ),
     Pinning(
         "DECLARE held CURSOR WITH HOLD FOR SELECT id FROM t ORDER BY id",
         ("FETCH 2 FROM held", "MOVE 1 IN held"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.interleave import Interleaving, interleaving, turn
+from tests.differential.scripts.interleaved_pins import PIN_INTERLEAVINGS
+from tests.differential.scripts.interleaved_settings import SETTING_INTERLEAVINGS
+from tests.differential.scripts.interleaved_statements import STATEMENT_INTERLEAVINGS
+from tests.support.interleave import Interleaving
 
 __all__ = ["INTERLEAVINGS"]
 
-INTERLEAVINGS: tuple[Interleaving, ...] = (
-    interleaving("set", turn(0, "SET TimeZone = 'Asia/Tokyo'"), turn(1, "SHOW TimeZone"), turn(0, "SHOW TimeZone")),
-)
+INTERLEAVINGS: tuple[Interleaving, ...] = (*SETTING_INTERLEAVINGS, *STATEMENT_INTERLEAVINGS, *PIN_INTERLEAVINGS)
