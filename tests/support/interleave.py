@@ -29,7 +29,7 @@ LOOK = frontend.query(
     "SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', 'IntervalStyle', 'search_path', "
     "'work_mem', 'statement_timeout', 'extra_float_digits', 'bytea_output', 'application_name', 'client_encoding', "
     "'standard_conforming_strings', 'default_transaction_isolation', 'default_transaction_read_only') ORDER BY name; "
-    "SELECT current_user, session_user, current_setting('role'), current_setting('app.tenant', true)"
+    "SELECT current_user, session_user, current_setting('role'), coalesce(current_setting('app.tenant', true), '')"
 )
 """What a client sees of its session. Each has it for its last words."""
 
