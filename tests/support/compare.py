@@ -31,7 +31,7 @@ from tests.support.sockets import SocketDiagnosis
 from tests.support.wire import DEFAULT_TIMEOUT, Endpoint, ReplyTimeout, WireClient
 from tests.support.world import World
 
-__all__ = ["Comparison", "Difference", "Normaliser", "Transcript", "open_conversation"]
+__all__ = ["Comparison", "Difference", "Normaliser", "Run", "Transcript", "open_conversation", "unequal"]
 
 _FIRST_NORMAL_OID = 16384
 _LAST_QUERY = "SELECT 'the end of the stream'"
@@ -161,7 +161,7 @@ class Comparison:
 
     def _rehearse(self, stream: Stream) -> Transcript:
         with open_conversation(self._world.reference, stream.opening, self._timeout) as client:
-            run = _Run(client, self._diagnosis)
+            run = Run(client, self._diagnosis)
             settler = Settler(client, self._world.control(self._world.reference), self._diagnosis)
             tail: list[Part] = []
 
@@ -190,7 +190,7 @@ class Comparison:
                 f"PostgreSQL let the client in, and the endpoint under test: {error}\n\n{stream}"
             ) from error
         with opened as client:
-            run, marks = _Run(client, self._diagnosis), iter(reference.marks)
+            run, marks = Run(client, self._diagnosis), iter(reference.marks)
             try:
                 for each in (*stream.parts, *reference.tail):
                     run.deliver(each)
@@ -208,7 +208,7 @@ class Comparison:
     # What differs
 
     def _difference(self, reference: Transcript, compared: Transcript, stream: Stream) -> str:
-        if self._compare_openings and (problem := _unequal(reference.opening, compared.opening)):
+        if self._compare_openings and (problem := unequal(reference.opening, compared.opening)):
             return f"The openings differ.\n{problem}"
         ours, theirs = reference.replies, compared.replies
         if stream.ending is not Ending.TIDY:
@@ -216,7 +216,7 @@ class Comparison:
             settled = reference.marks[-1] if reference.marks else 0
             ours, theirs = ours[:settled], theirs[:settled]
         trouble = f"The endpoint under test fell silent: {compared.trouble}\n" if compared.trouble else ""
-        if problem := _unequal(ours, theirs):
+        if problem := unequal(ours, theirs):
             return f"{trouble}The replies differ.\n{problem}"
         if compared.hung_up and not reference.hung_up:
             return "The endpoint under test hung up before the script was over; PostgreSQL did not."
@@ -238,8 +238,8 @@ class Comparison:
         return ""
 
 
-class _Run:
-    """One side of a comparison under way."""
+class Run:
+    """One client of a comparison under way."""
 
     def __init__(self, client: WireClient, diagnosis: SocketDiagnosis) -> None:
         self.start = len(client.replies)
@@ -250,6 +250,7 @@ class _Run:
         self._marks: list[int] = []
 
     def deliver(self, each: Part) -> None:
+        """Write the part as it is cut. A peer that has hung up is noted and no error."""
         pieces = each.pieces()
         self._client.sent.extend(each.messages)
         for piece in pieces:
@@ -260,9 +261,11 @@ class _Run:
                 wait_until_read(self._client, self._diagnosis)
 
     def mark(self) -> None:
+        """Note how many replies there are."""
         self._marks.append(len(self._client.replies) - self.start)
 
     def end(self, ending: Ending) -> None:
+        """Leave. Raises ReplyTimeout if the peer does not hang up in its turn."""
         self._hung_up = self._client.closed
         if ending is Ending.VANISH:
             self._client.close()
@@ -270,6 +273,7 @@ class _Run:
             self._client.send_goodbye()
 
     def transcript(self, tail: list[Part]) -> Transcript:
+        """All that came."""
         opening, replies = self._client.replies[: self.start], self._client.replies[self.start :]
         return Transcript(opening, replies, self._marks, tail, self._hung_up, self.trouble)
 
@@ -295,7 +299,7 @@ def _tail_text(reference: Transcript) -> str:
     return "\n".join(["  to finish:", *map(str, reference.tail)]) if reference.tail else ""
 
 
-def _unequal(ours: Sequence[Reply], theirs: Sequence[Reply]) -> str:
+def unequal(ours: Sequence[Reply], theirs: Sequence[Reply]) -> str:
     """The differences as text, an empty one if there is none."""
     one, other = Normaliser(), Normaliser()
     left, right = [one.normalise(reply) for reply in ours], [other.normalise(reply) for reply in theirs]
