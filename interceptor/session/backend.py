@@ -62,7 +62,9 @@ _IDLE: Final = messages.IDLE
 
 """The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
 
-_ENDS_BATCH: Final = frozenset({Request.ASKED, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
+_ENDS_BATCH: Final = frozenset(
+    {Request.ASKED, Request.INJECTED_SYNC, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL}
+)
 
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 
@@ -411,6 +413,8 @@ class BackendSession:
 
     def _on_answer(self, action: int, body: bytes) -> bool:
         """A message of the answer to a question of ours. False if the backend must not be used any more."""
+        if action == Action.ASKED_DROP:
+            return True
         asked = self.asked[0]
         if action == _ASKED_ROW:
             asked.rows.append(body)

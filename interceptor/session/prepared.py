@@ -55,7 +55,7 @@ def is_timeless(text: bytes) -> bool:
 class Prepared:
     """A statement that can be prepared on any backend of its clients' profile."""
 
-    __slots__ = ("__weakref__", "body", "effects", "name", "settings")
+    __slots__ = ("__weakref__", "body", "effects", "is_noticed", "name", "settings")
 
     def __init__(self, body: bytes, name: bytes, effects: SessionEffects, settings: Settings | None = None) -> None:
         self.body = body
@@ -64,6 +64,8 @@ class Prepared:
         """What backends know it by."""
         self.effects = effects
         """What its execution does to the session."""
+        self.is_noticed = False
+        """Its Parse has something to say, such as a warning, which each client is to hear."""
         self.settings = settings
         """Those that it is to be parsed under (``Settings.parsing``); None where they aren't known."""
 

@@ -113,6 +113,11 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         while len(owed) > 1 and owed[1] == _SYNC:
             del owed[1]
             backend.copy_syncs += 1
+    elif action == Action.NOTICED:
+        _, statements, name = backend.changes[0]
+        prepared = None if statements is None else statements.by_name.get(name)
+        if prepared is not None:
+            prepared.is_noticed = True
     elif action == Action.CLOSED_UNNAMED:
         owed.popleft()
         client.unnamed = b""

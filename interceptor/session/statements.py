@@ -78,7 +78,8 @@ def parse_named(
     named.in_batch.add(name)
     undo = partial(named.drop, name)
     before = b""
-    if prepared in backend.prepared and backend.status == messages.IN_TRANSACTION:
+    in_transaction = backend.status == messages.IN_TRANSACTION
+    if prepared in backend.prepared and (in_transaction or (prepared.is_noticed and backend.status == messages.IDLE)):
         # Its plan may be of a table that is another now, and in a transaction an error can't be mended.
         before = renewal(backend, prepared)
     elif prepared in backend.prepared and backend.status == messages.IDLE:

@@ -107,6 +107,8 @@ class Action(IntEnum):
     """As COMPLETE, with a ParseComplete of ours before it; the client's unnamed statement is the oldest Parse's."""
     REUSED_FIRST = 27
     """As REUSED, but the request is not done yet."""
+    NOTICED = 29
+    """NoticeResponse of a Parse: to the client, and remembered, since each client that prepares the text gets it."""
     SWALLOW_READY = 28
     """ReadyForQuery: not to the client; the request is done and the transaction status is known."""
     RETRY = 25
@@ -120,10 +122,10 @@ class Action(IntEnum):
 def _row(*, error: Action, **actions: Action) -> bytes:
     """A table row: 256 actions by message type. Notices, notifications and parameters may come at any time."""
     row = bytearray(256)
+    row[ord("N")] = row[ord("A")] = Action.RELAY
     for kinds, action in actions.items():
         for kind in kinds.strip("_"):
             row[ord(kind)] = action
-    row[ord("N")] = row[ord("A")] = Action.RELAY
     row[ord("S")] = Action.PARAMETER
     row[ord("E")] = error
     return bytes(row)
@@ -132,7 +134,6 @@ def _row(*, error: Action, **actions: Action) -> bytes:
 def _asked() -> bytes:
     """The row of a query of ours: only notifications are the client's."""
     row = bytearray(_row(TCINn=Action.ASKED_DROP, D=Action.ASKED_ROW, Z=Action.ASKED_READY, error=Action.ASKED_ERROR))
-    row[ord("N")] = Action.ASKED_DROP
     row[ord("S")] = Action.ASKED_PARAMETER
     return bytes(row)
 
@@ -153,13 +154,13 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     # A Sync commits the implicit transaction, and a deferred constraint may fail that.
     Request.SYNC: _row(Z=Action.READY, error=Action.ERROR),
     Request.FUNCTION_CALL: _row(V=Action.RELAY, Z=Action.READY, error=Action.ERROR),
-    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, error=Action.FAIL),
+    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, N=Action.ASKED_DROP, error=Action.FAIL),
     Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW_UNNAMED, error=Action.FAIL),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
     Request.LOCAL_CHANGE: bytes(256),
-    Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
-    Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.NAMED_PARSE: _row(_1=Action.CHANGED, N=Action.NOTICED, error=Action.FAIL),
+    Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, N=Action.ASKED_DROP, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
     Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
