@@ -362,7 +362,7 @@ class Steps:
         return scope if owner is None else scope.with_role(owner.name)
 
 
-_MOST_KNOWN: Final = 100_000
+_MOST_KNOWN: Final = 20_000  # some 1 KB each
 
 
 def _is_view_rule(rule: Rule) -> bool:

@@ -78,6 +78,8 @@ class PoolSettings:
     cancel_wait_timeout: float
     max_prepared_statements: int
     """0: named prepared statements are not shared, they keep their client's backend."""
+    catalogue_user: str
+    """The role that reads the catalogue; "" for the role of the pool."""
     connect_query: str
     """Sent once after login, its errors logged only; "" where none."""
     max_packet_size: int
@@ -138,6 +140,7 @@ def merge(
         server_login_retry=server.server_login_retry,
         cancel_wait_timeout=server.cancel_wait_timeout,
         max_prepared_statements=server.max_prepared_statements,
+        catalogue_user=database.catalogue_user,
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,
     )

@@ -115,6 +115,7 @@ class DatabaseSettings:
     server_lifetime: _Duration | None = None
     query_wait_timeout: _Duration | None = None
     connect_query: _Text = ""
+    catalogue_user: _Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

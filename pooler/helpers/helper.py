@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -14,12 +14,11 @@ from interceptor.errors import HELPER_QUERY, BackendError
 from interceptor.services import HelperQueries, Parameter, Row
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
-from pooler.config.secret import Secret
 from pooler.helpers.connection import HelperConnection
 from pooler.login import log_in
 from pooler.tasks import spawn
 
-__all__ = ["Helper", "HelperSettings", "HelperState", "HelperStats", "with_login"]
+__all__ = ["Helper", "HelperSettings", "HelperState", "HelperStats"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class Helper:
         keys: KeyCache,
         helper: HelperSettings | None = None,
     ) -> None:
-        """``settings``: where, and as whom (see ``with_login``). ``credential`` is asked at each login."""
+        """``settings``: where, and as whom. ``credential`` is asked at each login."""
         self.settings = settings
         self.helper = helper or HelperSettings()
         self.stats = HelperStats()
@@ -97,6 +96,11 @@ class Helper:
         """Connections to the server: from the start of the login until the server has hung up."""
         connecting = self.state is HelperState.CONNECTING
         return connecting + (self._connection is not None) + len(self._closing)
+
+    @property
+    def connection_lost(self) -> bool:
+        """The connection has ended by itself, and nobody has asked since."""
+        return self._connection is not None and self._connection.closed
 
     # --- HelperQueries -----------------------------------------------------------------------------------------------
 
@@ -257,8 +261,3 @@ class _Inside:
 
     def snapshot(self) -> AbstractAsyncContextManager[HelperQueries]:
         raise AssertionError("snapshot() inside of snapshot()")
-
-
-def with_login(settings: PoolSettings, user: str, password: Secret | None) -> PoolSettings:
-    """The same server and database, as another role."""
-    return replace(settings, user=user, password=password, forced_user=True)

@@ -69,7 +69,8 @@ def test_the_narrower_place_wins_and_zero_counts(
 
 
 def test_no_narrower_setting_is_left_out_of_the_table() -> None:
-    of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - {"primary", "connect_query"}
+    alone = {"primary", "connect_query", "catalogue_user"}
+    of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - alone
     assert {row[0] for row in NARROWER if row[2] is not None} == of_database
     assert {row[0] for row in NARROWER if row[3] is not None} == {
         field.name for field in dataclasses.fields(UserSettings)
@@ -96,6 +97,11 @@ def test_what_only_the_server_says_is_passed_on(name: str, value: object) -> Non
     server = changed(ServerSettings(), name, value)
     assert getattr(settings(), name) != value
     assert getattr(settings(server), name) == value
+
+
+def test_catalogue_user_is_passed_on() -> None:
+    assert settings(database=DatabaseSettings(primary=OPEN)).catalogue_user == ""
+    assert settings(database=DatabaseSettings(primary=OPEN, catalogue_user="watcher")).catalogue_user == "watcher"
 
 
 def test_connect_query_is_passed_on() -> None:
