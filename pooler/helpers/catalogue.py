@@ -106,7 +106,7 @@ class Catalogue:
     # --- Life --------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Forget everything and stop watching. Whoever waits gets an error."""
+        """Forget everything and stop watching. Whoever waits gets an error as soon as the helper is closed."""
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()

@@ -80,7 +80,7 @@ class Catalogues:
                 del self._known[database]
 
     async def close(self) -> None:
-        """Close every connection, for good, and wait until the servers have hung up."""
+        """Close every connection, for good, and wait until the servers have hung up. Whoever waits gets an error."""
         for one in self:
             one.catalogue.close()
         for one in list(self):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from interceptor.errors import HELPER_QUERY, BackendError
+from interceptor.errors import HELPER_QUERY, SHUTTING_DOWN, BackendError
 from interceptor.services import HelperQueries, Parameter, Row
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
@@ -84,6 +84,7 @@ class Helper:
         self._connection: HelperConnection | None = None
         self._closing: set[HelperConnection] = set()
         self._turn = asyncio.Lock()
+        self._closed = False
         self._retry_at = 0.0
         self._retry_after = _FIRST_RETRY
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -130,7 +131,10 @@ class Helper:
     # --- Life --------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close the connection, and wait until the server has hung up. Another query opens another."""
+        """Close the connection, for good, and wait until the server has hung up. Whoever asks now gets an error."""
+        self._closed = True
+        if self._turn.locked() and self._connection is not None:
+            self._connection.abort()
         async with self._turn:
             self._close_connection()
         while self._closing:
@@ -181,6 +185,8 @@ class Helper:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         self._close_connection()
+        if self._closed:
+            raise BackendError(SHUTTING_DOWN, f"the {self} is closed")
         loop = asyncio.get_running_loop()
         if self.last_error is not None and loop.time() < self._retry_at:
             raise self.last_error

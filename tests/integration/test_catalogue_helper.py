@@ -205,6 +205,19 @@ async def test_who_is_canceled_does_not_leave_an_answer_for_the_next(postgres18:
         assert await made.query("select 'new'") == [("new",)]
 
 
+async def test_the_end_waits_for_no_statement(postgres18: PostgresServer) -> None:
+    async with helper(postgres18, "postgres") as made:
+        asking = asyncio.get_running_loop().create_task(made.query("select pg_sleep(60)"))
+        queued = asyncio.get_running_loop().create_task(made.query("select 1"))
+        await until(lambda: made.state is HelperState.BUSY)
+        async with asyncio.timeout(TIMEOUT):
+            await made.close()
+        for task in (asking, queued):
+            with pytest.raises(BackendError):
+                await task
+        assert made.size == 0
+
+
 async def test_statements_and_silent_servers_time_out() -> None:
     with PostgresServer.start(18) as server:
         async with helper(server, "postgres", settings=HelperSettings(statement_timeout=0.2)) as made:
