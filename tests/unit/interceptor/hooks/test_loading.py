@@ -69,7 +69,8 @@ BROKEN: dict[str, tuple[str, int, str]] = {
         "its hook route wants an argument sesion; that hook has statement, session",
     ),
     "an async plan hook": (
-        "@hookimpl\nasync def route(statement):\n    pass\n", 0, "its hook route is async, and has to be a plain function",
+        "@hookimpl\nasync def route(statement):\n    pass\n", 0,
+        "its hook route is async, and has to be a plain function",
     ),
     "a wrapper": (
         "@hookimpl(wrapper=True)\ndef route(statement):\n    yield\n", 0,
