@@ -180,7 +180,39 @@ def _schema(reader: StatementReader, body: Node, scope: Scope) -> None:
     name = body.get("schemaname") or body.get("authrole", {}).get("rolename", "")
     reader.objects = (DefinedObject("schema", QualifiedName(name)),)
     for element in body.get("schemaElts", ()):
+        # What is made there is made in the new schema.
+        for made in next(iter(element.values())).values():
+            if type(made) is dict and "relname" in made:
+                made.setdefault("schemaname", name)
         reader.nest(element, Via.SCHEMA)
+
+
+def _policy(reader: StatementReader, body: Node, scope: Scope) -> None:
+    reader.objects = (DefinedObject("policy", QualifiedName(body["policy_name"])),)
+    _on_relation(reader, body, scope)
+
+
+def _operator(reader: StatementReader, body: Node, scope: Scope) -> None:
+    reader.objects = (DefinedObject("operator", name_of(body["opername"]["objname"])),)
+
+
+def _cast(reader: StatementReader, body: Node, scope: Scope) -> None:
+    """A cast is named by its types."""
+    source, target = [str(name_of(body[key]["names"])) for key in ("sourcetype", "targettype")]
+    reader.objects = (DefinedObject("cast", QualifiedName(f"{source} as {target}")),)
+    if "func" in body:
+        reader.functions.append(FunctionUse(name_of(body["func"]["objname"]), -1))
+    for key in ("sourcetype", "targettype"):
+        reader.type_name(body[key])
+
+
+def _transform(reader: StatementReader, body: Node, scope: Scope) -> None:
+    name = name_of(body["type_name"]["names"])
+    reader.objects = (DefinedObject("transform", name),)
+    reader.type_name(body["type_name"])
+    for key in ("fromsql", "tosql"):
+        if key in body:
+            reader.functions.append(FunctionUse(name_of(body[key]["objname"]), -1))
 
 
 def _trigger(reader: StatementReader, body: Node, scope: Scope) -> None:
@@ -375,9 +407,9 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterObjectDependsStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterObjectSchemaStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterOpFamilyStmt": ("alter", _DDL, _D, _named_object("operator family", "opfamilyname")),
-    "AlterOperatorStmt": ("alter", _DDL, _D, _general),
+    "AlterOperatorStmt": ("alter", _DDL, _D, _operator),
     "AlterOwnerStmt": ("alter", _DDL, _D, _about("object", "objectType")),
-    "AlterPolicyStmt": ("alter", _DDL, _D, _on_relation),
+    "AlterPolicyStmt": ("alter", _DDL, _D, _policy),
     "AlterPublicationStmt": ("alter", _DDL, _M, _publication),
     "AlterRoleSetStmt": ("alter", _DCL, _D, _setting_of("role", "role")),
     "AlterRoleStmt": ("alter", _DCL, _D, _named_object("role", "role")),
@@ -395,7 +427,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CommentStmt": ("comment", _DDL, _M, _about("object", "objtype")),
     "CompositeTypeStmt": ("create", _DDL, _D, _composite_type),
     "CreateAmStmt": ("create", _DDL, _D, _named_object("access method", "amname")),
-    "CreateCastStmt": ("create", _DDL, _D, _general),
+    "CreateCastStmt": ("create", _DDL, _D, _cast),
     "CreateConversionStmt": ("create", _DDL, _D, _named_object("conversion", "conversion_name")),
     "CreateDomainStmt": ("create", _DDL, _D, _domain),
     "CreateEnumStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
@@ -407,7 +439,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CreateOpClassStmt": ("create", _DDL, _D, _named_object("operator class", "opclassname")),
     "CreateOpFamilyStmt": ("create", _DDL, _D, _named_object("operator family", "opfamilyname")),
     "CreatePLangStmt": ("create", _DDL, _D, _named_object("language", "plname")),
-    "CreatePolicyStmt": ("create", _DDL, _D, _on_relation),
+    "CreatePolicyStmt": ("create", _DDL, _D, _policy),
     "CreatePublicationStmt": ("create", _DDL, _M, _publication),
     "CreateRangeStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
     "CreateRoleStmt": ("create", _DCL, _D, _named_object("role", "role")),
@@ -418,7 +450,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CreateSubscriptionStmt": ("create", _DDL, _D, _named_object("subscription", "subname")),
     "CreateTableAsStmt": ("create", _DDL, _D, _create_as),
     "CreateTableSpaceStmt": ("create", _DDL, _D, _named_object("tablespace", "tablespacename")),
-    "CreateTransformStmt": ("create", _DDL, _D, _general),
+    "CreateTransformStmt": ("create", _DDL, _D, _transform),
     "CreateTrigStmt": ("create", _DDL, _D, _trigger),
     "CreateUserMappingStmt": ("create", _DDL, _D, _named_object("user mapping", "servername")),
     "CreatedbStmt": ("create", _DDL, _D, _named_object("database", "dbname")),

@@ -49,7 +49,7 @@ GENERIC = frozenset(
 
     ColumnDef Constraint IndexElem PartitionBoundSpec PartitionElem PartitionRangeDatum PartitionSpec
     PublicationTable PublicationObjSpec StatsElem VacuumRelation FunctionParameter TableLikeClause ReturnStmt
-    CreateOpClassItem
+    CreateOpClassItem ReplicaIdentityStmt ATAlterConstraint
     """.split()
 )
 
