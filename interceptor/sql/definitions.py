@@ -26,15 +26,34 @@ from interceptor.sql.scopes import Scope
 
 __all__ = ["DEFINITIONS", "read_definition"]
 
-_RELATIONS = frozenset(["table", "view", "matview", "index", "sequence", "foreign table"])
+_RELATIONS = frozenset(["table", "view", "materialized view", "index", "sequence", "foreign table"])
 # Parts of a relation: the last name is the part's, those before it the relation's.
-_PARTS = frozenset(["trigger", "rule", "policy", "tabconstraint", "column"])
+_PARTS = frozenset(["trigger", "rule", "policy", "table constraint", "column"])
 
 Read = Callable[[StatementReader, Node, Scope], None]
 
 
+# What event triggers call an object, where the name of the parser's constant is another.
+_TYPES = {
+    "domconstraint": "domain constraint",
+    "fdw": "foreign data wrapper",
+    "foreign server": "server",
+    "largeobject": "large object",
+    "matview": "materialized view",
+    "opclass": "operator class",
+    "opfamily": "operator family",
+    "statistic ext": "statistics object",
+    "tabconstraint": "table constraint",
+    "tsconfiguration": "text search configuration",
+    "tsdictionary": "text search dictionary",
+    "tsparser": "text search parser",
+    "tstemplate": "text search template",
+}
+
+
 def _type_of(value: str) -> str:
-    return value.removeprefix("OBJECT_").lower().replace("_", " ")
+    name = value.removeprefix("OBJECT_").lower().replace("_", " ")
+    return _TYPES.get(name, name)
 
 
 def _relation(reader: StatementReader, name: QualifiedName, access: Access) -> None:
@@ -350,7 +369,7 @@ def _publication(reader: StatementReader, body: Node, scope: Scope) -> None:
 
 def _statistics(reader: StatementReader, body: Node, scope: Scope) -> None:
     if "defnames" in body:
-        reader.objects = (DefinedObject("statistic ext", name_of(body["defnames"])),)
+        reader.objects = (DefinedObject("statistics object", name_of(body["defnames"])),)
     for relation in body.get("relations", ()):
         if "RangeVar" in relation:
             name = relation["RangeVar"]["relname"]
@@ -402,7 +421,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterExtensionContentsStmt": ("alter", _DDL, _D, _named_object("extension", "extname")),
     "AlterExtensionStmt": ("alter", _DDL, _D, _extension),
     "AlterFdwStmt": ("alter", _DDL, _D, _named_object("foreign data wrapper", "fdwname")),
-    "AlterForeignServerStmt": ("alter", _DDL, _D, _named_object("foreign server", "servername")),
+    "AlterForeignServerStmt": ("alter", _DDL, _D, _named_object("server", "servername")),
     "AlterFunctionStmt": ("alter", _DDL, _D, _function),
     "AlterObjectDependsStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterObjectSchemaStmt": ("alter", _DDL, _D, _about("object", "objectType")),
@@ -414,11 +433,11 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterRoleSetStmt": ("alter", _DCL, _D, _setting_of("role", "role")),
     "AlterRoleStmt": ("alter", _DCL, _D, _named_object("role", "role")),
     "AlterSeqStmt": ("alter", _DDL, _D, _sequence),
-    "AlterStatsStmt": ("alter", _DDL, _D, _named_object("statistic ext", "defnames")),
+    "AlterStatsStmt": ("alter", _DDL, _D, _named_object("statistics object", "defnames")),
     "AlterSubscriptionStmt": ("alter", _DDL, _D, _named_object("subscription", "subname")),
     "AlterSystemStmt": ("alter", Group.UTILITY, _D, _system),
-    "AlterTSConfigurationStmt": ("alter", _DDL, _D, _named_object("tsconfiguration", "cfgname")),
-    "AlterTSDictionaryStmt": ("alter", _DDL, _D, _named_object("tsdictionary", "dictname")),
+    "AlterTSConfigurationStmt": ("alter", _DDL, _D, _named_object("text search configuration", "cfgname")),
+    "AlterTSDictionaryStmt": ("alter", _DDL, _D, _named_object("text search dictionary", "dictname")),
     "AlterTableMoveAllStmt": ("alter", _DDL, _D, _named_object("tablespace", "orig_tablespacename")),
     "AlterTableSpaceOptionsStmt": ("alter", _DDL, _D, _named_object("tablespace", "tablespacename")),
     "AlterTableStmt": ("alter", _DDL, _D, _on_relation),
@@ -434,7 +453,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CreateEventTrigStmt": ("create", _DDL, _D, _event_trigger),
     "CreateExtensionStmt": ("create", _DDL, _D, _extension),
     "CreateFdwStmt": ("create", _DDL, _D, _named_object("foreign data wrapper", "fdwname")),
-    "CreateForeignServerStmt": ("create", _DDL, _D, _named_object("foreign server", "servername")),
+    "CreateForeignServerStmt": ("create", _DDL, _D, _named_object("server", "servername")),
     "CreateForeignTableStmt": ("create", _DDL, _D, _create_foreign_table),
     "CreateOpClassStmt": ("create", _DDL, _D, _named_object("operator class", "opclassname")),
     "CreateOpFamilyStmt": ("create", _DDL, _D, _named_object("operator family", "opfamilyname")),

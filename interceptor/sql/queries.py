@@ -26,7 +26,7 @@ _RESTRICTS = {Where.NONE: 0, Where.GIVEN: 1, Where.CONSTANT: 2, Where.ALWAYS_TRU
 # What a query is to its statement: the statement itself, an arm of its UNION, or a part of it.
 INNER, ARM, OUTERMOST = 0, 1, 2
 
-_SIMPLE = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op", "withClause", "intoClause"])
+_SIMPLE = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op"])
 
 _STRENGTHS = {
     "LCS_FORUPDATE": "update",
@@ -49,17 +49,19 @@ def read_select(
     reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int, rank: int
 ) -> None:
     """Read a SelectStmt. ``parent``: the queries around it whose columns it sees; ``rank``: OUTERMOST, ARM or INNER."""
-    if "withClause" in body:
-        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
-    if rank == OUTERMOST and "limitCount" in body:
-        reader.limit = _limit(body)
-    if body["op"] != "SETOP_NONE":
-        _read_set_operation(reader, body, parent, ctes, level, rank)
-        return
+    simple = body.keys() <= _SIMPLE
+    if not simple:
+        if "withClause" in body:
+            ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+        if rank == OUTERMOST and "limitCount" in body:
+            reader.limit = _limit(body)
+        if body["op"] != "SETOP_NONE":
+            _read_set_operation(reader, body, parent, ctes, level, rank)
+            return
+        if "intoClause" in body:
+            reader.into = reader.use(body["intoClause"]["rel"], Access.DEFINE)
     scope = Scope(parent, ctes)
     nodes: list[Node] = []
-    if "intoClause" in body:
-        reader.into = reader.use(body["intoClause"]["rel"], Access.DEFINE)
     items = body.get("fromClause")
     where = body.get("whereClause")
     if items:
@@ -73,7 +75,7 @@ def read_select(
     nodes.extend([target["ResTarget"]["val"] for target in body.get("targetList", ())])
     if where is not None:
         nodes.append(where)
-    if not body.keys() <= _SIMPLE:
+    if not simple:
         _read_further_clauses(reader, body, scope, nodes)
     reader.walk(nodes, scope, level + 1)
 
