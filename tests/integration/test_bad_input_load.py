@@ -227,8 +227,8 @@ def test_a_flood_of_wrong_passwords_does_not_hold_others_up(postgres18: Postgres
                 wait_for("the attack is on", lambda: next(attempts) > 32, 60)
                 before, done = next(attempts), working.answers
                 wait_until(lambda: next(attempts) > before + 100, "the attack goes on", 60)
-                # A query costs a hundredth of an attempt. Were it queued behind the sixteen attackers, there would be one
-                # answer for each round of them: 7 to 15 in all, where there are hundreds, and 69 on a machine in distress.
+                # A query costs a hundredth of an attempt. Were it queued behind the sixteen attackers, there would be
+                # one answer for each round of them: 7 to 15. There are hundreds, and 69 on a machine in distress.
                 assert working.answers - done > 30
                 with WireClient.connect(right, timeout=60) as client:
                     assert client.query("SELECT 1") == [("1",)]
