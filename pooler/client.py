@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
+from interceptor.hooks.statement import Session
 from interceptor.protocol import messages
+from interceptor.protocol.rows import encode_error_fields
 from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
+from pooler.plugins import SessionRefused
+from pooler.tasks import spawn
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
@@ -69,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
         "login",
         "pauses",
         "peer",
+        "plugin_session",
         "pool",
         "process_id",
         "profile",
@@ -102,6 +107,8 @@ class ClientConnection(asyncio.Protocol):
         self.slow = False
         """It does not read as fast as it is sent to."""
         self.pauses = Pause.NONE
+        self.plugin_session: Session | None = None
+        """What plugins see of it; None where no plugin wants to."""
         self.connected_at = self.active_at = server.clock.now
 
     def __str__(self) -> str:
@@ -182,7 +189,39 @@ class ClientConnection(asyncio.Protocol):
             self.on_welcome(welcome)
 
     def on_welcome(self, welcome: Welcome) -> None:
-        """Let the client in."""
+        """What the server says at login is there: let the client in, unless a plugin refuses it."""
+        if not self.server.has_sessions:
+            self._let_in(welcome)
+            return
+        assert self.login is not None
+        try:
+            session = self.server.open_plugin_session(self, welcome)
+        except SessionRefused as refused:
+            self._refuse_session(refused)
+            return
+        if isinstance(session, Session):
+            self.plugin_session = session
+            self._let_in(welcome)
+        else:
+            self.login.hold(spawn(self._await_session(session, welcome), name=f"admission of {self.peer}"))
+
+    async def _await_session(self, pending: Awaitable[Session], welcome: Welcome) -> None:
+        try:
+            self.plugin_session = await pending
+        except SessionRefused as refused:
+            self._refuse_session(refused)
+        else:
+            self._let_in(welcome)
+
+    def _refuse_session(self, refused: SessionRefused) -> None:
+        if self.server.config.server.log_pooler_errors:
+            logger.warning("%s: refused by a plugin: %s", self, refused)
+        block = refused.block
+        fields = [("S", "FATAL"), ("V", "FATAL"), ("C", block.sqlstate), ("M", block.message)]
+        self.write(encode_error_fields([*fields, ("D", block.detail), ("H", block.hint)]))
+        self.close()
+
+    def _let_in(self, welcome: Welcome) -> None:
         login = self.login
         assert login is not None
         self.server.on_client_ready(self)
@@ -313,6 +352,7 @@ class ClientConnection(asyncio.Protocol):
             self.pool.abandon(self.backend)
         if logged_in:
             self.pool.pinned.pop(self, None)
+            self.server.close_plugin_session(self)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():
