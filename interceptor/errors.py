@@ -68,6 +68,8 @@ STATEMENT_POOLING = _failure("statement_pooling_transaction", "0A000")
 SETTINGS_LOST = _failure("settings_lost", "08006")
 TOO_MANY_PINNED = _failure("too_many_pinned", "53300")
 PIN_TIMEOUT = _failure("pin_timeout", "57P05")
+PLUGIN_ANSWER = _failure("plugin_answer", "58000")
+NOT_JUDGED = _failure("not_judged", "54000")
 TOO_MANY_STATEMENTS = _failure("too_many_statements", "53400")
 SHUTTING_DOWN = _failure("shutting_down", "57P01")
 

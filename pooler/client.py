@@ -254,8 +254,33 @@ class ClientConnection(asyncio.Protocol):
 
     # --- ClientHost ------------------------------------------------------------------------------------------------
 
-    def acquire(self) -> BackendSession | None:
-        return self.pool.acquire(self)
+    @property
+    def is_full(self) -> bool:
+        """It does not read as fast as it is sent to."""
+        return self.slow
+
+    def acquire(self, target: str | None) -> BackendSession | None:
+        pool = self.pool if target is None else self.server.pool_for_target(self.settings, target)
+        return pool.acquire(self)
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        task = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
+        self.waits.add(task)
+        task.add_done_callback(self.waits.discard)
+
+    async def _wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        result = await awaitable
+        if self.state is not ClientState.READY:
+            return
+        try:
+            on_done(result)
+        except ClientError as error:
+            self.on_failed(error)
+
+    async def drain(self) -> None:
+        while self.slow and self.state is ClientState.READY:
+            self.drained = asyncio.get_running_loop().create_future()
+            await self.drained
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         self.pool.on_pins_changed(self, pins)
