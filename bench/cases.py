@@ -13,8 +13,10 @@ from itertools import count
 from interceptor.errors import BackendError, ClientError
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.reported import reported_of
+from interceptor.session.settings import settings_of, transition
 from interceptor.sql.analysis import StatementCache, analyse
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 
 __all__ = ["CASES", "Case"]
 
@@ -46,8 +48,9 @@ class _ClientHost:
 
     def __init__(self) -> None:
         self.sent = 0
-        self.backend_session = BackendSession(_BackendHost(), {})
-        self.session = ClientSession(self, PoolMode.TRANSACTION, StatementCache().effects)
+        reported = reported_of({b"standard_conforming_strings": b"on", b"client_encoding": b"UTF8"})
+        self.backend_session = BackendSession(_BackendHost(), reported)
+        self.session = ClientSession(self, PoolMode.TRANSACTION, StatementCache().effects, reported)
 
     def write(self, data: bytes) -> None:
         self.sent += len(data)
@@ -56,8 +59,8 @@ class _ClientHost:
         self.backend_session.link(self.session)
         return self.backend_session
 
-    def on_pinned(self, reason: PinReason) -> None:
-        raise AssertionError(reason)
+    def on_pins_changed(self, pins: frozenset[Effect]) -> None:
+        raise AssertionError(pins)
 
     def on_finished(self) -> None:
         raise AssertionError
@@ -146,6 +149,13 @@ def _unseen_text() -> Callable[[], object]:
     return lambda: effects(_SQL % next(numbers))
 
 
+def _five_settings() -> Callable[[], object]:
+    """What a backend is sent for a client with five settings after one with five others of the same names."""
+    names = ("app.tenant", "application_name", "search_path", "statement_timeout", "work_mem")
+    one, other = (settings_of({name: value for name in names}) for value in (b"first", b"second"))
+    return lambda: transition(one, other)
+
+
 def _parsed_text() -> Callable[[], object]:
     """A primary-key SELECT that no quick look can judge, as it calls a function."""
     numbers = count()
@@ -160,4 +170,5 @@ CASES = (
     Case("the effects of a seen text", _seen_text),
     Case("the effects of an unseen primary-key SELECT", _unseen_text, budget_us=25),
     Case("the effects of an unseen SELECT that must be parsed", _parsed_text),
+    Case("from five settings of a client to those of the next", _five_settings),
 )

@@ -65,8 +65,13 @@ CLIENT_IDLE_TIMEOUT = _failure("client_idle_timeout", "57P05")
 IDLE_TRANSACTION_TIMEOUT = _failure("idle_transaction_timeout", "25P03")
 TRANSACTION_TIMEOUT = _failure("transaction_timeout", "25P04")
 STATEMENT_POOLING = _failure("statement_pooling_transaction", "0A000")
+SETTINGS_LOST = _failure("settings_lost", "08006")
+TOO_MANY_PINNED = _failure("too_many_pinned", "53300")
+PIN_TIMEOUT = _failure("pin_timeout", "57P05")
 TOO_MANY_STATEMENTS = _failure("too_many_statements", "53400")
 SHUTTING_DOWN = _failure("shutting_down", "57P01")
+
+PLUGIN_FAILED = _failure("plugin_failed", "58000")
 
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")
 BACKEND_LOGIN = _failure("backend_login_failed", "08004")

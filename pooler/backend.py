@@ -7,11 +7,12 @@ import logging
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ProtocolViolation
+from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ClientError, ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
-from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn, Welcome
+from interceptor.session.probe import ask_for_all
+from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -46,6 +47,7 @@ class Backend(asyncio.Protocol):
         "client",
         "expires_at",
         "housekeeping",
+        "housekeeping_rows",
         "may_fail",
         "pool",
         "process_id",
@@ -60,23 +62,24 @@ class Backend(asyncio.Protocol):
         "watched",
         "watched_since",
         "watched_transactions",
-        "welcome",
         "write",
     )
 
-    def __init__(self, pool: Pool, logged_in: LoggedIn, welcome: Welcome, profile: Profile) -> None:
-        """``welcome``: what it said at login, one object for all backends of the profile that said the same."""
+    def __init__(self, pool: Pool, logged_in: LoggedIn, profile: Profile) -> None:
         self.pool = pool
-        self.welcome = welcome
         self.profile = profile
         self.address = logged_in.address
         self.process_id = logged_in.process_id
         self.secret = logged_in.secret
         self.transport = logged_in.transport
         self.write = logged_in.transport.write
-        self.session = BackendSession(self, welcome.parameters, pool.settings.max_prepared_statements or 1)
+        self.session = BackendSession(
+            self, logged_in.welcome.reported, pool.settings.max_prepared_statements or 1, pool.custom_names
+        )
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
+        self.housekeeping_rows: list[bytes] | None = None
+        """Those of a query of our own whose answer counts."""
         self.may_fail = False
         self.state = BackendState.IDLE
         self.used = False
@@ -97,8 +100,13 @@ class Backend(asyncio.Protocol):
     # --- asyncio -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self.client is not None:
-            self.session.feed(data)
+        client = self.client
+        if client is not None:
+            try:
+                self.session.feed(data)
+            except ClientError as error:
+                # What waited for this answer can't be acted on.
+                client.on_failed(error)
         else:
             self._on_data_without_client(data)
 
@@ -137,8 +145,6 @@ class Backend(asyncio.Protocol):
         self.watched = None
         if client.slow:
             self.transport.pause_reading()
-        if client.welcome is not self.welcome:
-            client.on_other_settings(self.welcome)
         self.session.link(client.session)
         return self.session
 
@@ -155,6 +161,12 @@ class Backend(asyncio.Protocol):
         if client.slow and not self.transport.is_closing():
             self.transport.resume_reading()
         client.on_backend_unlinked()
+
+    def look_around(self) -> None:
+        """Find out what its session has after connect_query; ``on_backend_ready`` follows."""
+        self.housekeeping_rows = []
+        self.housekeeping = FrameBuffer(MAX_LOGIN_MESSAGE)
+        self.write(ask_for_all((), self.session.login_role, statements=False))
 
     def run_housekeeping(self, sql: str, state: BackendState, *, may_fail: bool = False) -> None:
         """Run a query of our own; the pool hears of its end. Its rows are dropped.
@@ -220,15 +232,30 @@ class Backend(asyncio.Protocol):
             if not self.may_fail:
                 self.close()
             return self.may_fail
-        if kind == messages.READY_FOR_QUERY:
+        if kind == messages.COMMAND_COMPLETE:
+            self.session.on_own_tag(body)
+        elif kind == messages.READY_FOR_QUERY:
             assert self.housekeeping is not None
             said_more = self.housekeeping.size > 0
             self.housekeeping = None
             if body == b"I" and not said_more:
-                # What a client changed may have come back to what it was; the reset has seen to all of it.
-                self.session.changed_parameters.clear()
+                if self.housekeeping_rows is not None:
+                    self.session.on_prepared_for_clients(self.housekeeping_rows)
+                    self.housekeeping_rows = None
+                elif self.may_fail:
+                    self.may_fail = False
+                    self.look_around()
+                    return False
+                if self.state is BackendState.RESET:
+                    query = self.pool.settings.server_reset_query
+                    self.session.on_reset(everything=query.strip(" ;").upper() == "DISCARD ALL")
                 self.pool.on_backend_ready(self)
             else:
                 self.close()
             return False
+        if kind == messages.DATA_ROW and self.housekeeping_rows is not None:
+            self.housekeeping_rows.append(body)
+        elif kind == messages.PARAMETER_STATUS:
+            name, position = messages.decode_cstring(body, 0)
+            self.session.reported = self.session.reported.changed(name, messages.decode_cstring(body, position)[0])
         return True

@@ -7,14 +7,13 @@ import logging
 import secrets
 from collections.abc import Callable
 from enum import Enum, IntFlag
-from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
-from interceptor.sql.effects import PinReason, SessionEffects
+from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 
@@ -80,7 +79,6 @@ class ClientConnection(asyncio.Protocol):
         "slow",
         "state",
         "transport",
-        "welcome",
         "write",
     )
 
@@ -91,8 +89,6 @@ class ClientConnection(asyncio.Protocol):
     session: ClientSession
     process_id: int
     secret: bytes
-    welcome: Welcome
-    """What it was told last of the settings that servers report."""
 
     # Set when the connection is made
     transport: asyncio.Transport
@@ -160,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.on_client_lost(self)
-        if self.state is ClientState.READY and self.session.finishing and self.backend is not None:
+        if self.state is ClientState.READY and self.session.on_hung_up():
             self.state = ClientState.FINISHING
             self.session.write = _discard
             self.resume_writing()
@@ -191,9 +187,16 @@ class ClientConnection(asyncio.Protocol):
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
-        self.welcome = welcome
-        registry = self.server.prepared[welcome.standard_lexing] if self.settings.max_prepared_statements else None
-        self.session = ClientSession(self, self.settings.pool_mode, self._effects(welcome), registry)
+        registry = self.server.prepared if self.settings.max_prepared_statements else None
+        analyse = self.server.statements.effects
+        self.session = ClientSession(
+            self,
+            self.settings.pool_mode,
+            analyse,
+            welcome.reported,
+            registry,
+            reuses=self.settings.reuse_unnamed_statements,
+        )
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK
@@ -205,11 +208,6 @@ class ClientConnection(asyncio.Protocol):
         if rest:
             self.data_received(rest)
 
-    def _effects(self, welcome: Welcome) -> Callable[[bytes], SessionEffects]:
-        """What tells the effects of this client's SQL. A client that changes how SQL reads is pinned from then on."""
-        effects = self.server.statements.effects
-        return effects if welcome.standard_lexing else partial(effects, standard_lexing=False)
-
     def take_over(self) -> bytes:
         """Hand the connection to a relay, with what the client sent ahead."""
         assert self.login is not None
@@ -220,8 +218,8 @@ class ClientConnection(asyncio.Protocol):
     def acquire(self) -> BackendSession | None:
         return self.pool.acquire(self)
 
-    def on_pinned(self, reason: PinReason) -> None:
-        logger.debug("%s keeps its backend: %s", self, reason.value)
+    def on_pins_changed(self, pins: frozenset[Effect]) -> None:
+        self.pool.on_pins_changed(self, pins)
 
     def on_finished(self) -> None:
         self.close()
@@ -260,14 +258,6 @@ class ClientConnection(asyncio.Protocol):
             self._resume(Pause.BACKEND_FULL)
         if self.slow:
             self._pause(Pause.SLOW)
-
-    def on_other_settings(self, welcome: Welcome) -> None:
-        """The backend that comes now reports other settings than the last: tell the client, as a server would."""
-        told = self.welcome.parameters
-        self.welcome = welcome
-        for name, value in welcome.parameters.items():
-            if told.get(name) != value:
-                self.write(messages.encode_message(messages.PARAMETER_STATUS, b"%b\0%b\0" % (name, value)))
 
     def on_backend_full(self) -> None:
         """The backend takes no more at the moment, so take no more from the client."""
@@ -321,6 +311,8 @@ class ClientConnection(asyncio.Protocol):
             self.pool.clients.discard(self)
         if self.backend is not None:
             self.pool.abandon(self.backend)
+        if logged_in:
+            self.pool.pinned.pop(self, None)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():

@@ -7,12 +7,14 @@ no query pays for a timer of its own.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
     CLIENT_IDLE_TIMEOUT,
     IDLE_TRANSACTION_TIMEOUT,
     LOGIN_TIMEOUT,
+    PIN_TIMEOUT,
     QUERY_TIMEOUT,
     QUERY_WAIT_TIMEOUT,
     TRANSACTION_TIMEOUT,
@@ -20,7 +22,7 @@ from interceptor.errors import (
     Failure,
 )
 from pooler.backend import BackendState
-from pooler.pool import Pool
+from pooler.pool import Pool, describe_pins
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -71,6 +73,7 @@ class Janitor:
                 self._check_waiting(pool, now)
             if pool.active:
                 self._check_active(pool, now)
+            self._check_pinned(pool, now)
             if sweep:
                 self._check_resting(pool, now)
                 pool.keep_minimum()
@@ -104,7 +107,7 @@ class Janitor:
                         client,
                         QUERY_WAIT_TIMEOUT,
                         f"no backend was free within query_wait_timeout ({timeout:g} s)",
-                        detail=f"The last login to the server failed: {pool.last_error}" if pool.last_error else "",
+                        detail=_why_wait(pool),
                         hint="Raise pool_size, or look for clients that keep a transaction open.",
                     )
         pool.grow()
@@ -155,6 +158,21 @@ class Janitor:
                 text = f"the transaction took longer than transaction_timeout ({timeout:g} s)"
                 _end(client, TRANSACTION_TIMEOUT, text)
 
+    def _check_pinned(self, pool: Pool, now: float) -> None:
+        for client, pinned in list(pool.pinned.items()):
+            timeout = client.settings.pin_timeout
+            backend = client.backend
+            if not timeout or backend is None or not client.is_idle:
+                continue
+            if now - max(pinned.since, client.active_at, backend.watched_since) >= timeout:
+                _end(
+                    client,
+                    PIN_TIMEOUT,
+                    f"{describe_pins(pinned.reasons)}, and so this client kept its backend with nothing to do for "
+                    f"longer than pin_timeout ({timeout:g} s)",
+                    hint='Raise pin_timeout, use pool_mode = "session" for this user, or do without.',
+                )
+
     def _check_resting(self, pool: Pool, now: float) -> None:
         settings = pool.settings
         spare = pool.size - settings.min_pool_size
@@ -171,6 +189,16 @@ class Janitor:
         for backend in list(pool.backends[BackendState.CLOSING]):
             if now - backend.since >= CLOSE_TIMEOUT:
                 backend.transport.abort()
+
+
+def _why_wait(pool: Pool) -> str:
+    if pool.last_error:
+        return f"The last login to the server failed: {pool.last_error}"
+    if not pool.pinned:
+        return ""
+    counts = Counter([describe_pins(pinned.reasons) for pinned in pool.pinned.values()])
+    reasons = "; ".join([f"{count} because {reason}" for reason, count in counts.most_common(3)])
+    return f"{len(pool.pinned)} of {pool.size} backends are kept by one client each, for example {reasons}."
 
 
 def _end(client: ClientConnection, failure: Failure, message: str, *, detail: str = "", hint: str = "") -> None:

@@ -18,14 +18,10 @@ from interceptor.errors import (
 )
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
+from interceptor.session.reported import Reported, reported_of
 from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
 from pooler.config import PoolSettings
 from pooler.tasks import derive
-
-_ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
-    {b"SJIS", b"SHIFT_JIS_2004", b"BIG5", b"GBK", b"UHC", b"JOHAB", b"GB18030"}
-)
-"""Client encodings in which a byte below 128 may be a part of another character (PostgreSQL, pg_wchar.h)."""
 
 MAX_LOGIN_MESSAGE: Final = 1024 * 1024
 """Bytes of all that a server says when it logs us in, and of one message when it does housekeeping for us."""
@@ -61,10 +57,8 @@ class Welcome:
 
     messages: bytes
     """The ParameterStatus messages as they came."""
-    parameters: dict[bytes, bytes]
+    reported: Reported
     """What they say."""
-    standard_lexing: bool
-    """SQL reads as in UTF-8 with standard_conforming_strings on: see ``StatementCache.effects``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +150,10 @@ async def _converse(
         elif kind == messages.BACKEND_KEY_DATA and login.done and len(body) >= 8:
             process_id, secret = int.from_bytes(body[:4], "big"), body[4:]
         elif kind == messages.READY_FOR_QUERY and login.done and body == b"I":
-            welcome = Welcome(b"".join(reports), parameters, _has_standard_lexing(parameters))
+            welcome = Welcome(b"".join(reports), reported_of(parameters))
             return LoggedIn(transport, address, process_id, secret, welcome)
         elif kind not in (messages.NOTICE_RESPONSE, messages.NEGOTIATE_PROTOCOL_VERSION):
             raise ProtocolViolation(f"message type {kind} during login")
-
-
-def _has_standard_lexing(parameters: Mapping[bytes, bytes]) -> bool:
-    return (
-        parameters.get(b"standard_conforming_strings") == b"on"
-        and parameters.get(b"client_encoding") not in _ENCODINGS_UNSAFE_IN_ASCII
-    )
 
 
 def _refusal(body: bytes) -> BackendError:

@@ -14,8 +14,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
-from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, BackendError
+from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, TOO_MANY_PINNED, BackendError, ClientError
 from interceptor.session import BackendSession
+from interceptor.sql.effects import Effect
 from pooler.auth import BackendCredential, KeyCache
 from pooler.backend import Backend, BackendState
 from pooler.cancel import cancel_backend
@@ -53,6 +54,14 @@ class Profile:
     parameters: tuple[tuple[str, str], ...]
 
 
+@dataclass(slots=True)
+class Pinned:
+    """Why a client keeps its backend beyond a transaction, and since when (seconds of the clock)."""
+
+    since: float
+    reasons: frozenset[Effect]
+
+
 class Capacity(Protocol):
     """The limits that several pools share."""
 
@@ -60,7 +69,10 @@ class Capacity(Protocol):
         """Whether one more backend of this pool is within the limits of its database and its role."""
 
     def make_room(self, pool: Pool) -> None:
-        """Close an idle backend of another pool, if a limit that both share is what holds this one up."""
+        """If a limit that pools share is what holds this one up: close an idle backend of another one.
+
+        Where none is idle and this pool has no backend at all, the largest closes the next one that comes back.
+        """
 
     def on_freed(self, pool: Pool) -> None:
         """A backend of this pool is gone: pools that share its limits may open one."""
@@ -96,12 +108,18 @@ class Pool:
         self.profiles: WeakValueDictionary[tuple[tuple[str, str], ...], Profile] = WeakValueDictionary()
         self.welcomes: dict[Profile, Welcome] = {}
         """What the server says at login to a session of each profile; the longest known first."""
+        self.pinned: dict[ClientConnection, Pinned] = {}
+        """The clients that keep their backends, the longest pinned first."""
+        self.custom_names: set[str] = set()
+        """Names of custom settings that clients have set, for each may be set in ways that no text tells."""
         self.credential: BackendCredential | None = None
         """What logs in, where the connection string names no user: what the last client's login gave."""
         self.login_blocked_until = 0.0
         self.last_error: BackendError | None = None
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
+        self.owes_place = False
+        """Another pool waits for the next backend that comes back to be closed."""
 
         # Settings in the form in which the hot path asks for them
         self._lifo = not settings.server_round_robin
@@ -170,6 +188,28 @@ class Pool:
         """The client waits no longer."""
         self.waiting.discard(client)
 
+    def on_pins_changed(self, client: ClientConnection, reasons: frozenset[Effect]) -> None:
+        """A client keeps its backend for these reasons, or, if there are none, no longer than its transaction.
+
+        Raises ClientError if as many do already as may.
+        """
+        if not reasons:
+            self.pinned.pop(client, None)
+            return
+        if client in self.pinned:
+            self.pinned[client].reasons = reasons
+            return
+        limit = self.settings.max_pinned
+        if limit and len(self.pinned) >= limit:
+            raise ClientError(
+                TOO_MANY_PINNED,
+                f"{describe_pins(reasons)}, so this client would have to keep its backend, and {limit} clients of "
+                f"the pool {self} do so already (max_pinned is {limit})",
+                hint='Raise max_pinned and pool_size, use pool_mode = "session" for this user, or do without.',
+            )
+        self.pinned[client] = Pinned(self.clock.tick(), reasons)
+        logger.info("%s keeps its backend: %s", client, describe_pins(reasons))
+
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
         now = self.clock.now
@@ -221,16 +261,19 @@ class Pool:
         settings = self.settings
         client = backend.client
         assert client is not None
-        usable = backend.session.reusable and not client.session.streaming
-        clean = usable and client.holds_session
+        belongings = client.session.belongings
+        usable = backend.session.reusable and not client.session.streaming and belongings.doubt is None
+        clean = usable and not belongings.pins
         backend.unlink()
         if not usable:
             if backend.session.owed:
                 cancel_backend(backend)
             backend.close()
-        elif clean and settings.server_reset_query:
+        elif clean and client.holds_session and settings.server_reset_query:
             backend.run_housekeeping(settings.server_reset_query, BackendState.RESET)
         elif clean:
+            if client.holds_session:
+                backend.session.on_reset(everything=False)
             self.release(backend)
         else:
             # Pinned in transaction mode, for a reason that a reset need not undo.
@@ -269,6 +312,10 @@ class Pool:
     def _offer(self, backend: Backend) -> None:
         """Give a usable backend to the oldest waiter that it fits, or let it rest."""
         if self.draining or (backend.used and self.clock.now >= backend.expires_at):
+            backend.close()
+            return
+        if self.owes_place:
+            self.owes_place = False
             backend.close()
             return
         queue = self.waiting.for_backend
@@ -397,7 +444,7 @@ class Pool:
         welcome = self.welcomes.get(profile)
         if welcome != logged_in.welcome:
             welcome = logged_in.welcome
-        backend = Backend(self, logged_in, welcome, profile)
+        backend = Backend(self, logged_in, profile)
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
         self._remember_welcome(profile, welcome)
@@ -436,3 +483,8 @@ class Pool:
             client.on_backend_failed(error)
         self.capacity.on_freed(self)
         self.grow()
+
+
+def describe_pins(reasons: frozenset[Effect]) -> str:
+    """The reasons in words, in an order that does not change: "it holds …, and it has …"."""
+    return ", and ".join([effect.value for effect in Effect if effect in reasons])

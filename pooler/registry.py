@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from pooler.auth import KeyCache
+from pooler.backend import BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.pool import Pool
@@ -57,6 +58,9 @@ class Registry:
                 victim = min(idle, key=lambda backend: backend.since, default=None)
                 if victim is not None:
                     victim.close()
+                elif not pool.size and not any(p.backends[BackendState.CLOSING] for p in pools):
+                    # Where others always have somebody who waits, none of their backends would ever be idle.
+                    max(pools, key=lambda p: p.size).owes_place = True
 
     def on_freed(self, pool: Pool) -> None:
         if self._freed is not None and not self._freed.done():

@@ -10,7 +10,6 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from interceptor.errors import SHUTTING_DOWN, ClientError
@@ -51,10 +50,7 @@ class Server:
         self.clock = Clock()
         self.keys = KeyCache()
         self.statements = StatementCache()
-        self.prepared = {
-            standard: PreparedRegistry(partial(self.statements.effects, standard_lexing=standard))
-            for standard in (True, False)
-        }
+        self.prepared = PreparedRegistry()
         self.pools = Registry(self.clock, self.keys)
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()

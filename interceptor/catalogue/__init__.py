@@ -5,7 +5,7 @@ Nothing here talks to a server by itself: questions go through ``interceptor.ser
 
 from __future__ import annotations
 
-from interceptor.catalogue.bodies import Body, BodyReader, NameUse, NoBodies, TableUse
+from interceptor.catalogue.bodies import Body, BodyReader, NameUse, TableUse
 from interceptor.catalogue.closure import Closures, OpaqueThing, SessionChange, SessionVerdict, Touches
 from interceptor.catalogue.model import (
     Action,
@@ -28,6 +28,7 @@ from interceptor.catalogue.model import (
     Volatility,
 )
 from interceptor.catalogue.names import Names, Scope, Unresolved, parse_search_path
+from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.service import CatalogueService, Listener
 from interceptor.catalogue.snapshot import FunctionSource, Snapshot
 
@@ -40,6 +41,7 @@ __all__ = [
     "Closures",
     "Column",
     "Expression",
+    "FactsReader",
     "ForeignKey",
     "Function",
     "FunctionKind",
@@ -48,7 +50,6 @@ __all__ = [
     "Listener",
     "NameUse",
     "Names",
-    "NoBodies",
     "OpaqueThing",
     "Operator",
     "Persistence",

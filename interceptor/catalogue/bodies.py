@@ -9,7 +9,7 @@ from msgspec import Struct
 from interceptor.catalogue.model import Action, Function
 from interceptor.catalogue.snapshot import FunctionSource, Snapshot
 
-__all__ = ["Body", "BodyReader", "NameUse", "NoBodies", "TableUse"]
+__all__ = ["Body", "BodyReader", "NameUse", "TableUse"]
 
 
 class NameUse(Struct, frozen=True, gc=False):
@@ -57,11 +57,3 @@ class BodyReader(Protocol):
 
     def read(self, function: Function, source: FunctionSource, snapshot: Snapshot) -> Body:
         """Return what the body names. Never raises: what can't be read is ``opaque``."""
-
-
-class NoBodies:
-    """A `BodyReader` that can't read."""
-
-    def read(self, function: Function, source: FunctionSource, snapshot: Snapshot) -> Body:
-        """Return a body that may do anything."""
-        return Body(opaque=f"its body, in {function.language}, can't be read here")

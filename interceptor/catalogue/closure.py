@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from interceptor.catalogue.bodies import BodyReader, NoBodies
+from interceptor.catalogue.bodies import BodyReader
 from interceptor.catalogue.model import (
     FIRST_USER_OID,
     INFORMATION_SCHEMA,
@@ -20,10 +20,18 @@ from interceptor.catalogue.model import (
     Volatility,
 )
 from interceptor.catalogue.names import Names, Scope
+from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.catalogue.steps import CallOf, Node, Step, Steps, UseOf
-from interceptor.sql.effects import PinReason
-from interceptor.sql.functions import PINNING, RUN_SQL_IN_TEXT, harmless_functions, harmless_helpers
+from interceptor.sql.effects import Effect
+from interceptor.sql.functions import (
+    PINNING,
+    RUN_SQL_IN_TEXT,
+    SEQUENCE_READERS,
+    SEQUENCE_WRITERS,
+    harmless_functions,
+    harmless_helpers,
+)
 
 __all__ = ["Closures", "OpaqueThing", "SessionChange", "SessionVerdict", "Touches"]
 
@@ -71,6 +79,8 @@ class Touches(Struct, frozen=True):
     """Names in bodies that lead to no object, each with the reason."""
     session_values: bool
     """CURRENT_DATE, CURRENT_USER or their kin are used."""
+    defines: bool
+    """Something is created, altered or dropped: the catalogue changes."""
 
     @property
     def whole(self) -> bool:
@@ -103,7 +113,7 @@ class Closures:
 
     def __init__(self, snapshot: Snapshot, reader: BodyReader | None = None) -> None:
         self.snapshot = snapshot
-        self._steps = Steps(snapshot, reader or NoBodies())
+        self._steps = Steps(snapshot, reader or FactsReader())
         self._touches: dict[Node, Touches] = {}
         self._verdicts: dict[Node, SessionVerdict] = {}
         self._quiet = harmless_functions(snapshot.server_version)
@@ -165,7 +175,7 @@ class Closures:
         functions: set[int] = set()
         opaque: dict[OpaqueThing, None] = {}
         unresolved: set[str] = set()
-        session_values = False
+        session_values = defines = False
         for node, step in self._reachable(start):
             if isinstance(node, UseOf):
                 relations.add((node.relation, node.action))
@@ -177,9 +187,10 @@ class Closures:
             columns |= step.columns
             unresolved |= step.unresolved
             session_values = session_values or step.session_values
+            defines = defines or step.defines
         return Touches(
             frozenset(relations), frozenset(columns), frozenset(functions), tuple(opaque), tuple(sorted(unresolved)),
-            session_values,
+            session_values, defines,
         )  # fmt: skip
 
     def _runs_text(self, node: Node) -> str:
@@ -247,10 +258,10 @@ class Closures:
         if name in self._quiet or name.startswith("RI_FKey_") or name in _HARMLESS_TRIGGERS:
             return _HARMLESS
         if name == "set_config":
-            return SessionVerdict(SessionChange.CHANGES, f"function {name}: {PinReason.SETTING.value}")
-        reason = PINNING.get(name)
-        if reason is PinReason.SEQUENCE_VALUE:
+            return SessionVerdict(SessionChange.CHANGES, f"function {name}: {Effect.SETTING.value}")
+        if name in SEQUENCE_READERS or name in SEQUENCE_WRITERS:
             return _SEQUENCES
+        reason = PINNING.get(name)
         if reason is not None:
             return SessionVerdict(SessionChange.CHANGES, f"function {name}: {reason.value}")
         if function.volatility is not Volatility.VOLATILE:

@@ -74,6 +74,7 @@ class Step(Struct, gc=False):
     """Why more may happen than is known."""
     sequences: bool = False
     session_values: bool = False
+    defines: bool = False
     session_change: str = ""
 
 
@@ -162,6 +163,9 @@ class Steps:
         for use in body.functions:
             local = use.name in body.harmless_calls
             found = names.functions(scope, use.name, use.schema, use.arguments)
+            if found is Unresolved.ABSENT:
+                # Arguments are counted otherwise where they stand behind WITHIN GROUP or after OUT.
+                found = names.functions(scope, use.name, use.schema)
             if isinstance(found, Unresolved):
                 step.unresolved.add(f"{_written(use.name, use.schema)}(): {found.value}")
             else:
@@ -185,6 +189,7 @@ class Steps:
             if isinstance(relation, Relation):
                 step.columns.update((relation.oid, number) for number in self._numbers(relation.oid, column))
         if body.defines:
+            step.defines = True
             step.then.update(dict.fromkeys(CallOf(one, scope) for one in self.snapshot.event_triggers))
 
     def _numbers(self, relation: int, column: str) -> list[int]:

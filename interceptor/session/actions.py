@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from interceptor.errors import BackendError, ClientError
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -20,8 +20,11 @@ class ClientHost(Protocol):
     def acquire(self) -> BackendSession | None:
         """A backend for this client now, or None: then ``ClientSession.on_linked`` is called once there is one."""
 
-    def on_pinned(self, reason: PinReason) -> None:
-        """From now on this client keeps its backend, for this reason. Called once for each reason."""
+    def on_pins_changed(self, pins: frozenset[Effect]) -> None:
+        """From now on this client keeps its backend for these reasons; for none of its own if there are none.
+
+        Raises ClientError if it must not.
+        """
 
     def on_finished(self) -> None:
         """The client said Terminate and is owed nothing more: close its connection without a word."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import BACKEND_PROTOCOL, BackendError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
-from interceptor.session.prepared import ClientStatements, Prepared
+from interceptor.session.prepared import ClientStatements, Prepared, renew
+from interceptor.session.probe import decode_probe
+from interceptor.session.replies import ALL_GONE, on_error_in_batch, on_parameter, on_rare, on_tag
+from interceptor.session.reported import Reported
+from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
 
 if TYPE_CHECKING:
@@ -32,19 +37,34 @@ _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
 _TAG: Final = int(Action.TAG)
 _EXECUTED: Final = int(Action.EXECUTED)
-_NOT_FOR_CLIENT: Final = frozenset({_SWALLOW_CHANGED, _SWALLOW_UNNAMED})
-_CHANGES: Final = frozenset(
-    {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
+_REUSED: Final = int(Action.REUSED)
+_REUSED_FIRST: Final = int(Action.REUSED_FIRST)
+_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
+_SWALLOW_READY: Final = int(Action.SWALLOW_READY)
+_RETRY: Final = int(Action.RETRY)
+_ASKED: Final = int(Request.ASKED)
+_ASKED_ROW: Final = int(Action.ASKED_ROW)
+_ASKED_READY: Final = int(Action.ASKED_READY)
+_NOT_FOR_CLIENT: Final = frozenset(
+    {
+        _SWALLOW_CHANGED,
+        _SWALLOW_UNNAMED,
+        Action.ASKED_ROW,
+        Action.ASKED_PARAMETER,
+        Action.ASKED_ERROR,
+        Action.ASKED_DROP,
+        Action.ASKED_READY,
+        Action.RETRY,
+        Action.SWALLOW_READY,
+    }
 )
-_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _IDLE: Final = messages.IDLE
 
-_STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 """The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
 
-_ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
-
-_ENDS_BATCH: Final = frozenset({Request.QUERY, Request.SYNC, Request.FUNCTION_CALL})
+_ENDS_BATCH: Final = frozenset(
+    {Request.ASKED, Request.INJECTED_SYNC, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL}
+)
 
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 
@@ -55,7 +75,24 @@ MAX_WHOLE_ERROR: Final = 64 * 1024
 """Bytes of an ErrorResponse in which a statement's name is looked for; a longer one passes as it is."""
 
 MAX_PARAMETER_STATUS: Final = 1024 * 1024
-"""Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound."""
+"""Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound. The same goes
+for an answer to a question of ours."""
+
+MIXED_SEQUENCES: Final = -1
+"""No client's serial number."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question of ours, and what has come of its answer."""
+
+    on_answer: OnAnswer
+    rows: list[bytes] = field(default_factory=list)
+    error: bytes = b""
+
+
+OnAnswer = Callable[["BackendSession", list[bytes], bytes], bool]
+"""Called with the backend, the bodies of the DataRows, and the body of the ErrorResponse, if there is one."""
 
 
 class BackendSession:
@@ -66,23 +103,29 @@ class BackendSession:
     """
 
     __slots__ = (
+        "asked",
+        "base_settings",
         "broken_off",
-        "changed_parameters",
         "changes",
         "client",
         "copy_in",
         "copy_syncs",
+        "custom_names",
+        "hidden_of",
         "host",
         "local_replies",
+        "login_role",
         "max_prepared",
         "owed",
-        "parameters",
         "parses",
         "partial",
         "prepared",
         "queries",
         "ready",
+        "reported",
         "said_why",
+        "sequences_of",
+        "settings",
         "status",
         "streaming",
         "transactions",
@@ -92,10 +135,17 @@ class BackendSession:
         "write",
     )
 
-    def __init__(self, host: BackendHost, parameters: dict[bytes, bytes], max_prepared: int = 200) -> None:
-        """``parameters`` are the settings that the backend reported at login.
+    def __init__(
+        self,
+        host: BackendHost,
+        reported: Reported,
+        max_prepared: int = 200,
+        custom_names: set[str] | None = None,
+    ) -> None:
+        """``reported`` are the settings that the backend reported at login.
 
-        ``max_prepared`` is how many shared statements it may have at a time, at least one.
+        ``max_prepared`` is how many shared statements it may have at a time, at least one. ``custom_names``: names of
+        custom settings that somebody has set on this server; the session adds to them.
         """
         self.max_prepared = max_prepared
         self.host = host
@@ -127,9 +177,22 @@ class BackendSession:
         """It waits for CopyData, CopyDone or CopyFail."""
         self.copy_syncs = 0
         """Syncs that it was sent while it copied, or just before."""
-        self.parameters = parameters
-        self.changed_parameters: set[bytes] = set()
-        """Reported settings that differ now from what they were at login."""
+        self.asked: deque[_Asked] = deque()
+        """The questions of our own among what is owed."""
+
+        # What is in its session
+        self.reported = reported
+        self.login_role = reported.values.get(b"session_authorization", b"")
+        """Who logged in, as the server calls it."""
+        self.base_settings = NO_SETTINGS
+        """What was set in its session before its first client came. It belongs to no client, and so is in nobody's."""
+        self.settings = NO_SETTINGS
+        """As of the end of its last transaction."""
+        self.custom_names = set() if custom_names is None else custom_names
+        self.hidden_of = 0
+        """Whose settings may be set under names that nobody knows: a client's serial number, or 0."""
+        self.sequences_of = 0
+        """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, or MIXED_SEQUENCES."""
         self.watches_tags = False
         """It was sent something that may take its named statements."""
         self.unnamed_ready = False
@@ -167,6 +230,40 @@ class BackendSession:
     def uncounted(self) -> bool:
         """It can't be told any more what it owes."""
         return bool(self.owed) and self.owed[0] == Request.UNCOUNTED
+
+    @property
+    def asking(self) -> bool:
+        """It has yet to answer a question of ours."""
+        return bool(self.asked)
+
+    def ask(self, message: bytes, on_answer: OnAnswer) -> None:
+        """Send a Query message of ours. ``on_answer`` is called with its rows, or its error, when it has been answered.
+
+        No batch may be open. ``on_answer`` returns False if the backend must not be used any more.
+        """
+        assert self.between_batches
+        self.owed.append(_ASKED)
+        self.asked.append(_Asked(on_answer))
+        # A simple query destroys the unnamed statement (postgres.c, exec_simple_query).
+        self.unnamed_ready = False
+        self.write(message)
+
+    def note_sequence(self, serial: int) -> None:
+        """The client with this serial number may leave values for lastval() and currval()."""
+        if self.sequences_of != serial:
+            self.sequences_of = MIXED_SEQUENCES if self.sequences_of else serial
+
+    def on_prepared_for_clients(self, rows: list[bytes]) -> None:
+        """Its session was set up by a query of the user's; the rows answer ``probe.ask_for_all``."""
+        self.base_settings = settings_of(decode_probe(rows).settings)
+
+    def on_reset(self, *, everything: bool) -> None:
+        """A reset query of the user's was run: all is gone, or it can't be told what is left."""
+        if not everything or self.base_settings is not NO_SETTINGS:
+            self.settings = UNKNOWN_SETTINGS
+        else:
+            self.settings = NO_SETTINGS
+        self.sequences_of = 0 if everything else MIXED_SEQUENCES
 
     def link(self, client: ClientSession) -> None:
         """Work for this client from now on."""
@@ -222,7 +319,7 @@ class BackendSession:
                 if self.watches_tags:
                     if end > size and length <= MAX_PARAMETER_STATUS:
                         break
-                    self._on_tag(client, data[position + 5 : end])
+                    on_tag(self, client, data[position + 5 : end])
                 if action == _EXECUTED:
                     owed.popleft()
                     ready = False
@@ -240,17 +337,29 @@ class BackendSession:
                     client.unnamed = b""
                 ready = True
                 self.queries += 1
+                if end < size and not owed and not client.pinned:
+                    # What the server says next, such as its farewell, is not this client's.
+                    position = end
+                    break
             elif action == _PARSED_UNNAMED:
                 owed.popleft()
                 client.unnamed = self.parses.popleft()
                 self.unnamed_ready = True
                 ready = False
+            elif action == _REUSED or action == _REUSED_FIRST:
+                client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
+                start = position
+                client.unnamed = self.parses.popleft()
+                owed.popleft()
+                if action == _REUSED_FIRST:
+                    owed.appendleft(_DESCRIBE_STATEMENT)
+                ready = False
             elif action == _CHANGED:
                 owed.popleft()
-                self._settle()
+                self.settle_change()
                 ready = False
             elif action in _NOT_FOR_CLIENT:
-                if length > MAX_WHOLE_ERROR:
+                if not 4 <= length <= MAX_PARAMETER_STATUS:
                     self._on_violation(kind, length)
                     return
                 if end > size:
@@ -258,15 +367,28 @@ class BackendSession:
                 if start < position:
                     client.write(data[start:position])
                 start = end
-                self._on_not_for_client(action)
+                if action < _ASKED_ROW:
+                    self._on_swallowed(action)
+                elif action == _SWALLOW_READY and length == 5:
+                    self.status = data[position + 5]
+                    ready = True
+                    owed.popleft()
+                elif action == _RETRY:
+                    ready = True
+                    owed.popleft()
+                    renew(self, client.take_up_retry())
+                elif not self._on_answer(action, data[position + 5 : end]):
+                    return
+                elif action == _ASKED_READY:
+                    ready = True
             elif action == _FAIL:
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
-                start = self._on_error_in_batch(client, data, start, position, min(end, size))
+                start = on_error_in_batch(self, client, data, start, position, min(end, size))
                 ready = False
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break
-            elif not self._is_sound(action, length) or not self._on_rare(client, action, data[position + 5 : end]):
+            elif not self._is_sound(action, length) or not on_rare(self, client, action, data[position + 5 : end]):
                 self._on_violation(kind, length)
                 return
             elif action != _PARAMETER:
@@ -289,12 +411,35 @@ class BackendSession:
         elif client.held:
             client.on_answered(self)
 
-    def _on_not_for_client(self, action: int) -> None:
+    def _on_answer(self, action: int, body: bytes) -> bool:
+        """A message of the answer to a question of ours. False if the backend must not be used any more."""
+        if action == Action.ASKED_DROP:
+            return True
+        asked = self.asked[0]
+        if action == _ASKED_ROW:
+            asked.rows.append(body)
+        elif action == Action.ASKED_ERROR:
+            asked.error = body
+        elif action == Action.ASKED_PARAMETER:
+            if not on_parameter(self, body):
+                self._on_violation(ord("S"), len(body) + 4)
+                return False
+        elif action == _ASKED_READY:
+            if len(body) != 1 or body not in b"ITE":
+                self._on_violation(ord("Z"), len(body) + 4)
+                return False
+            self.status = body[0]
+            self.owed.popleft()
+            self.asked.popleft()
+            return asked.on_answer(self, asked.rows, asked.error)
+        return True
+
+    def _on_swallowed(self, action: int) -> None:
         self.owed.popleft()
         if action == _SWALLOW_UNNAMED:
             self.unnamed_ready = True
         else:
-            self._settle()
+            self.settle_change()
 
     def reply_in_turn(self, reply: bytes) -> None:
         """Send the client something of our own once all that was asked before it has been answered."""
@@ -311,7 +456,7 @@ class BackendSession:
         owed = self.owed
         while owed and (owed[0] == _LOCAL or owed[0] == _LOCAL_CHANGE):
             if owed.popleft() == _LOCAL_CHANGE:
-                self._settle()
+                self.settle_change()
             client.write(self.local_replies.popleft())
         return position
 
@@ -335,111 +480,19 @@ class BackendSession:
         if statements is not None:
             statements.unsettled[name] = statements.unsettled.get(name, 0) + 1
 
-    def _on_tag(self, client: ClientSession, tag: bytes) -> None:
-        """DEALLOCATE ALL and DISCARD ALL took every named statement, as their tags tell once they have succeeded."""
-        if tag in _ALL_GONE:
+    def on_own_tag(self, tag: bytes) -> None:
+        """A command ended that no client asked for, such as server_reset_query: it may have taken every statement."""
+        if tag in ALL_GONE:
             self.prepared.clear()
-            if client.named is not None:
-                client.named.clear()
 
-    def _settle(self) -> None:
+    def settle_change(self) -> None:
+        """The oldest noted change has been made, or will never be."""
         _, statements, name = self.changes.popleft()
         if statements is not None:
             statements.settle(name)
 
-    def _on_error_in_batch(self, client: ClientSession, data: bytes, start: int, position: int, end: int) -> int:
-        """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
-        body = data[position + 5 : end]
-        if not self._on_rare(client, _FAIL, body):
-            raise AssertionError("an error is never out of place")
-        # Only now, for a Close that is skipped had taken the name away.
-        renamed = body if client.named is None else client.named.rename_in_error(body)
-        if renamed == body:
-            return start
-        client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
-        return end
-
     def _is_sound(self, action: int, length: int) -> bool:
         return 4 <= length <= (MAX_PARAMETER_STATUS if action == _PARAMETER else MAX_MESSAGE)
-
-    def _on_rare(self, client: ClientSession, action: int, body: bytes) -> bool:
-        """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
-        owed = self.owed
-        if action in (Action.FAIL, Action.ERROR, Action.FATAL):
-            # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
-            self.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
-            if action == Action.FATAL:
-                return True
-            if self.copy_syncs:
-                self._stop_counting(client)
-                return True
-            if client.named is not None and _STALE_PLAN in body:
-                client.named.registry.forget_all()
-            self.copy_in = False
-            if action == Action.FAIL:
-                self._fail_until_sync(client)
-        elif action == _PARAMETER:
-            return self._on_parameter(body)
-        elif action == Action.COPY_IN:
-            self.copy_in = True
-            self.copy_syncs = 0
-            # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
-            while len(owed) > 1 and owed[1] == _SYNC:
-                del owed[1]
-                self.copy_syncs += 1
-        elif action == Action.CLOSED_UNNAMED:
-            owed.popleft()
-            client.unnamed = b""
-        else:
-            return False
-        return True
-
-    def _fail_until_sync(self, client: ClientSession) -> None:
-        """After an error in the extended protocol the backend ignores all up to the next Sync, and owes nothing."""
-        owed = self.owed
-        if owed[0] == _PARSE_UNNAMED:
-            # The old unnamed statement went before the new one was parsed (postgres.c, exec_parse_message).
-            client.unnamed = b""
-            self.unnamed_ready = True
-        undone = 0
-        while owed and owed[0] != _SYNC:
-            request = owed.popleft()
-            if request == _PARSE_UNNAMED:
-                self.parses.popleft()
-            elif request == _LOCAL or request == _LOCAL_CHANGE:
-                self.local_replies.popleft()
-            undone += request in _CHANGES
-        skipped = [self.changes.popleft() for _ in range(undone)]
-        for undo, statements, name in reversed(skipped):
-            undo()
-            if statements is not None:
-                statements.settle(name)
-        if not owed:
-            client.on_ignored()
-
-    def _stop_counting(self, client: ClientSession) -> None:
-        """A COPY failed that Syncs were sent into: count no more.
-
-        Those that the backend had read by then were ignored, the others will be answered, and which are which can't be
-        told. So from here on all is relayed, and nothing is owed by name.
-        """
-        self.owed.clear()
-        self.owed.append(Request.UNCOUNTED)
-        self.parses.clear()
-        self.local_replies.clear()
-        self.changes.clear()
-        self.copy_in = True
-        client.on_uncounted()
-
-    def _on_parameter(self, body: bytes) -> bool:
-        name, separator, value = body.partition(b"\0")
-        if not separator or not value.endswith(b"\0"):
-            return False
-        if self.parameters.get(name) == value[:-1]:
-            self.changed_parameters.discard(name)
-        else:
-            self.changed_parameters.add(name)
-        return True
 
     def _on_violation(self, kind: int, length: int) -> None:
         name = chr(kind) if 32 <= kind < 127 else hex(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
@@ -10,13 +11,16 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
-from interceptor.session.prepared import (
-    ClientStatements,
-    PreparedRegistry,
-)
-from interceptor.session.requests import HANDLERS, HOLD
+from interceptor.session.belongings import Belongings
+from interceptor.session.bounds import MAX_SMALL_MESSAGE, must_wait
+from interceptor.session.copying import process_copy_in, skip_to_sync
+from interceptor.session.effects import first_effects
+from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
+from interceptor.session.reported import Reported
+from interceptor.session.requests import HANDLERS
+from interceptor.session.splice import HOLD
 from interceptor.session.states import PoolMode, Request
-from interceptor.sql.effects import PinReason, SessionEffects
+from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
@@ -25,22 +29,12 @@ _SYNC: Final = messages.SYNC
 _OWED_EXECUTE: Final = int(Request.EXECUTE)
 _OWED_SYNC: Final = int(Request.SYNC)
 
-WHOLE_MESSAGE: Final = 64 * 1024
-"""Bytes up to which a message is collected before it is acted on; a longer one streams through in pieces.
-SQL that is longer is not analysed, so in transaction mode it pins."""
-
-MAX_MESSAGE: Final = 0x3FFFFFFE
-MAX_SMALL_MESSAGE: Final = 10_000
-"""PostgreSQL's PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT (libpq.h), in bytes."""
-
 MAX_KEPT_INPUT: Final = 256 * 1024
 """Bytes that a client may send ahead while it waits; beyond them its socket is not read."""
 
 MAX_OWED: Final = 10_000
 """Requests that a pipeline may run ahead of their answers; beyond them the client's messages wait."""
 
-_LARGE_KINDS: Final = frozenset(b"QPBFd")
-_SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
 _COPY_KINDS: Final = frozenset(b"dcf")
 _NEED_BACKEND: Final = frozenset(b"QPBDECF")
 _NO_BODY: Final = frozenset((_SYNC, messages.FLUSH))
@@ -58,10 +52,13 @@ class ClientSession:
     """
 
     __slots__ = (
+        "analyse",
         "backend",
+        "belongings",
         "discarding",
-        "effects",
+        "effects_of",
         "finishing",
+        "follows",
         "held",
         "host",
         "ignoring",
@@ -69,8 +66,12 @@ class ClientSession:
         "named",
         "paused",
         "pinned",
-        "pins",
+        "registry",
         "rest",
+        "retry",
+        "reused",
+        "reused_parse",
+        "reuses",
         "streaming",
         "unnamed",
         "waiting",
@@ -83,26 +84,44 @@ class ClientSession:
         self,
         host: ClientHost,
         mode: PoolMode,
-        effects: Callable[[bytes], SessionEffects],
+        analyse: Callable[..., SessionEffects],
+        told: Reported,
         registry: PreparedRegistry | None = None,
+        *,
+        reuses: bool = False,
     ) -> None:
-        """``effects`` tells what a text of SQL does to a session (``StatementCache.effects``).
+        """``analyse`` tells what a text of SQL does to a session (``StatementCache.effects``).
 
-        With a ``registry`` named prepared statements are shared; without one they pin.
+        ``told``: the settings that the client was told of at login. With a ``registry`` named prepared statements are
+        shared; without one they pin. ``reuses``: an unnamed statement whose text is known runs as a shared one.
         """
         self.host = host
         self.write = host.write
         self.mode = mode
-        self.effects = effects
+        self.analyse = analyse
+        self.effects_of: Callable[[bytes], SessionEffects] = analyse
+        """What a text may do to this client's session."""
         self.backend: BackendSession | None = None
 
-        # What keeps the backend
-        self.pinned = mode is PoolMode.SESSION
-        self.pins: tuple[PinReason, ...] = ()
+        # What it has in its session, and what keeps its backend
+        self.follows = mode is not PoolMode.SESSION
+        """Its session follows it from backend to backend."""
+        self.belongings = Belongings(self, told)
+        if not told.standard_lexing:
+            self.read_carefully()
+        self.pinned = not self.follows
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
 
-        self.named = None if registry is None or mode is PoolMode.SESSION else ClientStatements(registry)
+        self.retry: tuple[bytes, int, Prepared] | tuple[()] | None = None
+        """The batch under way, from the message on that runs this statement; empty if it has been sent again."""
+        self.registry = registry if self.follows else None
+        self.reuses = reuses
+        self.reused: Prepared | None = None
+        """What stands for the unnamed statement in this batch."""
+        self.reused_parse = b""
+        """Its Parse, while nothing has been sent yet that uses it."""
+        self.named = None if self.registry is None else ClientStatements(self.registry)
         """The named statements that follow it; None where they are the backend's own, by their own names."""
 
         # Where it is
@@ -135,7 +154,7 @@ class ClientSession:
             data = self.rest + data
             self.rest = b""
         if self.waiting or self.held:
-            self._keep(data)
+            self.keep_input(data)
             return
         if self.streaming or self.discarding:
             data = self._continue_message(data)
@@ -146,7 +165,8 @@ class ClientSession:
         else:
             self._process(self.backend, data, 0)
 
-    def _keep(self, data: bytes) -> None:
+    def keep_input(self, data: bytes) -> None:
+        """Act on this later."""
         if self.finishing:
             return
         self.rest = data
@@ -178,21 +198,6 @@ class ClientSession:
                 self.on_ready(backend)
         return data[taken:]
 
-    def _must_wait(self, kind: int, length: int, present: int) -> bool:
-        """Whether to wait for more of an incomplete message, of which ``present`` bytes are there.
-
-        Raises ProtocolViolation for one that can't be right.
-        """
-        if kind in _SMALL_KINDS:
-            if not 4 <= length <= MAX_SMALL_MESSAGE:
-                raise ProtocolViolation("invalid message length")
-            return True
-        if kind not in _LARGE_KINDS:
-            raise ProtocolViolation(f"invalid frontend message type {kind}")
-        if not 4 <= length <= MAX_MESSAGE:
-            raise ProtocolViolation("invalid message length")
-        return present < min(length + 1, WHOLE_MESSAGE) and kind != messages.COPY_DATA
-
     def _process_unlinked(self, data: bytes) -> None:
         """Act on messages without a backend, up to the first one that needs it."""
         size = len(data)
@@ -202,7 +207,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
                 break
             if kind in _NEED_BACKEND:
                 if not self.ignoring:
@@ -237,11 +242,41 @@ class ClientSession:
 
     def _acquire(self, data: bytes, position: int) -> None:
         backend = self.host.acquire()
-        if backend is not None:
-            self._process(backend, data, position)
-        else:
+        if backend is None:
             self.waiting = True
-            self._keep(data[position:])
+            self.keep_input(data[position:])
+            return
+        belongings = self.belongings
+        if (
+            backend.settings is belongings.settings
+            and backend.reported is belongings.told
+            and not (backend.sequences_of or backend.hidden_of)
+        ) or self._move_to(backend, data, position):
+            self._process(backend, data, position)
+
+    def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
+        """See that a backend has what this client has; False if the client's messages must wait until then."""
+        belongings = self.belongings
+        if backend.sequences_of not in (0, belongings.serial) and self.follows:
+            effects = first_effects(self, backend, data, position)
+            if effects.reads_sequence or effects.transaction_control or effects.statement_count != 1:
+                belongings.hide_sequences(backend)
+        if belongings.move_to(backend):
+            return True
+        self.held = True
+        self.keep_input(data[position:])
+        return False
+
+    def read_carefully(self) -> None:
+        """Judge texts by what is known now of how SQL reads in this session."""
+        belongings = self.belongings
+        if belongings.settings.misleading:
+            self.effects_of = _judge_nothing
+        elif belongings.told.standard_lexing and belongings.doubt is None:
+            self.effects_of = self.analyse
+        else:
+            # A statement is under way that may have changed it: only what reads alike is understood.
+            self.effects_of = partial(self.analyse, standard_lexing=False)
 
     def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked.
@@ -249,9 +284,9 @@ class ClientSession:
         One loop over message headers; what goes to the backend leaves as the slice that it came in.
         """
         if self.ignoring:
-            position = self._skip_to_sync(data, position)
+            position = skip_to_sync(self, data, position)
         elif backend.copy_in:
-            position = self._process_copy_in(backend, data, position)
+            position = process_copy_in(self, backend, data, position)
         if position < 0:
             return
         size = len(data)
@@ -261,7 +296,7 @@ class ClientSession:
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
                 break
             if kind == _EXECUTE:
                 owed.append(_OWED_EXECUTE)
@@ -281,9 +316,9 @@ class ClientSession:
         if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)
         else:
-            self._send(backend, out, data, start, position)
+            self.send(backend, out, data, start, position)
 
-    def _send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
+    def send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
         """Forward what was accepted; keep what was not: an incomplete message, or one that has to wait.
 
         ``out`` goes first. ``position`` beyond the end of the data means that the last message is still coming;
@@ -295,7 +330,7 @@ class ClientSession:
         if out:
             backend.write(out)
         if position < size:
-            self._keep(data[position:])
+            self.keep_input(data[position:])
         elif start > size:
             self.discarding = start - size
         else:
@@ -312,75 +347,35 @@ class ClientSession:
             if not backend.owed and backend.ready:
                 self.on_ready(backend)
 
-    def pin(self, reason: PinReason) -> None:
-        """Keep the backend: what the client does to its session can't follow it to another one."""
-        # A backend serves clients of the same startup parameters only, so one that was reset suits the next as well.
-        if reason not in self.pins and reason is not PinReason.RESET and self.mode is not PoolMode.SESSION:
-            self.pinned = True
-            self.pins += (reason,)
-            self.host.on_pinned(reason)
-
-    # --- COPY FROM STDIN, and errors -------------------------------------------------------------------------------
-
-    def _process_copy_in(self, backend: BackendSession, data: bytes, position: int) -> int:
-        """Forward the data of a COPY, where the backend ignores Sync and Flush (copyfromparse.c, CopyGetData).
-
-        Returns the offset of what follows it; -1 if all of ``data`` is seen to.
-        """
-        size = len(data)
-        start = position
-        while backend.copy_in and size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
-                break
-            if kind == _SYNC:
-                backend.copy_syncs += 1
-            elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
-                backend.copy_in = backend.uncounted
-                if backend.copy_syncs and not backend.copy_in:
-                    # Whether those Syncs count is known when the COPY has ended.
-                    self.held = self.wants_flush = True
-                    position = end
-                    break
-            elif kind == messages.TERMINATE:
-                self.finishing = self.held = True
-                break
-            position = end
-        if backend.copy_in or self.held:
-            self._send(backend, b"", data, start, position)
-            return -1
-        if start < position:
-            backend.write(data[start:position])
-        return position
-
-    def _skip_to_sync(self, data: bytes, position: int) -> int:
-        """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
-        size = len(data)
-        while size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and self._must_wait(kind, length, size - position):
-                break
-            if kind == _SYNC or kind == messages.TERMINATE:
-                self.ignoring = False
-                return position
-            if kind not in _LARGE_KINDS and kind not in _SMALL_KINDS:
-                raise ProtocolViolation(f"invalid frontend message type {kind}")
-            position = end
-        if position > size:
-            self.discarding = position - size
-        else:
-            self._keep(data[position:])
-        return -1
-
     # --- What the backend's half reports -----------------------------------------------------------------------------
 
     def on_linked(self, backend: BackendSession) -> None:
         """The backend that ``acquire`` could not give at once is linked now."""
         assert self.waiting and self.backend is backend
         self.waiting = False
-        self._process(backend, self._take_kept(), 0)
+        data = self._take_kept()
+        if self._move_to(backend, data, 0):
+            self._process(backend, data, 0)
+
+    def take_up_retry(self) -> Prepared:
+        """Send the batch again that failed because of a statement's old plan. Returns that statement.
+
+        It was the first thing that its transaction did, so nothing else was undone.
+        """
+        assert self.retry
+        data, position, prepared = self.retry
+        self.retry = ()
+        self.rest = data[position:] + self.rest
+        self.held = True
+        return prepared
+
+    def on_hung_up(self) -> bool:
+        """The client's connection has ended. Whether its backend has to finish what it was asked, for nobody."""
+        backend = self.backend
+        if backend is not None and backend.asked and self.held and self.rest in (b"", messages.TERMINATE_MESSAGE):
+            # It would be a pity to close a backend for a question that is as good as answered.
+            self.finishing = True
+        return self.finishing and backend is not None
 
     def refuse(self, error: bytes) -> None:
         """Answer the request that waits for a backend with this ErrorResponse, as a backend would have."""
@@ -403,7 +398,12 @@ class ClientSession:
 
     def on_uncounted(self) -> None:
         """It can't be told any more what the backend owes, so it stays with this client."""
-        self.pin(PinReason.OPAQUE)
+        self.keep(Effect.UNCOUNTED)
+
+    def keep(self, effect: Effect) -> None:
+        """Keep the backend for this reason, until the client goes."""
+        if self.follows:
+            self.belongings.pin(effect)
 
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
@@ -411,7 +411,7 @@ class ClientSession:
             if not backend.owed and not backend.streaming:
                 self.host.on_finished()
             return
-        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open:
+        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked:
             return
         self.held = False
         if not backend.copy_in:
@@ -421,15 +421,19 @@ class ClientSession:
 
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
+        idle = backend.status == messages.IDLE
+        if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
+            self.held = True
+            return
         if self.held and not self.finishing:
             self.on_answered(backend)
             if backend.owed or self.backend is not backend:
                 return
         if self.streaming:
             return
-        if backend.status == messages.IDLE:
-            if backend.changed_parameters:
-                self.pin(PinReason.SETTING)
+        if idle:
+            self.retry = None
+            self.belongings.deviates = False
             if not self.pinned:
                 backend.unlink()
                 backend.host.release()
@@ -444,3 +448,8 @@ class ClientSession:
             return
         if self.finishing:
             self.host.on_finished()
+
+
+def _judge_nothing(sql: bytes) -> SessionEffects:
+    """What is known of a text whose words may not be what they look like."""
+    return OPAQUE

@@ -10,15 +10,17 @@ in the backend's ``changes``, in the order of the requests that make it, and und
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from interceptor.protocol.messages import CLOSE, PARSE, encode_message
+from interceptor.protocol.messages import CLOSE, PARSE, SYNC_MESSAGE, encode_message
+from interceptor.session.settings import Settings
 from interceptor.session.states import Request
-from interceptor.sql.effects import PinReason, SessionEffects
+from interceptor.sql.effects import SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -29,22 +31,43 @@ MAX_STATEMENTS: Final = 10_000
 MAX_STATEMENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of text that they may have together."""
 
+MAX_UNNAMED: Final = 5000
+"""Texts of unnamed statements that are known at a time."""
+
+_NEW: Final = "new"
+_SEEN: Final = "seen once"
+
+# PostgreSQL reads these as a date when it parses the literal, and a statement that is kept keeps the date. A call of
+# now() is none of them. With an escape in the text, anything may be.
+_TIMELY: Final = re.compile(
+    rb"(?<![A-Za-z0-9_])(?:now|today|tomorrow|yesterday)(?![A-Za-z0-9_]|\s*\()|\\|[uU]&", re.IGNORECASE
+)
+
 # Drawn anew by each process: nobody can guess the names and use them by accident.
 _PREFIX: Final = b"_" + secrets.token_hex(4).encode() + b"_"
+
+
+def is_timeless(text: bytes) -> bool:
+    """Say whether the text surely means the same tomorrow."""
+    return _TIMELY.search(text) is None
 
 
 class Prepared:
     """A statement that can be prepared on any backend of its clients' profile."""
 
-    __slots__ = ("__weakref__", "body", "name", "pin")
+    __slots__ = ("__weakref__", "body", "effects", "is_noticed", "name", "settings")
 
-    def __init__(self, body: bytes, name: bytes, pin: PinReason | None) -> None:
+    def __init__(self, body: bytes, name: bytes, effects: SessionEffects, settings: Settings | None = None) -> None:
         self.body = body
         """What follows the name in a Parse message: the text, its zero, the parameter types."""
         self.name = name
         """What backends know it by."""
-        self.pin = pin
+        self.effects = effects
         """What its execution does to the session."""
+        self.is_noticed = False
+        """Its Parse has something to say, such as a warning, which each client is to hear."""
+        self.settings = settings
+        """Those that it is to be parsed under (``Settings.parsing``); None where they aren't known."""
 
     @property
     def parse_message(self) -> bytes:
@@ -58,11 +81,12 @@ class Prepared:
 
 
 class PreparedRegistry:
-    """All statements that some client or backend of a process has, each once."""
+    """All statements that some client or backend of a process has, each once for the settings it is parsed under."""
 
-    def __init__(self, effects: Callable[[bytes], SessionEffects]) -> None:
-        self._effects = effects
-        self._known: WeakValueDictionary[bytes, Prepared] = WeakValueDictionary()
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[tuple[Settings, bool, bytes], Prepared] = WeakValueDictionary()
+        self._unnamed: dict[tuple[Settings, bool, bytes], Prepared | str | None] = {}
+        """Texts of unnamed statements: seen once, kept, or None for what can't be."""
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -75,14 +99,41 @@ class PreparedRegistry:
         """
         self._known.clear()
 
-    def get(self, body: bytes) -> Prepared:
-        """The statement with this text and these parameter types."""
-        prepared = self._known.get(body)
+    def shared(
+        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
+    ) -> Prepared:
+        """The statement with this text and these parameter types, as parsed under these settings.
+
+        A literal is read when the statement is parsed: '1-2-2020' is another day under another DateStyle.
+        """
+        key = (settings.parsing, standard_lexing, body)
+        prepared = self._known.get(key)
         if prepared is None:
-            text = body[: body.find(0)]
-            prepared = Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), self._effects(text).pin)
-            self._known[body] = prepared
+            prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]), settings.parsing)
         return prepared
+
+    def known_unnamed(
+        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
+    ) -> Prepared | None:
+        """A statement to run in place of an unnamed one; None where the text is new, or must not be kept."""
+        key = (settings.parsing, standard_lexing, body)
+        found = self._unnamed.get(key, _NEW)
+        if found is None or isinstance(found, Prepared):
+            return found
+        if found is _NEW:
+            if len(self._unnamed) >= MAX_UNNAMED:
+                self._unnamed.clear()
+            text = body[: body.find(0)]
+            judged = effects(text)
+            keeps = judged.effect is None and not judged.reads_sequence and is_timeless(text)
+            self._unnamed[key] = _SEEN if keeps else None
+            return None
+        prepared = self._unnamed[key] = self.shared(body, settings, standard_lexing, effects)
+        return prepared
+
+    def unshared(self, body: bytes, effects: SessionEffects, settings: Settings | None = None) -> Prepared:
+        """A statement for one client alone."""
+        return Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), effects, settings)
 
 
 class ClientStatements:
@@ -176,6 +227,35 @@ def make_room(backend: BackendSession) -> bytes:
     return oldest.close_message
 
 
+def parse_apart(backend: BackendSession, prepared: Prepared) -> None:
+    """Prepare a statement in a batch of its own. Nothing must be owed but questions, and no batch open."""
+    out = make_room(backend)
+    backend.prepared[prepared] = None
+    backend.note_change(partial(_give_up, backend, prepared))
+    backend.owed += (Request.INJECTED_NAMED_PARSE, Request.INJECTED_SYNC)
+    backend.write(out + prepared.parse_message + SYNC_MESSAGE)
+
+
+def _give_up(backend: BackendSession, prepared: Prepared) -> None:
+    backend.prepared.pop(prepared, None)
+    # Or it would be tried again for ever.
+    prepared.settings = None
+
+
+def renew(backend: BackendSession, prepared: Prepared) -> None:
+    """Take a statement from a backend for which it can't be run any more; who needs it there provides it anew."""
+    if prepared in backend.prepared:
+        backend.write(renewal(backend, prepared))
+
+
+def renewal(backend: BackendSession, prepared: Prepared) -> bytes:
+    """What has to be sent to take a statement from a backend that has it."""
+    del backend.prepared[prepared]
+    backend.note_change(partial(backend.prepared.setdefault, prepared))
+    backend.owed.append(Request.INJECTED_NAMED_CLOSE)
+    return prepared.close_message
+
+
 def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 
@@ -195,5 +275,5 @@ def make_private(backend: BackendSession, statements: ClientStatements, undo: Ca
     for name, prepared in statements.by_name.items():
         backend.note_change(undo)
         owed.append(Request.INJECTED_NAMED_PARSE)
-        out.append(Prepared(prepared.body, name, None).parse_message)
+        out.append(Prepared(prepared.body, name, prepared.effects).parse_message)
     return b"".join(out)

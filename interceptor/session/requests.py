@@ -6,53 +6,31 @@ can't be forwarded as it came (``Splice``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
+from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
-from interceptor.protocol.framing import pack_header, unpack_header
 from interceptor.session.backend import BackendSession
-from interceptor.session.prepared import (
-    MAX_STATEMENT_BYTES,
-    MAX_STATEMENTS,
-    ClientStatements,
-    Prepared,
-    make_private,
-    make_room,
-    provide,
+from interceptor.session.effects import PREPARES, TAKES_AWAY, note_effects
+from interceptor.session.reuse import reuse_parse, use_reused
+from interceptor.session.splice import HOLD, Outcome, Splice, hold
+from interceptor.session.statements import (
+    close_named,
+    deallocates,
+    named_in_deallocate,
+    need_unnamed,
+    parse_named,
+    use_named,
 )
 from interceptor.session.states import PoolMode, Request
-from interceptor.sql.effects import PinReason
+from interceptor.sql.analysis import opaque_effects
+from interceptor.sql.effects import NONE, OPAQUE, Effect
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
 
-CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
-PARSE_COMPLETE: Final = b"1\0\0\0\x04"
-_DEALLOCATED: Final = messages.encode_message(messages.COMMAND_COMPLETE, b"DEALLOCATE\0")
-
-Splice = tuple[bytes, int]
-"""What takes the place of a message, or of its beginning: these bytes, and then the data from this offset on."""
-
-Outcome = Splice | None
-"""None: the message goes as it came."""
-
-HOLD: Final[Splice] = (b"", -1)
-"""Not now: this message and what follows wait for the backend's answers."""
-
-_PRIVATE: Final = frozenset({PinReason.PREPARED_STATEMENT, PinReason.OPAQUE})
-"""What may look at prepared statements, or run them, by their names."""
-
-_DEALLOCATE: Final = re.compile(
-    rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
-    re.IGNORECASE,
-)
-
 _OWED_QUERY: Final = int(Request.QUERY)
-_OWED_PARSE: Final = int(Request.PARSE)
 _OWED_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _OWED_BIND: Final = int(Request.BIND)
 _OWED_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
@@ -64,16 +42,18 @@ _OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
 
 def _on_query(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     splice = None
-    if not backend.between_batches:
-        # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next is
-        # then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
-        session.pin(PinReason.OPAQUE)
-    if not session.pinned or session.named is not None:
-        reason = PinReason.OPAQUE if end > len(data) else session.effects(data[position + 5 : end - 1]).pin
-        if reason is not None:
-            if reason is PinReason.RESET and _deallocates(session, backend, data[position + 5 : end - 1]):
+    if session.follows:
+        if not backend.between_batches:
+            # PostgreSQL takes the Query into the transaction of the batch and may go astray at its end: what comes next
+            # is then answered with "StartTransactionCommand: unexpected state STARTED". Let that meet nobody else.
+            session.keep(Effect.UNCOUNTED)
+            session.reused = None
+        whole = end <= len(data)
+        effects = session.effects_of(data[position + 5 : end - 1]) if whole else opaque_effects(data[position + 5 :])
+        if effects is not NONE:
+            if effects.effect is Effect.REDUCTION and deallocates(session, backend, data[position + 5 : end - 1]):
                 return b"", end
-            splice = _on_effect(session, backend, reason, position)
+            splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
     if session.named is not None:
@@ -86,82 +66,42 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
 def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     name_end = data.find(0, position + 5, end)
     if name_end != position + 5:
-        return _on_parse_named(session, backend, data, position, name_end, end)
+        return parse_named(session, backend, data, position, name_end, end)
     splice = None
     whole = end <= len(data)
-    if not session.pinned or session.named is not None:
+    if session.follows:
         sql_end = data.find(0, position + 6, end)
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
-        reason = session.effects(sql).pin if whole else PinReason.OPAQUE
-        if reason is PinReason.RESET and _named_in_deallocate(session, sql) is not None:
-            reason = PinReason.PREPARED_STATEMENT
-        if reason is not None:
-            splice = _on_effect(session, backend, reason, position)
+        effects = session.effects_of(sql) if whole else opaque_effects(sql)
+        if effects is not NONE:
+            if effects.effect is Effect.REDUCTION and named_in_deallocate(session, sql) is not None:
+                effects = PREPARES
+            splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
+        if session.reuses:
+            reuse = reuse_parse(session, backend, data, position, end)
+            if reuse is not None:
+                return reuse
+            session.reused = None
     backend.owed.append(_OWED_PARSE_UNNAMED)
     backend.unnamed_in_batch = True
     backend.parses.append(data[position:end] if whole and session.mode is not PoolMode.SESSION else b"")
     return splice
 
 
-def _on_parse_named(
-    session: ClientSession, backend: BackendSession, data: bytes, position: int, name_end: int, end: int
-) -> Outcome:
-    named = session.named
-    if named is not None and (end > len(data) or name_end < 0):
-        # Too long to be remembered, so it can be on this backend only.
-        splice = _on_effect(session, backend, PinReason.OPAQUE, position)
-        if splice is not HOLD:
-            backend.owed.append(_OWED_PARSE)
-        return splice
-    if named is None:
-        session.pin(PinReason.PREPARED_STATEMENT)
-        backend.owed.append(_OWED_PARSE)
-        return None
-    name = data[position + 5 : name_end]
-    if named.must_wait(name):
-        return _hold(session)
-    existing = named.by_name.get(name)
-    if existing is not None:
-        # PostgreSQL says best itself what is wrong with that.
-        named.speak(existing, name)
-        before = provide(backend, existing)
-        backend.owed.append(_OWED_PARSE)
-        return before + _renamed(session, data, position, position + 5, name_end, existing.name), name_end
-    if named.full:
-        raise ClientError(
-            TOO_MANY_STATEMENTS,
-            f"this client has {len(named.by_name)} prepared statements with {named.bytes} bytes of text, and the "
-            f"limits are {MAX_STATEMENTS} and {MAX_STATEMENT_BYTES}",
-            hint="Close statements that are not needed any more.",
-        )
-    prepared = named.registry.get(data[name_end + 1 : end])
-    named.add(name, prepared)
-    named.in_batch.add(name)
-    undo = partial(named.drop, name)
-    if prepared in backend.prepared and backend.status != messages.FAILED_TRANSACTION:
-        backend.reply_to_change(PARSE_COMPLETE, named, name, undo)
-        return b"", end
-    if prepared in backend.prepared:
-        named.drop(name)
-        backend.owed.append(_OWED_PARSE)
-        return _renamed(session, data, position, position + 5, name_end, prepared.name), name_end
-    before = make_room(backend)
-    backend.prepared[prepared] = None
-    backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
-    backend.owed.append(Request.NAMED_PARSE)
-    return before + _renamed(session, data, position, position + 5, name_end, prepared.name), name_end
-
-
 def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     name_at = data.find(0, position + 5, end) + 1
     name_end = data.find(0, name_at, end)
+    if session.belongings.doubt is not None:
+        session.belongings.note_values(data[name_end:end])
     splice: Splice | None = None
     if name_end <= name_at:
-        splice = _needs_unnamed(session, backend, position)
+        if session.reused is not None and backend.unnamed_in_batch:
+            return use_reused(session, backend, data, position, name_at, name_end)
+        splice = need_unnamed(session, backend, position)
     elif session.named is not None:
-        splice = _on_named(session, backend, data, position, name_at, name_end)
+        splice = use_named(session, backend, data, position, name_at, name_end)
     if splice is not HOLD:
         backend.owed.append(_OWED_BIND)
     return splice
@@ -173,9 +113,11 @@ def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, p
         backend.owed.append(_OWED_DESCRIBE_PORTAL)
         return None
     if data[position + 6] == 0:
-        splice = _needs_unnamed(session, backend, position)
+        if session.reused is not None and backend.unnamed_in_batch:
+            return use_reused(session, backend, data, position, position + 6, end - 1)
+        splice = need_unnamed(session, backend, position)
     elif session.named is not None:
-        splice = _on_named(session, backend, data, position, position + 6, end - 1)
+        splice = use_named(session, backend, data, position, position + 6, end - 1)
     if splice is not HOLD:
         backend.owed.append(_OWED_DESCRIBE_STATEMENT)
     return splice
@@ -184,25 +126,20 @@ def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, p
 def _on_close(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     if data[position + 5 : position + 7] == b"S\0":
         session.unnamed = b""
+        session.reused = None
         backend.owed.append(Request.CLOSE_UNNAMED)
     elif data[position + 5 : position + 6] == b"S" and session.named is not None:
-        named = session.named
-        name = data[position + 6 : end - 1]
-        if named.must_wait(name):
-            return _hold(session)
-        prepared = named.drop(name)
-        named.in_batch.add(name)
-        undo = _nothing if prepared is None else partial(named.add, name, prepared)
-        backend.reply_to_change(CLOSE_COMPLETE, named, name, undo)
-        return b"", end
+        return close_named(session, backend, session.named, data[position + 6 : end - 1], end)
     else:
+        if session.follows:
+            session.belongings.note(TAKES_AWAY, backend)
         backend.owed.append(Request.CLOSE)
     return None
 
 
 def _on_function_call(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     # A function by number, so what it does to the session is not known.
-    splice = _on_effect(session, backend, PinReason.OPAQUE, position)
+    splice = note_effects(session, backend, OPAQUE, position)
     if splice is not HOLD:
         backend.owed.append(Request.FUNCTION_CALL)
     return splice
@@ -217,7 +154,7 @@ def _on_copy_message(session: ClientSession, backend: BackendSession, data: byte
     """
     if backend.owed:
         session.wants_flush = True
-        return _hold(session)
+        return hold(session)
     return b"", end
 
 
@@ -227,111 +164,9 @@ def _on_flush(session: ClientSession, backend: BackendSession, data: bytes, posi
 
 def _on_terminate(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     session.finishing = True
-    return _hold(session)
-
-
-def _hold(session: ClientSession) -> Splice:
-    session.held = True
-    return HOLD
-
-
-# --- Prepared statements -----------------------------------------------------------------------------------------
-
-
-def _needs_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
-    """Give the backend this client's unnamed statement, or take away the one that another client left there."""
-    if backend.unnamed_in_batch or backend.unnamed_ready:
-        return None
-    if backend.parses:
-        return _hold(session)
-    backend.unnamed_in_batch = True
-    if session.unnamed:
-        backend.owed.append(Request.INJECTED_PARSE)
-        return session.unnamed, position
-    backend.owed.append(Request.INJECTED_CLOSE)
-    return messages.CLOSE_UNNAMED_STATEMENT, position
-
-
-def _on_named(
-    session: ClientSession, backend: BackendSession, data: bytes, position: int, name_at: int, name_end: int
-) -> Outcome:
-    """Put the backend's name for a statement in the place of the client's, and the statement on the backend.
-
-    A name that the client has not prepared goes as it is: PostgreSQL's error is the right one.
-    """
-    named = session.named
-    assert named is not None
-    name = data[name_at:name_end]
-    if named.must_wait(name):
-        return _hold(session)
-    prepared = named.by_name.get(name)
-    if prepared is None:
-        return None
-    if prepared.pin is not None:
-        splice = _on_effect(session, backend, prepared.pin, position)
-        if splice is not None:
-            return splice
-    named.speak(prepared, name)
-    before = provide(backend, prepared)
-    return before + _renamed(session, data, position, name_at, name_end, prepared.name), name_end
-
-
-def _renamed(session: ClientSession, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
-    """The beginning of the message at ``position``, up to and with the new name."""
-    kind, length = unpack_header(data, position)
-    return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name
-
-
-def _named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
-    """The statement that a DEALLOCATE names, if it was prepared by message."""
-    match = _DEALLOCATE.fullmatch(sql)
-    if match is None or session.named is None:
-        return None
-    name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
-    return name if name in session.named.by_name else None
-
-
-def _deallocates(session: ClientSession, backend: BackendSession, sql: bytes) -> bool:
-    """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
-    name = _named_in_deallocate(session, sql)
-    if name is None or session.named is None or not backend.ready or backend.owed:
-        return False
-    if backend.status == messages.FAILED_TRANSACTION:
-        return False
-    session.named.drop(name)
-    session.write(_DEALLOCATED + messages.READY[backend.status])
-    session.wants_release = True
-    return True
-
-
-# --- What a statement does to the session ------------------------------------------------------------------------
-
-
-def _on_effect(session: ClientSession, backend: BackendSession, reason: PinReason, position: int) -> Outcome:
-    """Keep the backend for what the statement at ``position`` does to it; send before it what that calls for."""
-    if reason is PinReason.RESET:
-        backend.watches_tags = True
-        return None
-    session.pin(reason)
-    if reason not in _PRIVATE or session.named is None:
-        return None
-    if backend.owed:
-        # Whether the transaction stands, and which statements there are, is known when all is answered.
-        session.wants_flush = True
-        return _hold(session)
-    if backend.status == messages.FAILED_TRANSACTION:
-        return None
-    named, session.named = session.named, None
-    return make_private(backend, named, partial(setattr, session, "named", named)), position
-
-
-def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:
-    named.drop(name)
-    backend.prepared.pop(prepared, None)
-
-
-def _nothing() -> None:
-    """There is nothing to take back."""
+    # What a batch without a Sync has answered stays in the server's buffer, and would be waited for.
+    session.wants_flush = bool(backend.owed)
+    return hold(session)
 
 
 Handler = Callable[["ClientSession", BackendSession, bytes, int, int], Outcome]

@@ -48,6 +48,16 @@ class Request(IntEnum):
     INJECTED_NAMED_CLOSE = 17
     LOCAL_CHANGE = 18
     """A reply of our own, as LOCAL, for a request that changes something."""
+    REUSED_BIND = 21
+    """A Bind of the unnamed statement whose Parse was left out (``reuse``): its answer stands for two."""
+    REUSED_DESCRIBE = 22
+    """Likewise, a Describe."""
+    INJECTED_SYNC = 23
+    """Ends a batch of ours."""
+    RETRIED = 20
+    """The Sync of a batch that has failed and is to be sent again."""
+    ASKED = 19
+    """A Query of ours (``BackendSession.ask``)."""
     UNCOUNTED = 14
     """It can't be told any more what is owed. Everything is relayed, and the backend serves this client to the end."""
 
@@ -85,6 +95,26 @@ class Action(IntEnum):
     """ParameterStatus: to the client, and remembered."""
     COPY_IN = 10
     """To the client, which may now send CopyData."""
+    ASKED_ROW = 20
+    """Not to the client; what we asked for."""
+    ASKED_PARAMETER = 21
+    """ParameterStatus: remembered, and not to the client."""
+    ASKED_ERROR = 22
+    """Not to the client; what we asked was refused."""
+    ASKED_DROP = 23
+    """Not to the client, and nothing to us."""
+    REUSED = 26
+    """As COMPLETE, with a ParseComplete of ours before it; the client's unnamed statement is the oldest Parse's."""
+    REUSED_FIRST = 27
+    """As REUSED, but the request is not done yet."""
+    NOTICED = 29
+    """NoticeResponse of a Parse: to the client, and remembered, since each client that prepares the text gets it."""
+    SWALLOW_READY = 28
+    """ReadyForQuery: not to the client; the request is done and the transaction status is known."""
+    RETRY = 25
+    """ReadyForQuery: not to the client; its batch can be sent again."""
+    ASKED_READY = 24
+    """Not to the client; what we asked is answered."""
     FATAL = 11
     """To the client; if it is FATAL, the backend is about to hang up and has said why."""
 
@@ -92,12 +122,19 @@ class Action(IntEnum):
 def _row(*, error: Action, **actions: Action) -> bytes:
     """A table row: 256 actions by message type. Notices, notifications and parameters may come at any time."""
     row = bytearray(256)
+    row[ord("N")] = row[ord("A")] = Action.RELAY
     for kinds, action in actions.items():
         for kind in kinds.strip("_"):
             row[ord(kind)] = action
-    row[ord("N")] = row[ord("A")] = Action.RELAY
     row[ord("S")] = Action.PARAMETER
     row[ord("E")] = error
+    return bytes(row)
+
+
+def _asked() -> bytes:
+    """The row of a query of ours: only notifications are the client's."""
+    row = bytearray(_row(TCINn=Action.ASKED_DROP, D=Action.ASKED_ROW, Z=Action.ASKED_READY, error=Action.ASKED_ERROR))
+    row[ord("S")] = Action.ASKED_PARAMETER
     return bytes(row)
 
 
@@ -117,14 +154,19 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     # A Sync commits the implicit transaction, and a deferred constraint may fail that.
     Request.SYNC: _row(Z=Action.READY, error=Action.ERROR),
     Request.FUNCTION_CALL: _row(V=Action.RELAY, Z=Action.READY, error=Action.ERROR),
-    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, error=Action.FAIL),
+    Request.INJECTED_PARSE: _row(_1=Action.SWALLOW_UNNAMED, N=Action.ASKED_DROP, error=Action.FAIL),
     Request.INJECTED_CLOSE: _row(_3=Action.SWALLOW_UNNAMED, error=Action.FAIL),
     # Never the head while a message is looked at: a local reply leaves as soon as its turn comes.
     Request.LOCAL: bytes(256),
     Request.LOCAL_CHANGE: bytes(256),
-    Request.NAMED_PARSE: _row(_1=Action.CHANGED, error=Action.FAIL),
-    Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.NAMED_PARSE: _row(_1=Action.CHANGED, N=Action.NOTICED, error=Action.FAIL),
+    Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, N=Action.ASKED_DROP, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
+    Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
+    Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
+    Request.INJECTED_SYNC: _row(Z=Action.SWALLOW_READY, error=Action.ERROR),
+    Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
+    Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import msgspec
 from pglast import parser
 
-from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects, shared_effects
-from interceptor.sql.lexical import is_plain, may_parse, reads_alike, says_temporary
+from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects, shared_effects
+from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
 from interceptor.sql.walk import Json, Node, Walk
 
-__all__ = ["StatementCache", "analyse"]
+__all__ = ["StatementCache", "analyse", "opaque_effects"]
 
 MAX_TREE = 160 * 1024  # characters of JSON; decoding and walking this many takes some 3 ms
 MAX_CACHED = 16 * 1024  # bytes of one text
 _ENTRY_OVERHEAD = 150  # bytes of memory that an entry takes beside its text: the object's head and its place in a dict
 
 _decode = msgspec.json.Decoder().decode
+
+_MAY_SET = frozenset({Effect.SETTING, Effect.OPAQUE, Effect.PREPARED_STATEMENT, Effect.TEMPORARY_OBJECT})
+_HIDES = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT})
+"""What runs statements that aren't in the text."""
+_REPARSES = _HIDES | {Effect.LIBRARY}
 
 
 class StatementCache:
@@ -59,9 +65,9 @@ class StatementCache:
             found = self._old.get(sql)
             if found is None:
                 if is_plain(sql):
+                    found = NONE if sql[0] in b"sS" else _plain_effects(sql)
                     if b"$" not in sql:  # with its values in it, the text is not likely to come again
-                        return NONE
-                    found = NONE
+                        return found
                 else:
                     found = _analyse(sql, self._server_version)
             if len(sql) <= MAX_CACHED:
@@ -86,15 +92,20 @@ def analyse(sql: bytes, server_version: int = 0) -> SessionEffects:
 
     Takes at most some 5 ms, whatever the text. Never raises: what can't be read, or would take too long, is OPAQUE.
     """
-    return NONE if is_plain(sql) else _analyse(sql, server_version)
+    return _plain_effects(sql) if is_plain(sql) else _analyse(sql, server_version)
+
+
+def _plain_effects(sql: bytes) -> SessionEffects:
+    # Only a SELECT surely writes nothing: an UPDATE or a DELETE may fire a trigger.
+    return NONE if sql.lstrip()[:1] in b"sS" else WRITES
 
 
 def _analyse(sql: bytes, server_version: int) -> SessionEffects:
     if not may_parse(sql):
-        return OPAQUE
+        return opaque_effects(sql)
     tree = _parse(sql)
     if tree is None or len(tree) > MAX_TREE:
-        return OPAQUE
+        return opaque_effects(sql)
     try:
         statements = cast("list[dict[str, Node]]", _decode(tree).get("stmts", []))
     except RecursionError:  # some 500 levels; nobody's statement
@@ -108,8 +119,31 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
         walk.visit(node)
         transaction_control = transaction_control or "TransactionStmt" in node
     if says_temporary(sql) and _makes_temporary(tree, statements):
-        walk.found(PinReason.TEMPORARY_OBJECT)
-    return shared_effects(walk.pin, len(statements), transaction_control, walk.reads_sequence)
+        walk.found(Effect.TEMPORARY_OBJECT)
+    names: frozenset[str] = frozenset()
+    if walk.effect in _MAY_SET:
+        names = frozenset(walk.settings | names_of_settings(sql))
+        if len(names) > MAX_NAMES:
+            names = frozenset()
+    return shared_effects(
+        SessionEffects(
+            walk.effect,
+            len(statements),
+            transaction_control,
+            walk.reads_sequence or walk.effect in _HIDES,
+            walk.writes or walk.effect in _HIDES,
+            walk.ends_pin or walk.reduces or walk.effect in _HIDES,
+            walk.reparses or walk.reduces or walk.effect in _REPARSES,
+            walk.reduces or walk.effect in _HIDES,
+            names,
+        )
+    )
+
+
+def opaque_effects(sql: bytes) -> SessionEffects:
+    """Return the effects of a text of which nothing is known but its words, or those of its beginning."""
+    names = frozenset(names_of_settings(sql[:MAX_CACHED]))
+    return replace(OPAQUE, settings=names) if 0 < len(names) <= MAX_NAMES else OPAQUE
 
 
 def _parse(sql: bytes) -> str | None:

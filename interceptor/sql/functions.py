@@ -7,12 +7,15 @@ own function. A function of nobody's list may do anything.
 
 from __future__ import annotations
 
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 
 __all__ = [
     "HARMLESS_VOLATILE",
     "PINNING",
     "RUN_SQL_IN_TEXT",
+    "SEQUENCE_READERS",
+    "SEQUENCE_WRITERS",
+    "UNLOCKS",
     "harmless_functions",
     "harmless_helpers",
     "known_operators",
@@ -30,7 +33,7 @@ RUN_SQL_IN_TEXT = frozenset(
 # Volatile, because their answer changes, or they write to tables, files, large objects, the WAL or other sessions. What
 # they leave in their own session ends with the transaction (locks, large object descriptors, exported snapshots).
 # random() and its kin advance a generator, which only setseed makes worth having for oneself.
-# pg_advisory_unlock gives back what a session without a pin can't have.
+# pg_advisory_unlock adds nothing to a session; that it may end a pin is another matter (UNLOCKS).
 HARMLESS_VOLATILE = frozenset(
     """
     amvalidate array_sample array_shuffle brin_desummarize_range brin_summarize_new_values brin_summarize_range
@@ -68,26 +71,30 @@ HARMLESS_VOLATILE = frozenset(
 
 _HARMLESS_VOLATILE_SINCE_18 = frozenset("pg_stat_reset_backend_stats uuidv4 uuidv7".split())
 
+SEQUENCE_READERS = frozenset(["currval", "lastval"])
+"""They answer from the sequence values that the session remembers."""
+
+SEQUENCE_WRITERS = frozenset(["nextval", "setval"])
+"""They leave such a value."""
+
+UNLOCKS = frozenset(["pg_advisory_unlock", "pg_advisory_unlock_all", "pg_advisory_unlock_shared"])
+
 # set_config is judged by its arguments (walk.py). What is in none of these lists is OPAQUE.
-PINNING: dict[str, PinReason] = {
-    "currval": PinReason.SEQUENCE_VALUE,
-    "lastval": PinReason.SEQUENCE_VALUE,
-    "nextval": PinReason.SEQUENCE_VALUE,
-    "pg_advisory_lock": PinReason.ADVISORY_LOCK,
-    "pg_advisory_lock_shared": PinReason.ADVISORY_LOCK,
-    "pg_backup_start": PinReason.SESSION_RESOURCE,
-    "pg_backup_stop": PinReason.SESSION_RESOURCE,
-    "pg_copy_logical_replication_slot": PinReason.SESSION_RESOURCE,
-    "pg_copy_physical_replication_slot": PinReason.SESSION_RESOURCE,
-    "pg_create_logical_replication_slot": PinReason.SESSION_RESOURCE,
-    "pg_create_physical_replication_slot": PinReason.SESSION_RESOURCE,
-    "pg_replication_origin_session_reset": PinReason.SESSION_RESOURCE,
-    "pg_replication_origin_session_setup": PinReason.SESSION_RESOURCE,
-    "pg_replication_origin_xact_setup": PinReason.SESSION_RESOURCE,
-    "pg_try_advisory_lock": PinReason.ADVISORY_LOCK,
-    "pg_try_advisory_lock_shared": PinReason.ADVISORY_LOCK,
-    "setseed": PinReason.SETTING,
-    "setval": PinReason.SEQUENCE_VALUE,
+PINNING: dict[str, Effect] = {
+    "pg_advisory_lock": Effect.ADVISORY_LOCK,
+    "pg_advisory_lock_shared": Effect.ADVISORY_LOCK,
+    "pg_backup_start": Effect.SESSION_RESOURCE,
+    "pg_backup_stop": Effect.SESSION_RESOURCE,
+    "pg_copy_logical_replication_slot": Effect.SESSION_RESOURCE,
+    "pg_copy_physical_replication_slot": Effect.SESSION_RESOURCE,
+    "pg_create_logical_replication_slot": Effect.SESSION_RESOURCE,
+    "pg_create_physical_replication_slot": Effect.SESSION_RESOURCE,
+    "pg_replication_origin_session_reset": Effect.SESSION_RESOURCE,
+    "pg_replication_origin_session_setup": Effect.SESSION_RESOURCE,
+    "pg_replication_origin_xact_setup": Effect.SESSION_RESOURCE,
+    "pg_try_advisory_lock": Effect.ADVISORY_LOCK,
+    "pg_try_advisory_lock_shared": Effect.ADVISORY_LOCK,
+    "setseed": Effect.SEED,
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_PARSED", "MAX_SKIMMED", "is_plain", "may_parse", "reads_alike", "says_temporary"]
+__all__ = ["MAX_PARSED", "MAX_SKIMMED", "is_plain", "may_parse", "names_of_settings", "reads_alike", "says_temporary"]
 
 MAX_SKIMMED = 64 * 1024  # bytes; the worst text of this length takes is_plain some 5 ms, an ordinary one 1 ms
 MAX_PARSED = 16 * 1024  # bytes; see may_parse
@@ -101,3 +101,15 @@ def reads_alike(sql: bytes) -> bool:
 def says_temporary(sql: bytes) -> bool:
     """Say whether the text could have TEMP, TEMPORARY or a name that starts with pg_temp, be it as U&"pg\\005ftemp"."""
     return b"temp" in sql.lower() or b'&"' in sql
+
+
+_CUSTOM_NAME = re.compile(rb"[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62}(?:\.[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62})+")
+
+
+def names_of_settings(sql: bytes) -> set[str]:
+    """Return whatever in the text looks like the name of a custom setting (``app.tenant``), in lower case.
+
+    For a text that may set some where only its execution tells which: the body of a DO has them in its strings. Many
+    of these are names of columns and functions; to ask for a setting of that name does no harm.
+    """
+    return {name.decode("utf-8", "replace").lower() for name in _CUSTOM_NAME.findall(sql)}

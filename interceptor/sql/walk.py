@@ -12,10 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from interceptor.sql.effects import PinReason
-from interceptor.sql.functions import PINNING, harmless_functions, harmless_helpers, known_operators
+from interceptor.sql.effects import Effect, graver
+from interceptor.sql.functions import (
+    PINNING,
+    SEQUENCE_READERS,
+    SEQUENCE_WRITERS,
+    UNLOCKS,
+    harmless_functions,
+    harmless_helpers,
+    known_operators,
+)
+from interceptor.sql.gucs import OF_TRANSACTION, decides_parsing
 
-__all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "Node", "Walk"]
+__all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "Node", "Walk", "is_misleading_path"]
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Node = dict[str, Json]
@@ -23,8 +32,7 @@ Node = dict[str, Json]
 # Kinds that do nothing to the session themselves; what they hold may.
 WALKED = frozenset(
     """
-    AlterDomainStmt AlterTableStmt CopyStmt CreateSchemaStmt CreateTableAsStmt DeleteStmt ExplainStmt IndexStmt
-    InsertStmt SelectStmt
+    AlterDomainStmt CreateSchemaStmt CreateTableAsStmt ExplainStmt IndexStmt SelectStmt
 
     A_ArrayExpr A_Indices A_Indirection BoolExpr BooleanTest CTECycleClause CTESearchClause CaseExpr CaseWhen
     CoalesceExpr CollateClause ColumnDef CommonTableExpr Constraint DefElem GroupingFunc GroupingSet IndexElem
@@ -48,14 +56,14 @@ LEAVES = frozenset(
     AlterObjectDependsStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt AlterOwnerStmt AlterPolicyStmt
     AlterPublicationStmt AlterRoleSetStmt AlterRoleStmt AlterSeqStmt AlterStatsStmt AlterSubscriptionStmt
     AlterSystemStmt AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTableMoveAllStmt AlterTableSpaceOptionsStmt
-    AlterTypeStmt AlterUserMappingStmt CheckPointStmt ClosePortalStmt ClusterStmt CommentStmt CompositeTypeStmt
+    AlterTypeStmt AlterUserMappingStmt CheckPointStmt ClusterStmt CommentStmt CompositeTypeStmt
     ConstraintsSetStmt CreateCastStmt CreateDomainStmt CreateEnumStmt CreateEventTrigStmt CreateFdwStmt
     CreateForeignServerStmt CreateFunctionStmt CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt
     CreatePublicationStmt CreateRangeStmt CreateRoleStmt CreateSeqStmt CreateStatsStmt CreateSubscriptionStmt
-    CreateTableSpaceStmt CreateTransformStmt CreateTrigStmt CreateUserMappingStmt CreatedbStmt DefineStmt DropOwnedStmt
-    DropRoleStmt DropStmt DropSubscriptionStmt DropTableSpaceStmt DropUserMappingStmt DropdbStmt FetchStmt
+    CreateTableSpaceStmt CreateTransformStmt CreateTrigStmt CreateUserMappingStmt CreatedbStmt DefineStmt
+    DropRoleStmt DropSubscriptionStmt DropTableSpaceStmt DropUserMappingStmt DropdbStmt FetchStmt
     GrantRoleStmt GrantStmt ImportForeignSchemaStmt LockStmt NotifyStmt ReassignOwnedStmt RefreshMatViewStmt ReindexStmt
-    RenameStmt ReplicaIdentityStmt RuleStmt SecLabelStmt TransactionStmt TruncateStmt UnlistenStmt VacuumStmt
+    RenameStmt ReplicaIdentityStmt RuleStmt SecLabelStmt TransactionStmt TruncateStmt VacuumStmt
     VariableShowStmt ViewStmt
 
     ATAlterConstraint A_Const A_Star Alias BitString Boolean ColumnRef CurrentOfExpr Float Integer LockingClause
@@ -64,19 +72,19 @@ LEAVES = frozenset(
 )
 
 # Kinds whose presence is enough.
-PINS: dict[str, PinReason] = {
-    "AlterExtensionStmt": PinReason.OPAQUE,  # runs the scripts of an extension, as CREATE EXTENSION does
-    "CallStmt": PinReason.OPAQUE,
-    "CreateAmStmt": PinReason.OPAQUE,
-    "CreateConversionStmt": PinReason.OPAQUE,  # calls the function that it is given
-    "CreateExtensionStmt": PinReason.OPAQUE,
-    "CreatePLangStmt": PinReason.OPAQUE,
-    "DeallocateStmt": PinReason.RESET,
-    "DoStmt": PinReason.OPAQUE,
-    "ExecuteStmt": PinReason.PREPARED_STATEMENT,
-    "ListenStmt": PinReason.LISTEN,
-    "LoadStmt": PinReason.LIBRARY,
-    "PrepareStmt": PinReason.PREPARED_STATEMENT,
+PINS: dict[str, Effect] = {
+    "AlterExtensionStmt": Effect.OPAQUE,  # runs the scripts of an extension, as CREATE EXTENSION does
+    "CallStmt": Effect.OPAQUE,
+    "CreateAmStmt": Effect.OPAQUE,
+    "CreateConversionStmt": Effect.OPAQUE,  # calls the function that it is given
+    "CreateExtensionStmt": Effect.OPAQUE,
+    "CreatePLangStmt": Effect.OPAQUE,
+    "DeallocateStmt": Effect.REDUCTION,
+    "DoStmt": Effect.OPAQUE,
+    "ExecuteStmt": Effect.PREPARED_STATEMENT,
+    "ListenStmt": Effect.LISTEN,
+    "LoadStmt": Effect.LIBRARY,
+    "PrepareStmt": Effect.PREPARED_STATEMENT,
 }
 
 _CURSOR_OPT_HOLD = 0x0020  # parsenodes.h
@@ -90,20 +98,35 @@ _PG_CATALOG = ("", "pg_catalog")
 
 _SAMPLING_METHODS = frozenset(["bernoulli", "system"])
 
-_NEVER_LOCAL = frozenset(["client_encoding", "seed", "standard_conforming_strings"])
-
-# Functions that answer from the sequence values that the session remembers.
-_SEQUENCE_READERS = frozenset(["currval", "lastval"])
+_NEVER_LOCAL = frozenset(["client_encoding", "standard_conforming_strings"])
 
 
 class Walk:
-    """One pass over one tree. Make one, call ``visit`` with each statement, read ``pin`` and ``reads_sequence``."""
+    """One pass over one tree. Make one, call ``visit`` with each statement, and read what it found.
 
-    __slots__ = ("_functions", "_stack", "pin", "reads_sequence")
+    The fields mean what those of ``SessionEffects`` do; ``writes`` is its ``touches_sequence``.
+    """
+
+    __slots__ = (
+        "_functions",
+        "_stack",
+        "effect",
+        "ends_pin",
+        "reads_sequence",
+        "reduces",
+        "reparses",
+        "settings",
+        "writes",
+    )
 
     def __init__(self, server_version: int) -> None:
-        self.pin: PinReason | None = None
+        self.effect: Effect | None = None
         self.reads_sequence = False
+        self.writes = False
+        self.ends_pin = False
+        self.reparses = False
+        self.reduces = False
+        self.settings: set[str] = set()
         self._functions = harmless_functions(server_version)
         self._stack: list[Node] = []
 
@@ -130,18 +153,19 @@ class Walk:
                             elif type(item) is list:  # not seen: lists in lists come as {"List": {"items": […]}}
                                 stack.append({"items": item})
 
-    def found(self, reason: PinReason) -> None:
-        """Note a reason to pin; the first counts, and any counts more than RESET."""
-        if self.pin is None or self.pin is PinReason.RESET:
-            self.pin = reason
+    def found(self, effect: Effect) -> None:
+        """Note an effect; the gravest counts."""
+        self.effect = graver(self.effect, effect)
+        if effect is Effect.REDUCTION:
+            self.reduces = True
 
     def _meet(self, kind: str, node: Node) -> None:
         handler = HANDLED.get(kind)
         if handler is not None:
             handler(self, node)
         else:
-            self.found(PINS.get(kind, PinReason.OPAQUE))
-            self._stack.append(node)  # a reason found deeper may be graver than RESET
+            self.found(PINS.get(kind, Effect.OPAQUE))
+            self._stack.append(node)  # an effect found deeper may be graver
 
     # Kinds that need a closer look
 
@@ -155,61 +179,92 @@ class Walk:
     def _operator(self, names: Json) -> None:
         schema, name = _qualified(names)
         if name not in _OPERATORS or schema not in _PG_CATALOG:
-            self.found(PinReason.OPAQUE)
+            self.found(Effect.OPAQUE)
 
     def _range_var(self, node: Node) -> None:
         if node.get("relname") == "pg_prepared_statements":
-            self.found(PinReason.PREPARED_STATEMENT)
+            self.found(Effect.PREPARED_STATEMENT)
 
     def _func_call(self, node: Node) -> None:
         schema, name = _qualified(node.get("funcname"))
         if name == "pg_prepared_statement":
-            self.found(PinReason.PREPARED_STATEMENT)
+            self.found(Effect.PREPARED_STATEMENT)
         if schema in _PG_CATALOG:
             if name not in self._functions:
                 self._unquiet_function(name, node)
+            elif name in UNLOCKS:
+                self.ends_pin = True
         elif schema != "information_schema" or name not in harmless_helpers():
-            self.found(PinReason.OPAQUE)
+            self.found(Effect.OPAQUE)
         self._stack.append(node)
 
     def _unquiet_function(self, name: str, node: Node) -> None:
         if name == "set_config":
-            if not _is_local_set_config(node.get("args")):
-                self.found(PinReason.SETTING)
-            return
-        if name in _SEQUENCE_READERS:
+            self._set_config(node.get("args"))
+        elif name in SEQUENCE_READERS:
             self.reads_sequence = True
-        self.found(PINNING.get(name, PinReason.OPAQUE))
+        elif name in SEQUENCE_WRITERS:
+            self.writes = True
+        else:
+            self.found(PINNING.get(name, Effect.OPAQUE))
+
+    def _set_config(self, arguments: Json) -> None:
+        values = [_constant(argument) for argument in cast("list[Json]", arguments or [])]
+        if len(values) == 3 and isinstance(values[0], str) and values[0]:
+            self._set(values[0], [values[1]], local=values[2] is True)
+        else:
+            # Which setting is known when it has been done.
+            self.found(Effect.OPAQUE)
+
+    def _set(self, name: str, values: list[str | bool | None], *, local: bool) -> None:
+        name = name.lower()
+        if name == "seed":
+            self.found(Effect.SEED)
+            return
+        self.reparses = self.reparses or decides_parsing(name)
+        if not local and name not in OF_TRANSACTION:
+            self.found(Effect.SETTING)
+            self.settings.add(name)
+        elif local and _misleads(name, values):
+            self.found(Effect.OPAQUE)
 
     def _variable_set(self, node: Node) -> None:
         kind = node["kind"]
-        if kind in ("VAR_RESET", "VAR_RESET_ALL"):
-            self.found(PinReason.RESET)
-        elif node.get("is_local"):
+        name = cast("str", node.get("name", ""))
+        if kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
+            self.reparses = self.reparses or not name or decides_parsing(name.lower())
+            if not node.get("is_local"):
+                self.found(Effect.REDUCTION)
+        elif kind == "VAR_SET_MULTI":
+            if name not in ("TRANSACTION", "TRANSACTION SNAPSHOT"):
+                self.found(Effect.OPAQUE)
+        else:
             values = [_constant(value) for value in cast("list[Json]", node.get("args", []))]
-            if _pins_though_local(cast("str", node.get("name", "")), values):
-                self.found(PinReason.SETTING)
-        elif kind == "VAR_SET_DEFAULT":
-            self.found(PinReason.RESET)
-        elif kind != "VAR_SET_MULTI" or node.get("name") not in ("TRANSACTION", "TRANSACTION SNAPSHOT"):
-            self.found(PinReason.SETTING)
+            self._set(name, values, local=bool(node.get("is_local")))
 
     def _discard(self, node: Node) -> None:
-        # Without a pin the session has nothing temporary, and values of sequences that are not this client's.
+        self.ends_pin = True
         if node["target"] == "DISCARD_ALL":
-            self.found(PinReason.RESET)
+            self.found(Effect.REDUCTION)
 
     def _declare_cursor(self, node: Node) -> None:
         if cast("int", node["options"]) & _CURSOR_OPT_HOLD:
-            self.found(PinReason.HOLD_CURSOR)
+            self.found(Effect.HOLD_CURSOR)
         self._stack.append(node)
 
     def _update(self, node: Node) -> None:
         # A rule of pg_settings turns the update into set_config.
         relation = cast("Node", node["relation"])
         if relation.get("relname") == "pg_settings" and relation.get("schemaname", "pg_catalog") == "pg_catalog":
-            self.found(PinReason.SETTING)
+            self.found(Effect.OPAQUE)
+        self._write(node)
+
+    def _write(self, node: Node) -> None:
+        self.writes = True
         self._stack.append(node)
+
+    def _take_away(self, node: Node) -> None:
+        self.ends_pin = True
 
     def _create_table(self, node: Node) -> None:
         # Defaults and checks are stored; the bounds of a partition are computed now.
@@ -227,24 +282,42 @@ class Walk:
     def _table_sample(self, node: Node) -> None:
         schema, name = _qualified(node.get("method"))
         if name not in _SAMPLING_METHODS or schema not in _PG_CATALOG:
-            self.found(PinReason.OPAQUE)
+            self.found(Effect.OPAQUE)
         self._stack.append(node)
 
 
 HANDLED: dict[str, Callable[[Walk, Node], None]] = {
     "A_Expr": Walk._a_expr,
     "AlterTableCmd": Walk._alter_table_command,
+    "AlterTableStmt": Walk._write,
+    "ClosePortalStmt": Walk._take_away,
+    "CopyStmt": Walk._write,
     "CreateForeignTableStmt": Walk._create_foreign_table,
     "CreateStmt": Walk._create_table,
     "DeclareCursorStmt": Walk._declare_cursor,
+    "DeleteStmt": Walk._write,
     "DiscardStmt": Walk._discard,
+    "DropOwnedStmt": Walk._take_away,
+    "DropStmt": Walk._take_away,
     "FuncCall": Walk._func_call,
+    "InsertStmt": Walk._write,
     "MergeStmt": Walk._update,
     "RangeVar": Walk._range_var,
     "RangeTableSample": Walk._table_sample,
+    "UnlistenStmt": Walk._take_away,
     "UpdateStmt": Walk._update,
     "VariableSetStmt": Walk._variable_set,
 }
+
+
+def is_misleading_path(path: str) -> bool:
+    """Say whether under this search_path an unqualified name may not be what it looks like.
+
+    With pg_temp in it any CREATE is one of something temporary; with a schema in front of pg_catalog, somebody's own
+    lower() is called for PostgreSQL's.
+    """
+    before, found, _ = path.lower().partition("pg_catalog")
+    return "pg_temp" in path.lower() or bool(found and before.strip(' "'))
 
 
 def _qualified(names: Json) -> tuple[str, str]:
@@ -254,8 +327,10 @@ def _qualified(names: Json) -> tuple[str, str]:
 
 
 def _constant(node: Json) -> str | bool | None:
-    """Return the value of a string or boolean constant, and None for anything else."""
+    """Return the value of a string or boolean constant, "" for a parameter, and None for anything else."""
     if isinstance(node, dict):
+        if "ParamRef" in node:
+            return ""
         constant = node.get("A_Const")
         if isinstance(constant, dict):
             if "sval" in constant:
@@ -265,24 +340,13 @@ def _constant(node: Json) -> str | bool | None:
     return None
 
 
-def _is_local_set_config(arguments: Json) -> bool:
-    """Say whether set_config is surely told to change a setting until the end of the transaction only."""
-    if not isinstance(arguments, list) or len(arguments) != 3:
-        return False
-    name, value, local = [_constant(argument) for argument in arguments]
-    return local is True and isinstance(name, str) and not _pins_though_local(name, [value])
+def _misleads(name: str, values: list[str | bool | None]) -> bool:
+    """Say whether setting this with SET LOCAL makes the next texts of the transaction other than they look.
 
-
-def _pins_though_local(name: str, values: list[str | bool | None]) -> bool:
-    """Say whether setting this pins even with SET LOCAL. A value that isn't known may be any.
-
-    The generator of random() keeps its seed. The encoding and standard_conforming_strings decide how the next texts
-    of the transaction read, which we would misread. In search_path, pg_temp makes any CREATE one of something
-    temporary, and a schema in front of pg_catalog lets somebody's own lower() be called for PostgreSQL's.
+    The encoding and standard_conforming_strings decide how they read. A search_path that comes as a parameter counts as
+    an ordinary one: PostgREST begins each of its transactions so, and a question after each would be dear.
     """
-    name = name.lower()
     if name == "search_path":
-        known = [value.lower() for value in values if isinstance(value, str)]
-        path = ",".join(known)
-        return len(known) < len(values) or "pg_temp" in path or path.find("pg_catalog") > 0
+        known = [value for value in values if isinstance(value, str)]
+        return len(known) < len(values) or is_misleading_path(",".join(known))
     return name in _NEVER_LOCAL

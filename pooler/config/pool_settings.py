@@ -76,8 +76,14 @@ class PoolSettings:
     server_connect_timeout: float
     server_login_retry: float
     cancel_wait_timeout: float
+    max_pinned: int
+    """Clients that may keep their backends beyond a transaction; 0: as many as there are backends."""
+    pin_timeout: float
+    """How long a client may keep its backend beyond a transaction with nothing to do."""
     max_prepared_statements: int
     """0: named prepared statements are not shared, they keep their client's backend."""
+    reuse_unnamed_statements: bool
+    """An unnamed statement whose text is known runs as a shared one."""
     connect_query: str
     """Sent once after login, its errors logged only; "" where none."""
     max_packet_size: int
@@ -102,6 +108,7 @@ def merge(
     # As in PgBouncer: how a client is treated goes by its login, how big a pool is by the pool's role.
     login, role = users.get(client_user, _NOTHING_SAID), users.get(user, _NOTHING_SAID)
     pool_size = _first(role.pool_size, database.pool_size, default=server.default_pool_size)
+    max_pinned = _first(role.max_pinned, database.max_pinned, default=server.max_pinned)
     check = server.server_check_query
     return PoolSettings(
         database=name,
@@ -137,7 +144,10 @@ def merge(
         server_connect_timeout=server.server_connect_timeout,
         server_login_retry=server.server_login_retry,
         cancel_wait_timeout=server.cancel_wait_timeout,
+        max_pinned=max(pool_size - 1, 1) if max_pinned < 0 else max_pinned,
+        pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
         max_prepared_statements=server.max_prepared_statements,
+        reuse_unnamed_statements=_first(database.reuse_unnamed_statements, default=server.reuse_unnamed_statements),
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,
     )

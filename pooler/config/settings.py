@@ -45,6 +45,7 @@ _Count = Annotated[int, values.integer(0)]
 # PgBouncer takes a pool_size of 0 for "no limit". A pool without a limit is what a pooler is there to prevent.
 _PoolSize = Annotated[int, values.integer(1)]
 _PoolMode = Annotated[PoolMode, _POOL_MODE]
+_MaxPinned = Annotated[int, values.integer(-1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class ServerSettings:
 
     listen_addr: _Names = ("127.0.0.1",)
     listen_port: Annotated[int, values.integer(0, 65535)] = 6432
-    listen_backlog: Annotated[int, values.integer(1)] = 128
+    listen_backlog: Annotated[int, values.integer(1)] = 4096
     unix_socket_dir: _Path = None
     tcp_keepalive: _Boolean = True
     workers: Annotated[int, values.integer(0, 1024)] = 1
@@ -81,7 +82,10 @@ class ServerSettings:
     query_timeout: _Duration = 0.0
     query_wait_timeout: _Duration = 120.0
     cancel_wait_timeout: _Duration = 10.0
+    max_pinned: _MaxPinned = -1
+    pin_timeout: _Duration = 0.0
     max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
+    reuse_unnamed_statements: _Boolean = False
     client_idle_timeout: _Duration = 0.0
     idle_transaction_timeout: _Duration = 0.0
     transaction_timeout: _Duration = 0.0
@@ -114,6 +118,9 @@ class DatabaseSettings:
     max_db_connections: _Count | None = None
     server_lifetime: _Duration | None = None
     query_wait_timeout: _Duration | None = None
+    max_pinned: _MaxPinned | None = None
+    pin_timeout: _Duration | None = None
+    reuse_unnamed_statements: _Boolean | None = None
     connect_query: _Text = ""
 
 
@@ -130,3 +137,5 @@ class UserSettings:
     client_idle_timeout: _Duration | None = None
     idle_transaction_timeout: _Duration | None = None
     transaction_timeout: _Duration | None = None
+    max_pinned: _MaxPinned | None = None
+    pin_timeout: _Duration | None = None

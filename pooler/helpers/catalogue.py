@@ -21,9 +21,6 @@ __all__ = ["Catalogue", "CatalogueSettings", "CatalogueStats"]
 
 logger = logging.getLogger(__name__)
 
-_SHARE: Final = 50
-"""A poll that took t seconds is followed by a pause of at least 50 t: 2 % of one of the server's processors."""
-
 _MISSED_POLLS: Final = 3
 """After so many poll intervals without an answer the catalogue is no longer trusted."""
 
@@ -35,6 +32,11 @@ class CatalogueSettings:
     poll_interval: float = 5.0
     idle_timeout: float = 300.0
     """A catalogue that nobody used for so long is dropped, and its polling ends."""
+    pause_after_poll: float = 20.0
+    """The pause after a poll lasts at least so many times as long as the poll: it takes no more than 5 % of one of the
+    server's processors, however large the catalogue."""
+    pause_after_load: float = 4.0
+    """The same after a poll that found something new and read the catalogue."""
 
 
 @dataclass(slots=True)
@@ -163,9 +165,9 @@ class Catalogue:
         """Look for changes made elsewhere, as long as somebody uses the catalogue."""
         settings = self.settings
         last_used = last_answer = time.monotonic()
-        cost = 0.0
+        pause = settings.poll_interval
         while True:
-            await asyncio.sleep(max(settings.poll_interval, _SHARE * cost))
+            await asyncio.sleep(pause)
             now = time.monotonic()
             if self._used:
                 self._used = False
@@ -177,6 +179,7 @@ class Catalogue:
             if self._snapshot is None:
                 last_answer = now  # the next load will tell
                 continue
+            loads = self.stats.loads
             try:
                 await self._check()
             except BackendError as error:
@@ -185,7 +188,8 @@ class Catalogue:
                     self._drop()
             else:
                 last_answer = now
-                cost = time.monotonic() - now
+            share = settings.pause_after_poll if loads == self.stats.loads else settings.pause_after_load
+            pause = max(settings.poll_interval, share * (time.monotonic() - now))
 
     async def _check(self) -> None:
         begun = time.monotonic()

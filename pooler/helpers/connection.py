@@ -48,7 +48,6 @@ class HelperConnection(asyncio.Protocol):
 
     def __init__(self, logged_in: LoggedIn) -> None:
         self.process_id = logged_in.process_id
-        self.parameters = logged_in.welcome.parameters
         self.closed = False
         self.in_transaction = False
         self._transport = logged_in.transport

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from interceptor.errors import BackendError, ClientError
-from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session import BackendSession, ClientSession, PoolMode, bounds
 from interceptor.session import backend as backend_module
 from interceptor.session import client as client_module
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 from tests.support.model import ModelServer
+from tests.support.recorder import REPORTED
 
 __all__ = ["Scheduler"]
 
@@ -33,15 +34,17 @@ class Client:
     heard: bytes = b""
     paused: bool = False
     gone: bool = False
+    lingers: bool = False
+    """It has hung up, and its backend finishes what it was asked."""
     finished: bool = False
     session: ClientSession = field(init=False)
 
     def __post_init__(self) -> None:
-        self.session = ClientSession(self, self.mode, _effects, self.scheduler.registry)
+        self.session = ClientSession(self, self.mode, _effects, REPORTED, self.scheduler.registry)
 
     @property
     def speaks(self) -> bool:
-        return bool(self.to_say) and not self.paused and not self.gone
+        return bool(self.to_say) and not self.paused and not self.gone and not self.lingers
 
     def say(self, count: int) -> None:
         piece, self.to_say = self.to_say[:count], self.to_say[count:]
@@ -51,13 +54,14 @@ class Client:
     def write(self, data: bytes) -> None:
         assert data, "an empty write"
         assert not self.gone, "written to a client that is gone"
-        self.heard += data
+        if not self.lingers:
+            self.heard += data
 
     def acquire(self) -> BackendSession | None:
         return self.scheduler.acquire(self)
 
-    def on_pinned(self, reason: PinReason) -> None:
-        pass
+    def on_pins_changed(self, pins: frozenset[Effect]) -> None:
+        assert self.mode is not PoolMode.SESSION
 
     def on_finished(self) -> None:
         assert not self.finished
@@ -87,7 +91,7 @@ class Backend:
 
     def __post_init__(self) -> None:
         # Few, so that they are often in each other's way.
-        self.session = BackendSession(self, {b"TimeZone": b"UTC"}, max_prepared=2)
+        self.session = BackendSession(self, REPORTED, 2, self.scheduler.custom_names)
 
     def write(self, data: bytes) -> None:
         assert data, "an empty write"
@@ -108,6 +112,15 @@ class Backend:
         assert not answer, f"given back, and then it answers {answer!r}"
         assert not self.model.outstanding, f"given back in the midst of something: {self.model}"
 
+    def assert_known(self) -> None:
+        """Hold that nothing in the model's session is there that the session engine does not know of."""
+        session, model = self.session, self.model
+        assert model.holds(session.settings.values), (session.settings.values, model.settings)
+        assert session.reported.values[b"TimeZone"] == model.zone_told
+        assert {prepared.name for prepared in session.prepared} == model.named_statements
+        assert not model.listens
+        assert not model.locks
+
 
 class Scheduler:
     """Plays pool, sockets and time.
@@ -126,7 +139,8 @@ class Scheduler:
         shared: bool = False,
         vanishing: bool = False,
     ) -> None:
-        self.registry = PreparedRegistry(_effects) if shared else None
+        self.registry = PreparedRegistry() if shared else None
+        self.custom_names: set[str] = set()
         self._random = random
         self._vanishing = vanishing
         self.clients = [Client(self, stream, mode) for stream in streams]
@@ -147,6 +161,7 @@ class Scheduler:
     def release(self, backend: Backend) -> None:
         assert backend.session.client is None
         backend.assert_clean()
+        backend.assert_known()
         self._offer(backend)
 
     def _offer(self, backend: Backend) -> None:
@@ -159,6 +174,9 @@ class Scheduler:
 
     def hang_up(self, client: Client) -> None:
         """The client is gone, in the midst of anything: as ``Pool.abandon``."""
+        if not client.finished and client.session.on_hung_up():
+            client.lingers = True
+            return
         client.gone = True
         if client in self._waiting:
             self._waiting.remove(client)
@@ -166,10 +184,15 @@ class Scheduler:
         if session is None:
             return
         backend = next(each for each in self._backends if each.session is session)
-        usable = session.reusable and not client.session.streaming
+        belongings = client.session.belongings
+        usable = session.reusable and not client.session.streaming and belongings.doubt is None
         session.unlink()
         if usable:
             backend.assert_clean()
+        if usable and not belongings.pins and client.mode is not PoolMode.SESSION:
+            backend.assert_known()
+            self._offer(backend)
+            return
         self._backends.remove(backend)
         fresh = Backend(self)
         self._backends.append(fresh)
@@ -182,7 +205,7 @@ class Scheduler:
         while True:
             while self._step():
                 pass
-            leaving = [client for client in self.clients if not client.gone and client not in self._waiting]
+            leaving = [each for each in self.clients if not (each.gone or each.lingers or each in self._waiting)]
             if not leaving:
                 break
             self.hang_up(self._random.choice(leaving))
@@ -196,7 +219,7 @@ class Scheduler:
         if not moves:
             return False
         if self._vanishing and random.random() < 0.1:
-            silent = [client for client in self.clients if not client.gone and not client.to_say]
+            silent = [each for each in self.clients if not (each.gone or each.lingers or each.to_say)]
             if silent:
                 self.hang_up(random.choice(silent))
                 return True
@@ -226,7 +249,7 @@ class Scheduler:
     def _check_bounds(self) -> None:
         chunk = max(PIECES)
         for client in self.clients:
-            assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + client_module.WHOLE_MESSAGE + chunk
+            assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + bounds.WHOLE_MESSAGE + chunk
         for backend in self._backends:
             longest = client_module.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
             assert len(backend.session.owed) <= longest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from interceptor.errors import ClientError
-from interceptor.session import PoolMode
+from interceptor.session import PoolMode, bounds
 from interceptor.session import client as client_module
 from tests.fuzz.running import attempt, fuzz
 from tests.support.conversations import CONVERSATIONS
@@ -43,7 +43,7 @@ _events = st.lists(st.one_of(st.tuples(st.just("client"), _client_bytes), st.tup
 @pytest.fixture(autouse=True)
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that short streams go beyond."""
-    monkeypatch.setattr(client_module, "WHOLE_MESSAGE", 150)
+    monkeypatch.setattr(bounds, "WHOLE_MESSAGE", 150)
     monkeypatch.setattr(client_module, "MAX_KEPT_INPUT", 400)
     monkeypatch.setattr(client_module, "MAX_OWED", 10)
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
-from interceptor.session import PoolMode
+from interceptor.session import PoolMode, bounds
 from interceptor.session import client as client_module
 from tests.fuzz.running import fuzz
 from tests.fuzz.scheduler import Scheduler
@@ -18,7 +18,7 @@ from tests.support.model import ModelServer
 @pytest.fixture(autouse=True)
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that short streams go beyond."""
-    monkeypatch.setattr(client_module, "WHOLE_MESSAGE", 150)
+    monkeypatch.setattr(bounds, "WHOLE_MESSAGE", 150)
     monkeypatch.setattr(client_module, "MAX_KEPT_INPUT", 400)
     monkeypatch.setattr(client_module, "MAX_OWED", 10)
 

@@ -74,7 +74,9 @@ async def catalogue(
 ) -> AsyncIterator[Catalogued]:  # fmt: skip
     """A catalogue that looks for changes often."""
     async with helper(server, database, user, HelperSettings(search_path="pg_catalog, pg_temp")) as made:
-        settings = CatalogueSettings(poll_interval=poll_interval, idle_timeout=idle_timeout)
+        settings = CatalogueSettings(
+            poll_interval=poll_interval, idle_timeout=idle_timeout, pause_after_poll=0, pause_after_load=0
+        )
         kept = Catalogue(made, settings, database)
         try:
             yield Catalogued(kept, made)

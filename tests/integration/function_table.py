@@ -50,7 +50,13 @@ class Catalogue:
 
 def render(old: Catalogue, new: Catalogue) -> str:
     """Return the generated half for two versions: names that both have, and those that only ``new`` has."""
-    unusual = functions.RUN_SQL_IN_TEXT | functions.HARMLESS_VOLATILE | functions.PINNING.keys()
+    unusual = (
+        functions.RUN_SQL_IN_TEXT
+        | functions.HARMLESS_VOLATILE
+        | functions.SEQUENCE_READERS
+        | functions.SEQUENCE_WRITERS
+        | functions.PINNING.keys()
+    )
     both = [name for name, quiet in new.quiet.items() if quiet and old.quiet.get(name, False) and name not in unusual]
     newer = [name for name, quiet in new.quiet.items() if quiet and name not in old.quiet and name not in unusual]
     return (

@@ -7,7 +7,7 @@ not disturb the others.
 
 from __future__ import annotations
 
-__all__ = ["CHANGING", "DOUBTED", "HARMLESS", "HIDDEN", "SETUP"]
+__all__ = ["CHANGING", "COUNTING", "DOUBTED", "HARMLESS", "HIDDEN", "READING", "SETUP"]
 
 SETUP = """
 create role alice;
@@ -136,7 +136,6 @@ update pg_settings set setting = '5MB' where name = 'work_mem'
 update pg_catalog.pg_settings p set setting = '5MB' where p.name = 'work_mem'
 copy (select set_config('work_mem', '5MB', false)) to stdout
 create table as_1 as select set_config('work_mem', '5MB', false)
-create materialized view mv_1 as select nextval('s')
 select set_config('work_mem', '5MB', false) as w into as_2
 create table part_2 partition of parts for values from (100) to (200 + length(set_config('work_mem', '5MB', false)))
 alter table altered alter column name type text using set_config('work_mem', '5MB', false)
@@ -191,12 +190,6 @@ select pg_try_advisory_lock_shared(1, 2)
 select pg_advisory_lock(id) from t
 listen news
 listen "News"
-select nextval('s')
-select nextval('public.s'::regclass)
-select setval('s', 5)
-select setval('s', 5, true)
-insert into archive (id) values (nextval('s'))
-update t set n = nextval('s') where id = 1
 do $$ begin perform set_config('work_mem', '5MB', false); end $$
 do language plpgsql 'begin set work_mem = ''5MB''; end'
 call hidden()
@@ -209,6 +202,26 @@ select of_row(t) from t
 select * from pg_create_physical_replication_slot('temporary_1', false, true)
 set local work_mem = '3MB'; select set_config('work_mem', '5MB', false)
 """.replace("\\\n", "")
+
+# Only what currval() and lastval() answer is another afterwards, and the analysis says so.
+COUNTING = """
+create materialized view mv_1 as select nextval('s')
+select nextval('s')
+select nextval('public.s'::regclass)
+select setval('s', 5)
+select setval('s', 5, true)
+insert into archive (id) values (nextval('s'))
+update t set n = nextval('s') where id = 1
+insert into serials (n) values (5)
+insert into identities (n) values (5)
+copy serials (n) from program 'echo 5'
+"""
+
+# Nothing but a question for that, and the analysis says so. In a new session it is refused.
+READING = """
+select currval('s')
+select lastval()
+"""
 
 # The session is as it was, and the analysis says so.
 HARMLESS = """
@@ -439,8 +452,6 @@ listen news; unlisten news
 listen news; rollback
 create temp table gone (a int); drop table gone
 select * from pg_temp.nothing
-select currval('s')
-select lastval()
 reset work_mem
 reset all
 reset role
@@ -464,9 +475,6 @@ select uuidv7() -- since 18
 # Another session afterwards, of which the text has no word: the table, the type or the view has it in its definition.
 # The analysis of a text can't see this; the catalogue will tell.
 HIDDEN = """
-insert into serials (n) values (5)
-insert into identities (n) values (5)
-copy serials (n) from program 'echo 5'
 select w from hidden_setting
 insert into hidden_default (id) values (1)
 insert into hidden_trigger values (1)

@@ -10,7 +10,7 @@ from interceptor.testing.postgres import PostgresServer
 from tests.conftest import FreshDatabase
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
-from tests.support.proxied import Clients, pid_of, upstream
+from tests.support.proxied import Clients, errors, pid_of, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.watch import Activity
 
@@ -196,3 +196,24 @@ def test_a_startup_parameter_that_the_server_refuses_is_refused_unless_it_is_to_
         client = members.connect("app", no_such_setting="1", work_mem="77MB", application_name="kept")
         assert client.query("show work_mem") == [("4MB",)]
         assert client.query("show application_name") == [("kept",)]
+
+
+@pytest.mark.parametrize("query", ["discard all", "deallocate all", "deallocate all; select 1", "reset all"])
+def test_prepared_statements_go_on_when_a_reset_query_runs_after_each_transaction(
+    postgres18: PostgresServer, query: str
+) -> None:
+    """Whether it takes the statements from the backend, or leaves them there."""
+    tables: Tables = {
+        "server": {"server_reset_query": query, "server_reset_query_always": True},
+        "databases.app": {"primary": upstream(postgres18, "postgres"), "pool_size": 1},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        first, second = clients.connect("app"), clients.connect("app")
+        for client in (first, second):
+            client.send(f.parse("select 7", "s"), f.sync())
+            client.read_until_ready(2)
+        for ready in (3, 4):
+            for client in (first, second):
+                client.send(f.bind(statement="s"), f.execute(), f.sync())
+                client.read_until_ready(ready)
+                assert not errors(client)

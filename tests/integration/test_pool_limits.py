@@ -42,6 +42,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         "databases.reserve": {"primary": database("reserve"), "pool_size": 1, "reserve_pool_size": 1},
         "databases.minimum": {"primary": database("minimum"), "pool_size": 4, "min_pool_size": 3},
         "databases.capped": {"primary": database("capped", ""), "pool_size": 2, "max_db_connections": 2},
+        "databases.shared": {"primary": database("shared", ""), "max_db_connections": 2},
         "databases.east": {"primary": database("east", "")},
         "databases.west": {"primary": database("west", "")},
         "users.lim_carol": {"max_user_connections": 2, "pool_size": 2},
@@ -159,6 +160,14 @@ def test_max_db_connections_holds_over_all_roles_and_idle_backends_make_room(
         alice[1].query("commit")
         assert alice[0].query("select current_user") == [("lim_alice",)]
         assert activity.count() <= 2
+
+
+def test_a_pool_gets_in_beside_one_that_never_rests(proxy: Proxy, clients: Clients) -> None:
+    """They share max_db_connections, and whoever gives a backend back has somebody who waits for it."""
+    with crowd(proxy, "shared", 8, "select pg_sleep(0.01)"):
+        other = clients.connect("shared", "lim_bob")
+        for _ in range(5):
+            assert other.query("select current_user") == [("lim_bob",)]
 
 
 def test_max_user_connections_holds_over_all_databases(clients: Clients, postgres18: PostgresServer) -> None:

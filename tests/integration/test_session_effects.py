@@ -11,10 +11,10 @@ from psycopg import pq
 
 from interceptor.sql import functions
 from interceptor.sql.analysis import analyse
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 from interceptor.testing.postgres import PostgresServer
 from tests.integration import function_table
-from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS, HIDDEN, SETUP
+from tests.integration.session_corpus import CHANGING, COUNTING, DOUBTED, HARMLESS, HIDDEN, READING, SETUP
 
 # A setting that a library brings with it when it is first used is no change; plpgsql does that.
 _PROBES = {
@@ -34,6 +34,11 @@ _PROBES = {
 _PROBE = "select " + ", ".join(
     f"(select string_agg(p::text, ', ' order by p::text) from ({probe}) p)" for probe in _PROBES.values()
 )
+_SETTINGS = """
+    select lower(name), setting from pg_settings where name not like 'plpgsql.%'
+      and name not in ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')
+    union all select 'role', current_setting('role') union all select 'session_authorization', session_user
+"""
 _LAST_VALUES = ("select lastval()", "select currval('s')")
 
 
@@ -117,6 +122,17 @@ class World:
         finally:
             pgconn.finish()
 
+    def settings(self, sql: str) -> set[str]:
+        """Run the text in a new session; return the names of the settings that are others afterwards."""
+        pgconn = psycopg.pq.PGconn.connect(self.conninfo.encode())
+        try:
+            session = Session(pgconn)
+            before = {tuple(row) for row in session.run(_SETTINGS)}
+            session.run_in_transaction(sql)
+            return {(row[0] or b"").decode() for row in session.run(_SETTINGS) if tuple(row) not in before}
+        finally:
+            pgconn.finish()
+
     def _seeded(self, sql: str) -> list[list[bytes | None]]:
         """Return what random() says in yet another session after the text."""
         pgconn = psycopg.pq.PGconn.connect(self.conninfo.encode())
@@ -143,44 +159,77 @@ def _texts(corpus: str, version: int = 18) -> Iterator[str]:
             yield line
 
 
-def _pin(sql: str) -> PinReason | None:
-    return analyse(sql.encode()).pin
+def _effect(sql: str) -> Effect | None:
+    return analyse(sql.encode()).effect
 
 
 def test_corpus_is_large() -> None:
-    assert sum(len(list(_texts(corpus))) for corpus in (CHANGING, HARMLESS, DOUBTED, HIDDEN)) >= 300
+    assert sum(len(list(_texts(corpus))) for corpus in (CHANGING, COUNTING, HARMLESS, READING, DOUBTED, HIDDEN)) >= 300
 
 
 @pytest.mark.slow
-def test_whatever_changes_the_session_pins(world: World) -> None:
+def test_whatever_changes_the_session_is_in_doubt(world: World) -> None:
     missed = []
     for sql in _texts(CHANGING, world.version):
         changed, failed = world.differences(sql)
         assert changed, f"the server sees no change, so this belongs to another list: {sql} {failed}"
-        if _pin(sql) in (None, PinReason.RESET):
+        assert set(changed) - set(_LAST_VALUES), f"this belongs to COUNTING: {sql}"
+        counted = set(changed) & set(_LAST_VALUES)
+        if _effect(sql) in (None, Effect.REDUCTION) or (counted and not analyse(sql.encode()).touches_sequence):
             missed.append((sql, changed))
     assert missed == []
 
 
 @pytest.mark.slow
-def test_what_changes_nothing_does_not_pin(world: World) -> None:
-    wrong = []
-    for sql in _texts(HARMLESS, world.version):
+def test_what_only_advances_a_sequence_says_that_and_no_more(world: World) -> None:
+    for sql in _texts(COUNTING, world.version):
         changed, failed = world.differences(sql)
-        if changed or failed or _pin(sql) is not None:
-            wrong.append((sql, changed, failed, _pin(sql)))
+        assert changed, f"the server sees no change: {sql} {failed}"
+        assert set(changed) <= set(_LAST_VALUES), f"{sql} changed {changed}"
+        assert analyse(sql.encode()).touches_sequence
+        assert _effect(sql) is None
+
+
+@pytest.mark.slow
+def test_settings_are_named(world: World) -> None:
+    """What one statement sets is what the text names, so that no more needs to be asked for."""
+    wrong = []
+    for sql in _texts(CHANGING + HARMLESS + DOUBTED, world.version):
+        effects = analyse(sql.encode())
+        if effects.effect is Effect.SETTING and effects.statement_count == 1 and effects.settings:
+            set_now = world.settings(sql)
+            if not set_now <= effects.settings:
+                wrong.append((sql, set_now, effects.settings))
     assert wrong == []
 
 
 @pytest.mark.slow
-def test_pins_without_need_are_known(world: World) -> None:
+def test_what_changes_nothing_is_not_in_doubt(world: World) -> None:
+    wrong = []
+    for sql in _texts(HARMLESS, world.version):
+        changed, failed = world.differences(sql)
+        if changed or failed or _effect(sql) is not None:
+            wrong.append((sql, changed, failed, _effect(sql)))
+    assert wrong == []
+
+
+def test_what_asks_for_a_sequence_value_says_so(world: World) -> None:
+    for sql in _texts(READING, world.version):
+        changed, failed = world.differences(sql)
+        assert (changed, failed) == ([], "55000")
+        assert analyse(sql.encode()).reads_sequence
+        assert _effect(sql) is None
+
+
+@pytest.mark.slow
+def test_doubts_without_need_are_known(world: World) -> None:
     texts = list(_texts(DOUBTED, world.version))
     for sql in texts:
         changed, _ = world.differences(sql)
         assert not changed, f"{sql} changed {changed}: it belongs to another list"
-        assert _pin(sql) is not None, f"no doubt any more: {sql}"
-    resets = sum(_pin(sql) is PinReason.RESET for sql in texts)
-    print(f"{len(texts)} of the corpus pin without need, {resets} of them for RESET, which an engine may overlook")
+        assert _effect(sql) is not None, f"no doubt any more: {sql}"
+    reductions = sum(_effect(sql) is Effect.REDUCTION for sql in texts)
+    print(f"{len(texts)} of the corpus are in doubt without need; {reductions} only take something back")
 
 
 def test_known_gaps(world: World) -> None:
@@ -188,7 +237,7 @@ def test_known_gaps(world: World) -> None:
     for sql in _texts(HIDDEN, world.version):
         changed, _ = world.differences(sql)
         assert changed, f"the server sees no change: {sql}"
-        assert _pin(sql) is None, f"a gap less: {sql}"
+        assert _effect(sql) is None, f"a gap less: {sql}"
 
 
 def test_function_table_is_current(postgres16: PostgresServer, postgres18: PostgresServer) -> None:
@@ -202,5 +251,6 @@ def test_judged_functions_exist(postgres16: PostgresServer, postgres18: Postgres
     """A misspelt name would judge nothing, or worse, somebody's own function."""
     old, new = function_table.Catalogue.read(postgres16).quiet, function_table.Catalogue.read(postgres18).quiet
     assert [name for name in functions.HARMLESS_VOLATILE if old.get(name, True) or new.get(name, True)] == []
-    assert [name for name in functions.PINNING if old.get(name, True) or new.get(name, True)] == []
+    judged = functions.PINNING.keys() | functions.SEQUENCE_READERS | functions.SEQUENCE_WRITERS | functions.UNLOCKS
+    assert [name for name in judged if old.get(name, True) or new.get(name, True)] == []
     assert functions.RUN_SQL_IN_TEXT <= old.keys() & new.keys()

@@ -7,10 +7,24 @@ by its text (``TEXTS``).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import unpack_from
 
-from tests.support.recorder import COPY_IN, ROW_DESCRIPTION, complete, error, message, ready, row
+from tests.support.recorder import (
+    ASKS_BY_NAME,
+    ASKS_FOR_ALL,
+    COPY_IN,
+    ROW_DESCRIPTION,
+    complete,
+    error,
+    found,
+    is_set,
+    message,
+    ready,
+    row,
+)
 
 __all__ = ["TEXTS", "TEXTS_OF_PREPARED", "ModelServer"]
 
@@ -24,6 +38,14 @@ COPY_TO = b"COPY t TO STDOUT"
 FAILS = b"SELECT 1/0"
 NOTICES = b"SELECT notice()"
 SETS = b"SET TimeZone = 'CET'"
+SETS_ANOTHER = b"SELECT set_config('work_mem', '5MB', false)"
+SHOWS = b"SELECT current_setting('TimeZone'), current_setting('work_mem')"
+RESETS = b"RESET ALL"
+LISTENS = b"LISTEN news"
+UNLISTENS = b"UNLISTEN *"
+LOCKS = b"SELECT pg_advisory_lock(1)"
+UNLOCKS = b"SELECT pg_advisory_unlock(1)"
+DISCARDS = b"DISCARD ALL"
 TEXTS = (
     b"SELECT 'a'",
     b"SELECT 'b'",
@@ -36,6 +58,14 @@ TEXTS = (
     COPY_TO,
     NOTICES,
     SETS,
+    SETS_ANOTHER,
+    SHOWS,
+    RESETS,
+    LISTENS,
+    UNLISTENS,
+    LOCKS,
+    UNLOCKS,
+    DISCARDS,
     SYNTAX_ERROR,
 )
 """What it understands."""
@@ -72,10 +102,26 @@ def _no_portal(name: bytes) -> _Failed:
 _ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
 
 
+_DEFAULTS = {"timezone": b"UTC", "work_mem": b"4MB"}
+_SET_CONFIG = re.compile(rb"pg_catalog\.set_config\('(\w+)', (?:(NULL)|'([^']*)'), false\)")
+_NAMES = re.compile(rb"ARRAY\[([^]]*)\]")
+
+
 @dataclass
 class _Portal:
     text: bytes
     done: bool = False
+
+
+@dataclass
+class _Held:
+    """What its session has that a transaction may take back."""
+
+    settings: dict[str, bytes] = field(default_factory=dict)
+    listens: bool = False
+
+    def copy(self) -> _Held:
+        return _Held(dict(self.settings), self.listens)
 
 
 @dataclass
@@ -90,9 +136,17 @@ class ModelServer:
     copying: str = ""
     """"Q" or "E": COPY FROM STDIN was begun by a Query or an Execute."""
     unflushed: bytes = b""
+    locks: int = 0
+    """How often its session holds the advisory lock."""
+    asked: int = 0
+    """Questions of the proxy's that it has answered."""
     _input: bytes = b""
     _flushed: bytes = b""
     _rows: int = 0
+    _zone_told: bytes = _DEFAULTS["timezone"]
+    _kept: _Held = field(default_factory=_Held)
+    _open: _Held = field(default_factory=_Held)
+    _sql_made: set[bytes] = field(default_factory=set)
     _statements: dict[bytes, bytes] = field(default_factory=dict)
     _portals: dict[bytes, _Portal] = field(default_factory=dict)
 
@@ -105,6 +159,28 @@ class ModelServer:
     def mid_message(self) -> bool:
         """Whether the beginning of a message has come, and not its end."""
         return bool(self._input)
+
+    @property
+    def settings(self) -> dict[str, bytes]:
+        """The committed settings of its session, those as after login too."""
+        return {**_DEFAULTS, **self._kept.settings}
+
+    def holds(self, settings: Mapping[str, bytes]) -> bool:
+        """Whether its committed settings are those of a session in which these are set."""
+        return self.settings == {**_DEFAULTS, **settings}
+
+    @property
+    def listens(self) -> bool:
+        return self._kept.listens
+
+    @property
+    def zone_told(self) -> bytes:
+        """The TimeZone that it reported last."""
+        return self._zone_told
+
+    @property
+    def named_statements(self) -> set[bytes]:
+        return self._statements.keys() - {b""}
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the client, and return what the server sends."""
@@ -129,6 +205,11 @@ class ModelServer:
     def _end_of_query(self) -> None:
         if self.status == "I":
             self._portals.clear()
+            self._kept = self._open.copy()
+        zone = self._open.settings.get("timezone", _DEFAULTS["timezone"])
+        if zone != self._zone_told:
+            self._zone_told = zone
+            self._send(message("S", b"TimeZone\0" + zone + b"\0"))
         self._send(ready(self.status))
         self._flush()
 
@@ -158,6 +239,7 @@ class ModelServer:
 
     def _fail(self, failed: _Failed) -> None:
         self._send(failed.reply)
+        self._open = self._kept.copy()
         if self.status == "T":
             self.status = "E"
 
@@ -173,6 +255,9 @@ class ModelServer:
         self._portals.pop(b"", None)
         text = body[:-1]
         try:
+            if self._answer_proxy(text):
+                self._end_of_query()
+                return
             self._check(text)
             if text == COPY_FROM:
                 self._begin_copy("Q")
@@ -194,8 +279,8 @@ class ModelServer:
             self._send(message("I"))
         elif text == FAILS:
             raise _Failed("22012", "division by zero")
-        elif text == SETS:
-            self._send(complete("SET") + message("S", b"TimeZone\0CET\0"))
+        elif text in (SETS, RESETS, LISTENS, UNLISTENS, DISCARDS):
+            self._change_session(text)
         elif text == COPY_TO:
             self._send(message("H", bytes(5)) + message("d", self.name) + message("c") + complete("COPY 1"))
         elif text in (b"BEGIN", b"COMMIT", b"ROLLBACK"):
@@ -205,27 +290,116 @@ class ModelServer:
         else:
             if text == NOTICES:
                 self._send(NOTICE)
-            self._send((ROW_DESCRIPTION if described else b"") + row(self.name + b" " + text))
+            self._send((ROW_DESCRIPTION if described else b"") + row(self.name + b" " + self._value(text)))
             if limit == 1:
                 self._send(message("s"))
                 return False
             self._send(complete("SELECT 1"))
         return True
 
+    def _value(self, text: bytes) -> bytes:
+        """What a SELECT answers; what it does to the session is done."""
+        if text == SETS_ANOTHER:
+            self._open.settings["work_mem"] = b"5MB"
+        elif text == SHOWS:
+            return b", ".join([self._open.settings.get(name, value) for name, value in _DEFAULTS.items()])
+        elif text == LOCKS:
+            self.locks += 1
+        elif text == UNLOCKS:
+            had = self.locks > 0
+            self.locks -= had
+            return b"t" if had else b"f"
+        return text
+
+    def _change_session(self, text: bytes) -> None:
+        if text == SETS:
+            self._open.settings["timezone"] = b"CET"
+        elif text == RESETS:
+            self._open.settings.clear()
+        elif text == DISCARDS:
+            if self.status != "I":
+                raise _Failed("25001", "DISCARD ALL cannot run inside a transaction block")
+            self._open = _Held()
+            self._kept = _Held()
+            self.locks = 0
+            self._drop_statements()
+        else:
+            self._open.listens = text == LISTENS
+        self._send(
+            complete({SETS: "SET", RESETS: "RESET", DISCARDS: "DISCARD ALL"}.get(text, text.split()[0].decode()))
+        )
+
+    def _drop_statements(self) -> None:
+        self._statements = {name: each for name, each in self._statements.items() if not name}
+        self._sql_made.clear()
+
+    # --- The proxy's own queries -----------------------------------------------------------------------------------
+
+    def _answer_proxy(self, text: bytes) -> bool:
+        """Answer a question of the proxy's, or do what it wants. False if the text is none of these."""
+        rows: list[bytes] = []
+        if text.startswith(ASKS_BY_NAME):
+            names = _NAMES.findall(text)[0].replace(b"'", b"").split(b", ")
+            current = {**_DEFAULTS, **self._open.settings}
+            rows = [
+                is_set(name.decode(), current[name.decode()])
+                if name.decode() in current
+                else found("set", name.decode())
+                for name in names
+            ]
+        elif text.startswith(ASKS_FOR_ALL):
+            rows = [is_set(name, value) for name, value in self._open.settings.items()]
+            rows += [found("has", "LISTEN")] * self._open.listens + [found("has", "ADVISORY_LOCK")] * (self.locks > 0)
+            rows += [found("has", "PREPARED_STATEMENT")] * bool(self._sql_made)
+            rows.append(found("count", "", str(len(self.named_statements)).encode()))
+            if b"'statement'" in text:
+                rows += [
+                    found("statement", name.decode(), self._statements[name], "")
+                    for name in sorted(self.named_statements - self._sql_made)
+                ]
+        elif _SET_CONFIG.search(text):
+            assert _SET_CONFIG.sub(b"", text).strip(b"SELECT ,") == b"", text
+            for name, gone, value in _SET_CONFIG.findall(text):
+                if gone:
+                    self._open.settings.pop(name.decode(), None)
+                else:
+                    self._open.settings[name.decode()] = value
+            rows = [row()]
+        elif text.startswith(b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"):
+            head, _, calls = text.partition(b"; SELECT ")
+            self._open.settings.clear()
+            if head.endswith(b"; DEALLOCATE ALL"):
+                self._drop_statements()
+            for part in head.split(b"; "):
+                self._send(complete(part.split()[0].decode()))
+            return self._answer_proxy(b"SELECT " + calls) if calls else True
+        elif text == b"DISCARD SEQUENCES":
+            self._send(complete("DISCARD SEQUENCES"))
+            return True
+        else:
+            return False
+        if self.status == "E":
+            raise _Failed("25P02", _ABORTED)
+        self.asked += text.startswith((ASKS_BY_NAME, ASKS_FOR_ALL))
+        self._send(ROW_DESCRIPTION + b"".join(rows) + complete(f"SELECT {len(rows)}"))
+        return True
+
     def _run_prepared(self, text: bytes, *, described: bool) -> None:
         known = b"s" in self._statements
         if text == DEALLOCATE_ALL:
-            self._statements = {name: each for name, each in self._statements.items() if not name}
+            self._drop_statements()
             self._send(complete("DEALLOCATE ALL"))
         elif text == PREPARE:
             if known:
                 raise _Failed("42P05", 'prepared statement "s" already exists')
             self._statements[b"s"] = b"SELECT 'a'"
+            self._sql_made.add(b"s")
             self._send(complete("PREPARE"))
         elif not known:
             raise _no_statement(b"s")
         elif text == DEALLOCATE:
             del self._statements[b"s"]
+            self._sql_made.discard(b"s")
             self._send(complete("DEALLOCATE"))
         elif self._statements[b"s"] in TEXTS_OF_PREPARED or not self._statements[b"s"].startswith(b"SELECT"):
             raise _Failed("0A000", "not for EXECUTE")
@@ -242,6 +416,10 @@ class ModelServer:
         tag = "ROLLBACK" if self.status == "E" else text.decode()
         self._send(complete(tag))
         self.status = "I"
+        if tag == "ROLLBACK":
+            self._open = self._kept.copy()
+        else:
+            self._kept = self._open.copy()
 
     # --- The extended protocol -------------------------------------------------------------------------------------
 
@@ -257,6 +435,8 @@ class ModelServer:
             self._on_execute(name, int.from_bytes(limit, "big"))
         elif kind == "C":
             (self._statements if body[:1] == b"S" else self._portals).pop(body[1:-1], None)
+            if body[:1] == b"S":
+                self._sql_made.discard(body[1:-1])
             self._send(message("3"))
         else:
             raise AssertionError(f"no message of a client: {kind!r}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from struct import pack
 
-from interceptor.errors import BackendError, ClientError
+from interceptor.errors import TOO_MANY_PINNED, BackendError, ClientError
 from interceptor.session import BackendSession, ClientSession, PoolMode
 from interceptor.session.prepared import PreparedRegistry
+from interceptor.session.reported import reported_of
 from interceptor.sql.analysis import StatementCache
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 
 
 def message(kind: str, body: bytes = b"") -> bytes:
@@ -62,9 +63,45 @@ def complete(tag: str = "SELECT 1") -> bytes:
     return message("C", tag.encode() + b"\0")
 
 
+def found(kind: str, name: str = "", value: bytes | None = None, more: str | None = None) -> bytes:
+    """A row of the answer to a question of the proxy's (``interceptor.session.probe``)."""
+    columns = [kind.encode(), name.encode(), value, None if more is None else more.encode()]
+    sizes = [b"\xff" * 4 if column is None else pack("!I", len(column)) + column for column in columns]
+    return message("D", pack("!H", 4) + b"".join(sizes))
+
+
+def is_set(name: str, value: bytes) -> bytes:
+    """A row that tells the value of a setting."""
+    return found("set", name, value.hex().encode())
+
+
+def answer(*rows: bytes, count: int | None = None, reports: bytes = b"") -> bytes:
+    """What a server answers to such a question. ``count``: of all prepared statements, where all is asked for.
+
+    ``reports``: ParameterStatus messages.
+    """
+    counted = b"" if count is None else found("count", "", str(count).encode())
+    return ROW_DESCRIPTION + b"".join(rows) + counted + complete() + reports + ready()
+
+
 ROW_DESCRIPTION = message("T", b"\0\x01a\0" + bytes(18))
 RESULT = ROW_DESCRIPTION + row() + complete()
 COPY_IN = message("G", b"\0\0\x01\0\0")
+
+
+REPORTED = reported_of(
+    {
+        b"TimeZone": b"UTC",
+        b"standard_conforming_strings": b"on",
+        b"client_encoding": b"UTF8",
+        b"session_authorization": b"app",
+    }
+)
+"""What a server says at login."""
+
+ASKS_BY_NAME = b"SELECT 'set'"
+ASKS_FOR_ALL = b"WITH g AS MATERIALIZED"
+"""How the questions of ours begin."""
 
 
 class Recorder:
@@ -81,23 +118,37 @@ class Recorder:
         shared: bool = True,
         max_prepared: int = 200,
     ) -> None:
-        effects = StatementCache().effects
         self.to_client = b""
         self.to_backend = b""
         self.released = 0
         self.acquired = 0
-        self.pins: list[PinReason] = []
+        self.pins: list[frozenset[Effect]] = []
+        """Each time that they changed."""
+        self.may_pin = True
         self.finished = False
         self.failure: ClientError | BackendError | None = None
         self.paused = False
         self.has_backends = backends
-        client_host = _ClientHost(self)
-        self.client = ClientSession(client_host, mode, effects, PreparedRegistry(effects) if shared else None)
-        self.backend = BackendSession(_BackendHost(self), {b"TimeZone": b"UTC"}, max_prepared)
+        self._mode = mode
+        self._max_prepared = max_prepared
+        self._effects = StatementCache().effects
+        self._registry = PreparedRegistry() if shared else None
+        self.client = self.new_client()
+        self.backend = self.new_backend()
 
     @property
     def linked(self) -> bool:
         return self.client.backend is not None
+
+    def new_client(self) -> ClientSession:
+        """Put another client in the place of the one before, which must have no backend."""
+        self.client = ClientSession(_ClientHost(self), self._mode, self._effects, REPORTED, self._registry)
+        return self.client
+
+    def new_backend(self) -> BackendSession:
+        """Put another backend in the place of the one before, which must have no client."""
+        self.backend = BackendSession(_BackendHost(self), REPORTED, self._max_prepared)
+        return self.backend
 
     def from_client(self, data: bytes) -> None:
         if not self.finished:
@@ -119,6 +170,14 @@ class Recorder:
         self.to_backend = self.to_client = b""
         return taken
 
+    def take_question(self) -> bytes:
+        """The one Query message that went to the backend since the last call, where nothing went to the client."""
+        to_backend, to_client = self.take()
+        assert to_client == b""
+        assert to_backend[:1] == b"Q"
+        assert len(to_backend) == int.from_bytes(to_backend[1:5], "big") + 1
+        return to_backend[5:-1]
+
 
 class _ClientHost:
     def __init__(self, recorder: Recorder) -> None:
@@ -136,8 +195,10 @@ class _ClientHost:
         recorder.backend.link(recorder.client)
         return recorder.backend
 
-    def on_pinned(self, reason: PinReason) -> None:
-        self._recorder.pins.append(reason)
+    def on_pins_changed(self, pins: frozenset[Effect]) -> None:
+        if pins and not self._recorder.may_pin:
+            raise ClientError(TOO_MANY_PINNED, "no more")
+        self._recorder.pins.append(pins)
 
     def on_finished(self) -> None:
         assert not self._recorder.finished, "finished twice"
@@ -166,6 +227,7 @@ class _BackendHost:
     def release(self) -> None:
         assert self._recorder.client.backend is None
         assert self._recorder.backend.reusable
+        assert self._recorder.client.belongings.doubt is None
         self._recorder.released += 1
 
     def on_failed(self, error: BackendError) -> None:

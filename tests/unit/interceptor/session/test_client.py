@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.session import PoolMode
-from interceptor.session.client import MAX_KEPT_INPUT, MAX_OWED, WHOLE_MESSAGE
-from interceptor.sql.effects import PinReason
+from interceptor.session.bounds import WHOLE_MESSAGE
+from interceptor.session.client import MAX_KEPT_INPUT, MAX_OWED
+from interceptor.sql.effects import Effect
 from tests.support.recorder import (
+    ASKS_FOR_ALL,
     COPY_DONE,
     COPY_IN,
     FLUSH,
@@ -18,6 +20,7 @@ from tests.support.recorder import (
     SYNC,
     TERMINATE,
     Recorder,
+    answer,
     bind,
     complete,
     error,
@@ -89,16 +92,20 @@ def test_a_refused_query_whose_end_has_not_come_yet_is_dropped_whole() -> None:
 # --- What streams ----------------------------------------------------------------------------------------------------
 
 
-def test_a_long_message_streams_through_and_pins() -> None:
-    recorder = Recorder(shared=False)
+def test_a_long_message_streams_through_and_the_backend_is_asked_what_it_did() -> None:
+    recorder = Recorder()
     long = query("SELECT '" + "x" * 3 * WHOLE_MESSAGE + "'")
     for start in range(0, len(long), 1000):
         recorder.from_client(long[start : start + 1000])
         assert len(recorder.client.rest) <= WHOLE_MESSAGE + 1000
     assert recorder.take() == (long, b"")
-    assert recorder.pins == [PinReason.OPAQUE]
     recorder.from_backend(RESULT + ready())
+    assert recorder.to_client == RESULT + ready()
     assert recorder.released == 0
+    recorder.to_client = b""
+    assert recorder.take_question().startswith(ASKS_FOR_ALL)
+    recorder.from_backend(answer(count=0))
+    assert (recorder.released, recorder.pins, recorder.to_client) == (1, [], b"")
 
 
 def test_a_slow_sender_of_a_short_message_takes_no_backend() -> None:
@@ -165,7 +172,7 @@ def test_after_a_failed_copy_with_a_sync_in_it_nothing_is_counted_and_the_backen
     assert recorder.take()[1] == (RESULT + ready()) * 3
     assert recorder.released == 0
     assert not recorder.backend.reusable
-    assert recorder.pins == [PinReason.OPAQUE]
+    assert recorder.pins == [frozenset({Effect.UNCOUNTED})]
 
 
 def test_a_sync_that_was_on_its_way_when_the_copy_began_is_not_owed() -> None:
@@ -209,28 +216,6 @@ def test_another_clients_unnamed_statement_is_out_of_reach() -> None:
 
 
 # --- Pins ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("sent", "answer", "reason"),
-    [
-        (query("SET TimeZone TO 'CET'"), complete("SET") + ready(), PinReason.SETTING),
-        (parse("SELECT 1", "s") + SYNC, PARSED + ready(), PinReason.PREPARED_STATEMENT),
-        (message("F", bytes(10)), message("V", bytes(4)) + ready(), PinReason.OPAQUE),
-        (parse("SELECT set_config('a.b', 'c', false)") + SYNC, PARSED + ready(), PinReason.SETTING),
-        (query("SELECT 1"), message("S", b"TimeZone\0CET\0") + RESULT + ready(), PinReason.SETTING),
-    ],
-)
-def test_what_cannot_follow_the_client_keeps_its_backend(sent: bytes, answer: bytes, reason: PinReason) -> None:
-    recorder = Recorder(shared=False)
-    recorder.from_client(sent)
-    recorder.from_backend(answer)
-    assert recorder.released == 0
-    assert recorder.linked
-    assert recorder.pins == [reason]
-    recorder.from_client(query("SELECT 1"))
-    recorder.from_backend(RESULT + ready())
-    assert recorder.released == 0
 
 
 def test_discard_all_is_no_reason_to_keep_a_backend() -> None:

@@ -8,81 +8,173 @@ import sys
 import pytest
 
 from interceptor.sql.analysis import MAX_CACHED, StatementCache, analyse
-from interceptor.sql.effects import EMPTY, NONE, OPAQUE, PinReason, SessionEffects
-from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS
+from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects
+from tests.integration.session_corpus import CHANGING, COUNTING, DOUBTED, HARMLESS, READING
+
+
+def effects(
+    effect: Effect | None,
+    count: int = 1,
+    *settings: str,
+    begins: bool = False,
+    reads: bool = False,
+    touches: bool = False,
+    ends_pin: bool = False,
+    reparses: bool = False,
+) -> SessionEffects:
+    return SessionEffects(effect, count, begins, reads, touches, ends_pin, reparses, frozenset(settings))
+
+
+def may_do_all(count: int = 1, *settings: str) -> SessionEffects:
+    """Of what can be parsed and not be judged."""
+    return effects(Effect.OPAQUE, count, *settings, reads=True, touches=True, ends_pin=True, reparses=True)
+
+
+def of_prepared(count: int = 1) -> SessionEffects:
+    """What an EXECUTE runs is not in its text."""
+    return effects(Effect.PREPARED_STATEMENT, count, reads=True, touches=True, ends_pin=True, reparses=True)
 
 
 @pytest.mark.parametrize(
-    ("sql", "effects"),
+    ("sql", "expected"),
     [
         ("", EMPTY),
         (" ; -- nothing\n;", EMPTY),
         ("select 1", NONE),
         ("select now()", NONE),
-        ("select 1; select 2", SessionEffects(None, 2)),
-        ("begin", SessionEffects(None, 1, transaction_control=True)),
-        ("select 1; savepoint a", SessionEffects(None, 2, transaction_control=True)),
-        ("commit prepared 'a'", SessionEffects(None, 1, transaction_control=True)),
-        ("set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 1)),
-        ("begin; set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 2, transaction_control=True)),
-        ("prepare p as select 1", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("execute p", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("explain execute p", SessionEffects(PinReason.PREPARED_STATEMENT, 1)),
-        ("create temp table t ()", SessionEffects(PinReason.TEMPORARY_OBJECT, 1)),
-        ("declare c cursor with hold for select 1", SessionEffects(PinReason.HOLD_CURSOR, 1)),
-        ("declare c cursor for select pg_advisory_lock(1)", SessionEffects(PinReason.ADVISORY_LOCK, 1)),
-        ("listen news", SessionEffects(PinReason.LISTEN, 1)),
-        ("select nextval('s')", SessionEffects(PinReason.SEQUENCE_VALUE, 1)),
-        ("select setval('s', 1)", SessionEffects(PinReason.SEQUENCE_VALUE, 1)),
-        ("select currval('s')", SessionEffects(PinReason.SEQUENCE_VALUE, 1, reads_sequence=True)),
-        ("select 1 + lastval()", SessionEffects(PinReason.SEQUENCE_VALUE, 1, reads_sequence=True)),
-        ("prepare p as select lastval()", SessionEffects(PinReason.PREPARED_STATEMENT, 1, reads_sequence=True)),
-        ("load 'auto_explain'", SessionEffects(PinReason.LIBRARY, 1)),
-        ("select pg_backup_start('a')", SessionEffects(PinReason.SESSION_RESOURCE, 1)),
-        ("do 'begin end'", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select f(1)", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 <=> 2", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 operator(s.+) 2", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 operator(pg_catalog.+) 2", NONE),
-        ("select 1 === any (select 1)", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select 1 = any (select 1)", NONE),
-        ("select n from t order by n using ===", SessionEffects(PinReason.OPAQUE, 1)),
-        ("select set_config('a', 'b')", SessionEffects(PinReason.SETTING, 1)),
+        ("select 1; select 2", effects(None, 2)),
+        ("begin", effects(None, begins=True)),
+        ("select 1; savepoint a", effects(None, 2, begins=True)),
+        ("commit prepared 'a'", effects(None, begins=True)),
+        # Settings
+        ("set work_mem = '5MB'", effects(Effect.SETTING, 1, "work_mem")),
+        ("SET SESSION Work_Mem TO '5MB'", effects(Effect.SETTING, 1, "work_mem")),
+        ('set "Work_Mem" = 1', effects(Effect.SETTING, 1, "work_mem")),
+        ("set app.tenant = 'a.b'", effects(Effect.SETTING, 1, "app.tenant", "a.b")),
+        ("set time zone 'UTC'", effects(Effect.SETTING, 1, "timezone", reparses=True)),
+        ("set names 'LATIN1'", effects(Effect.SETTING, 1, "client_encoding", reparses=True)),
+        ("set schema 'public'", effects(Effect.SETTING, 1, "search_path", reparses=True)),
+        ("set role alice", effects(Effect.SETTING, 1, "role", reparses=True)),
+        ("set session authorization alice", effects(Effect.SETTING, 1, "session_authorization", reparses=True)),
+        ("select set_config('Work_mem', $1, false)", effects(Effect.SETTING, 1, "work_mem")),
+        ("select set_config('work_mem', '5MB', $1)", effects(Effect.SETTING, 1, "work_mem")),
+        ("select set_config('search_path', $1, true)", effects(None, reparses=True)),
+        ("select set_config('work_mem', $1, true)", NONE),
+        ("select set_config($1, '5MB', false)", may_do_all()),
+        ("select set_config('a', 'b')", may_do_all()),
+        ("select set_config('transaction_read_only', 'on', false)", effects(None, reparses=True)),
+        ("set transaction_isolation = serializable", effects(None, reparses=True)),
+        ("set local work_mem = '5MB'", NONE),
+        ("set local time zone 'UTC'", effects(None, reparses=True)),
+        ("set local role alice", effects(None, reparses=True)),
+        ("begin; set work_mem = '5MB'", effects(Effect.SETTING, 2, "work_mem", begins=True)),
+        ("set work_mem = '5MB'; set jit = off", effects(Effect.SETTING, 2, "work_mem", "jit")),
+        ("set seed to 0.5", effects(Effect.SEED)),
+        ("set local seed to 0.5", effects(Effect.SEED)),
+        ("select set_config('SEED', '0.5', true)", effects(Effect.SEED)),
+        ("select setseed(0.5)", effects(Effect.SEED)),
         ("set transaction snapshot '00000003-0000001B-1'", NONE),
-        ("select * from t tablesample system_rows(5)", SessionEffects(PinReason.OPAQUE, 1)),
-        ("reset all", SessionEffects(PinReason.RESET, 1)),
-        ("select pg_advisory_unlock_all(); close all; unlisten *; reset all", SessionEffects(PinReason.RESET, 4)),
-        ("reset all; set work_mem = '5MB'", SessionEffects(PinReason.SETTING, 2)),
-        ("deallocate all; create temp table t ()", SessionEffects(PinReason.TEMPORARY_OBJECT, 2)),
+        ("set session characteristics as transaction read only", may_do_all()),
+        ("update pg_settings set setting = '5MB'", may_do_all()),
+        ("do $$begin set app.tenant = '5'; end$$", may_do_all(1, "app.tenant")),
+        ("reset all", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
+        ("set time zone default", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
+        ("deallocate p", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
+        ("discard all", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
+        ("select pg_advisory_unlock_all(); close all; unlisten *; reset all",
+            effects(Effect.REDUCTION, 4, ends_pin=True, reparses=True)),
+        ("reset all; set work_mem = '5MB'", effects(Effect.SETTING, 2, "work_mem", ends_pin=True, reparses=True)),
+        ("deallocate all; create temp table t ()",
+            effects(Effect.TEMPORARY_OBJECT, 2, ends_pin=True, reparses=True)),
+        # What pins, and what may end a pin
+        ("prepare p as select 1", of_prepared()),
+        ("execute p", of_prepared()),
+        ("explain execute p", of_prepared()),
+        ("create table made as execute p", of_prepared()),
+        ("select * from pg_prepared_statements", of_prepared()),
+        ("create temp table t ()", effects(Effect.TEMPORARY_OBJECT)),
+        ("declare c cursor with hold for select 1", effects(Effect.HOLD_CURSOR)),
+        ("declare c cursor for select pg_advisory_lock(1)", effects(Effect.ADVISORY_LOCK)),
+        ("select pg_try_advisory_lock(1)", effects(Effect.ADVISORY_LOCK)),
+        ("listen news", effects(Effect.LISTEN)),
+        ("load 'auto_explain'", effects(Effect.LIBRARY, reparses=True)),
+        ("select pg_backup_start('a')", effects(Effect.SESSION_RESOURCE)),
+        ("select pg_advisory_unlock(1)", effects(None, ends_pin=True)),
+        ("unlisten news", effects(None, ends_pin=True)),
+        ("close c", effects(None, ends_pin=True)),
+        ("drop table t", effects(None, ends_pin=True)),
+        ("drop owned by alice", effects(None, ends_pin=True)),
+        ("discard temp", effects(None, ends_pin=True)),
+        ("rollback", effects(None, begins=True)),
+        # Sequences
+        ("insert into t values (1)", WRITES),
+        ("insert into t values (now())", WRITES),
+        ("with x as (delete from t returning 1) select now() from x", WRITES),
+        ("update t set a = now()", WRITES),
+        ("merge into t using u on true when matched then do nothing", WRITES),
+        ("copy t from stdin", WRITES),
+        ("alter table t add column c serial", WRITES),
+        ("select nextval('s')", WRITES),
+        ("select setval('s', 1)", WRITES),
+        ("select currval('s')", effects(None, reads=True)),
+        ("select 1 + lastval()", effects(None, reads=True)),
+        ("select nextval('s'), lastval()", effects(None, reads=True, touches=True)),
+        ("prepare p as select lastval()", of_prepared()),
+        # What can't be told
+        ("do 'begin end'", may_do_all()),
+        ("select f(1)", may_do_all()),
+        ("select 1 <=> 2", may_do_all()),
+        ("select 1 operator(s.+) 2", may_do_all()),
+        ("select 1 operator(pg_catalog.+) 2", NONE),
+        ("select 1 === any (select 1)", may_do_all()),
+        ("select 1 = any (select 1)", NONE),
+        ("select n from t order by n using ===", may_do_all()),
+        ("select * from t tablesample system_rows(5)", may_do_all()),
         ("no SQL", OPAQUE),
         ("select 1; no SQL", OPAQUE),
         ("select 1\0; set work_mem = '5MB'", OPAQUE),
     ],
-)
-def test_effects(sql: str, effects: SessionEffects) -> None:
-    assert analyse(sql.encode()) == effects
+)  # fmt: skip
+def test_effects(sql: str, expected: SessionEffects) -> None:
+    assert analyse(sql.encode()) == expected
+
+
+def test_a_text_with_many_names_is_read_as_if_it_had_none() -> None:
+    few, many = (";".join(f"set a.b{number} = 1" for number in range(count)) for count in (MAX_NAMES, MAX_NAMES + 1))
+    assert len(analyse(few.encode()).settings) == MAX_NAMES
+    assert analyse(many.encode()).settings == frozenset()
 
 
 @pytest.mark.parametrize("sql", CHANGING.strip("\n").split("\n"))
 def test_corpus_changing(sql: str) -> None:
-    assert analyse(sql.encode()).pin not in (None, PinReason.RESET)
+    assert analyse(sql.encode()).effect not in (None, Effect.REDUCTION)
+
+
+@pytest.mark.parametrize("sql", COUNTING.strip("\n").split("\n"))
+def test_corpus_counting(sql: str) -> None:
+    assert analyse(sql.encode()) == WRITES
 
 
 @pytest.mark.parametrize("sql", HARMLESS.strip("\n").split("\n"))
 def test_corpus_harmless(sql: str) -> None:
-    assert analyse(sql.encode()).pin is None
+    assert analyse(sql.encode()).effect is None
+
+
+@pytest.mark.parametrize("sql", READING.strip("\n").split("\n"))
+def test_corpus_reading(sql: str) -> None:
+    assert analyse(sql.encode()) == SessionEffects(None, 1, reads_sequence=True)
 
 
 @pytest.mark.parametrize("sql", DOUBTED.strip("\n").split("\n"))
 def test_corpus_doubted(sql: str) -> None:
-    assert analyse(sql.encode()).pin is not None
+    assert analyse(sql.encode()).effect is not None
 
 
 def test_the_servers_version_decides_what_is_known() -> None:
     # On a server without it, uuidv7() is somebody's own function.
     sql = b"insert into t values (uuidv7())"
-    assert analyse(sql, 170005).pin is PinReason.OPAQUE
-    assert analyse(sql, 180004).pin is None
+    assert analyse(sql, 170005).effect is Effect.OPAQUE
+    assert analyse(sql, 180004) is WRITES
 
 
 @pytest.mark.parametrize("sql", ["select 'é'", "select n from été where à = 'é' -- ü"])
@@ -150,7 +242,7 @@ def test_no_text_kills_or_stalls() -> None:
 
 def test_long_plain_texts_need_no_parse() -> None:
     rows = ",".join(f"({i}, 'it''s \\ number {i}')" for i in range(1500))
-    assert analyse(f"INSERT INTO t (id, name) VALUES {rows}".encode()) is NONE
+    assert analyse(f"INSERT INTO t (id, name) VALUES {rows}".encode()) is WRITES
     assert analyse(f"INSERT INTO t (id, name) VALUES {rows}, (f(1), '')".encode()) is OPAQUE
 
 
@@ -199,8 +291,8 @@ class TestStatementCache:
             assert cache.effects(used) is kept
 
     def test_knows_the_version_of_its_servers(self) -> None:
-        assert StatementCache(server_version=180004).effects(b"select uuidv7()").pin is None
-        assert StatementCache().effects(b"select uuidv7()").pin is PinReason.OPAQUE
+        assert StatementCache(server_version=180004).effects(b"select uuidv7()").effect is None
+        assert StatementCache().effects(b"select uuidv7()").effect is Effect.OPAQUE
 
     @pytest.mark.parametrize(
         "sql",
@@ -223,4 +315,4 @@ class TestStatementCache:
         cache = StatementCache()
         assert cache.effects(b"select 1", standard_lexing=False) is NONE
         assert cache.effects(b"select now()", standard_lexing=False) is NONE
-        assert cache.effects(b"set a = 1", standard_lexing=False).pin is PinReason.SETTING
+        assert cache.effects(b"set a = 1", standard_lexing=False).effect is Effect.SETTING

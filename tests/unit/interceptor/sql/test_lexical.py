@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pglast import parser
 
-from interceptor.sql.analysis import _analyse
-from interceptor.sql.effects import NONE
-from interceptor.sql.lexical import MAX_PARSED, MAX_SKIMMED, is_plain, may_parse, reads_alike, says_temporary
+from interceptor.sql.analysis import _analyse, _plain_effects
+from interceptor.sql.effects import NONE, WRITES
+from interceptor.sql.lexical import (
+    MAX_PARSED,
+    MAX_SKIMMED,
+    is_plain,
+    may_parse,
+    names_of_settings,
+    reads_alike,
+    says_temporary,
+)
 from tests.integration.session_corpus import CHANGING, DOUBTED, HARMLESS
 
 PLAIN = [
@@ -125,7 +133,8 @@ def _check(sql: str) -> bool:
         parser.parse_sql_json(sql)
     except parser.ParseError:
         return False
-    assert _analyse(text, 0) == NONE, sql
+    assert _analyse(text, 0) == _plain_effects(text), sql
+    assert _plain_effects(text) in (NONE, WRITES)
     return True
 
 
@@ -195,3 +204,23 @@ def test_says_temporary() -> None:
     for sql in (b"create TEMP table t ()", b"create Temporary view v", b"pg_temp.t", b'U&"pg\\005ftem\\0070".t'):
         assert says_temporary(sql)
     assert not says_temporary(b"create table t ()")
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("set app.tenant = '5'", {"app.tenant"}),
+        ("do $$ begin perform set_config('App.Tenant', '5', false); end $$", {"app.tenant"}),
+        ("do 'begin set a.b.c = 1; set x$.y$1 = 2; end'", {"a.b.c", "x$.y$1"}),
+        ("select t.n from public.t as t", {"t.n", "public.t"}),
+        ("set été.nuit = 1", {"été.nuit"}),
+        ("select 1.5, .5, 5.e, a. b, work_mem", set()),
+        ("", set()),
+    ],
+)
+def test_names_of_settings(sql: str, names: set[str]) -> None:
+    assert names_of_settings(sql.encode()) == names
+
+
+def test_names_of_settings_of_another_encoding() -> None:
+    assert names_of_settings(b"set a\xe9.b = 1") == {"a\N{REPLACEMENT CHARACTER}.b"}

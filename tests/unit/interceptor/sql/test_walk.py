@@ -8,7 +8,7 @@ import itertools
 import pytest
 from pglast import ast
 
-from interceptor.sql.effects import PinReason
+from interceptor.sql.effects import Effect
 from interceptor.sql.walk import HANDLED, LEAVES, PINS, WALKED, Node, Walk
 
 # The planner's and the analyser's nodes, which a raw parse tree never has; pieces of kinds in which nothing is looked
@@ -31,7 +31,7 @@ NEVER_MET = set(
 
 
 def test_every_kind_of_the_grammar_was_judged() -> None:
-    """A new release of the parser brings new kinds. They pin as OPAQUE until somebody has thought about them."""
+    """A new release of the parser brings new kinds. They are OPAQUE until somebody has thought about them."""
     kinds = {name for name, kind in vars(ast).items() if inspect.isclass(kind) and issubclass(kind, ast.Node)}
     judged = WALKED | LEAVES | PINS.keys() | HANDLED.keys() | NEVER_MET
     assert kinds - {"Node"} ^ judged == {"List"}  # which the parser's own classes leave to Python
@@ -49,7 +49,7 @@ def test_every_kind_of_the_grammar_was_judged() -> None:
 def test_a_kind_that_nobody_judged_is_opaque(statement: Node) -> None:
     walk = Walk(0)
     walk.visit(statement)
-    assert walk.pin is PinReason.OPAQUE
+    assert walk.effect is Effect.OPAQUE
 
 
 def test_tables_do_not_overlap() -> None:

@@ -44,6 +44,9 @@ NARROWER: list[tuple[str, object, object, object]] = [
     ("min_pool_size", 1, 0, None),
     ("max_db_connections", 5, 0, None),
     ("server_lifetime", 5.0, 0.0, None),
+    ("max_pinned", 4, 3, 0),
+    ("pin_timeout", 5.0, 6.0, 0.0),
+    ("reuse_unnamed_statements", True, False, None),
     ("max_user_connections", 5, None, 0),
     ("query_timeout", 5.0, None, 0.0),
     ("client_idle_timeout", 5.0, None, 0.0),
@@ -89,6 +92,7 @@ def test_no_narrower_setting_is_left_out_of_the_table() -> None:
         ("server_connect_timeout", 1.5),
         ("server_login_retry", 1.5),
         ("cancel_wait_timeout", 1.5),
+        ("max_prepared_statements", 7),
         ("max_packet_size", 4096),
     ],
 )
@@ -96,6 +100,13 @@ def test_what_only_the_server_says_is_passed_on(name: str, value: object) -> Non
     server = changed(ServerSettings(), name, value)
     assert getattr(settings(), name) != value
     assert getattr(settings(server), name) == value
+
+
+@pytest.mark.parametrize(("pool_size", "may_be_pinned"), [(20, 19), (2, 1), (1, 1)])
+def test_by_default_one_backend_of_a_pool_is_never_pinned(pool_size: int, may_be_pinned: int) -> None:
+    assert settings(ServerSettings(default_pool_size=pool_size)).max_pinned == may_be_pinned
+    narrower = DatabaseSettings(primary=OPEN, max_pinned=-1)
+    assert settings(ServerSettings(default_pool_size=pool_size, max_pinned=5), narrower).max_pinned == may_be_pinned
 
 
 def test_connect_query_is_passed_on() -> None:

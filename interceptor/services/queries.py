@@ -1,4 +1,4 @@
-"""What a part of the project, or a plugin, may ask of the server that it runs in. ``pooler`` implements these."""
+"""Queries of our own on a server, beside those of clients. ``pooler`` implements them."""
 
 from __future__ import annotations
 

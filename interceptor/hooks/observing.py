@@ -1,0 +1,68 @@
+"""What an observer hears about one execution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from interceptor.hooks.statement import Execution
+
+__all__ = ["Completion", "Failure", "Observer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An execution that went well."""
+
+    tag: str
+    """The command tag, such as ``INSERT 0 1``; empty for an empty query, and ``PORTAL SUSPENDED`` at a row limit."""
+    rows: int
+    """DataRow messages."""
+    size: int
+    """Bytes of them."""
+    seconds: float
+    """From the execution's decision until its last answer."""
+    first: float
+    """Until its first answer."""
+    by: Literal["backend", "plugin"]
+    target: str = ""
+    """The target that it ran on, where it ran on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An execution that ended with an error, by PostgreSQL, by a plugin, or by the proxy."""
+
+    sqlstate: str
+    message: str
+    seconds: float
+    by: Literal["backend", "plugin", "proxy"]
+    target: str = ""
+    retried: bool = False
+    """It is being run once more (``Route.retry``): another end follows."""
+
+
+class Observer:
+    """Override what you want to hear. What is not overridden costs nothing. All methods are plain functions.
+
+    For each execution that was started, exactly one of ``finished`` and ``failed`` is called last; ``failed`` with
+    ``retried`` set is not the last. An exception in one is contained, counted, and changes nothing for the client.
+    """
+
+    __slots__ = ()
+
+    def started(self, execution: Execution) -> None:
+        """The decision is made, and nothing has been sent yet."""
+
+    def described(self, execution: Execution, description: bytes) -> None:
+        """The body of the RowDescription message, where the client asked for one with this execution."""
+
+    def received(self, execution: Execution, rows: bytes) -> None:
+        """Whole DataRow messages, one or more, before they go to the client. Keeping them keeps their memory."""
+
+    def finished(self, execution: Execution, completion: Completion) -> None:
+        """It went well. Called before the client is told."""
+
+    def failed(self, execution: Execution, failure: Failure) -> None:
+        """It did not. Called before the client is told."""

@@ -1,0 +1,292 @@
+"""Plans by text, for each class of sessions: what is looked up for every Query, Parse and Bind.
+
+A hit is one ``dict.get``. ``PlanTable.get`` gives a chain, False for a text that nobody wants, or None for one that has
+to be planned. All tables together are bounded in bytes, in two generations: when the young ones are full they become
+the old ones, and what is asked for again moves back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from weakref import WeakSet
+
+from interceptor.hooks.chain import Chain
+from interceptor.hooks.containment import HookFailure
+from interceptor.hooks.planning import Explanation, explain, make_chain
+from interceptor.hooks.statement import Resolution, Session, SessionClass, Statement
+from interceptor.sql.facts import MessageFacts, Opaque, OpaqueReason
+
+if TYPE_CHECKING:
+    from interceptor.hooks.plugins import PluginSet
+    from interceptor.hooks.waits import Waits
+
+__all__ = ["Analyst", "PlanTable", "PlanTables", "Planned"]
+
+Planned: TypeAlias = "Chain | Literal[False]"
+"""The chain of a text, or False if nobody wants it."""
+
+MAX_KEPT: Final = 16 * 1024  # bytes of a text
+MAX_TABLES: Final = 10_000
+_ENTRY: Final = 150  # bytes of memory of an entry beside its text
+_CHAIN: Final = 1500  # bytes of a chain with its statement, its plans and its facts, roughly
+_ATTEMPTS: Final = 5
+
+
+class Analyst(Protocol):
+    """Where facts come from."""
+
+    def facts(self, sql: bytes, standard_lexing: bool) -> MessageFacts | Awaitable[MessageFacts]:
+        """The facts of a text; awaitable where it is too long to be analysed at once. Never raises."""
+
+    def exact(self, sql: bytes, standard_lexing: bool) -> MessageFacts:
+        """The facts with this text's own literals and places."""
+
+    def resolve(self, session: Session) -> Resolution | Awaitable[Resolution]:
+        """The catalogue, and what decides about names in this session. Never raises."""
+
+
+class PlanTable:
+    """The plans of one class of sessions."""
+
+    __slots__ = ("__weakref__", "_old", "_owner", "_young", "database", "epoch", "get", "stale", "views")
+
+    def __init__(self, owner: PlanTables, database: str, views: Mapping[str, SessionClass]) -> None:
+        self._owner = owner
+        self.database: Final = database
+        self.views: Final = views
+        """What each plugin sees of the class."""
+        self.stale = False
+        """Plugins were replaced: its sessions belong to other classes now."""
+        self.epoch = 0
+        """Grows when the table is emptied."""
+        self._old: dict[bytes, Planned] = {}
+        self._young: dict[bytes, Planned] = {}
+        self.get: Callable[[bytes], Planned | None] = self._young.get
+        """The hot path: a chain, False if nobody wants the text, None if it is not known."""
+
+    def view_of(self, plugin: str) -> SessionClass:
+        """What a plugin sees of the class."""
+        return self.views[plugin]
+
+    def find_old(self, sql: bytes) -> Planned | None:
+        """Look in the old generation, after ``get`` had nothing, and keep what is found there."""
+        found = self._old.get(sql)
+        if found is not None:
+            self.keep(sql, found)
+        return found
+
+    def keep(self, sql: bytes, planned: Planned) -> None:
+        """Remember."""
+        if len(sql) <= MAX_KEPT and self._owner.make_room(len(sql) + _ENTRY + (_CHAIN if planned else 0)):
+            self._young[sql] = planned
+
+    def turn(self) -> None:
+        """The young generation becomes the old one."""
+        self._old = self._young
+        self._young = {}
+        self.get = self._young.get
+
+    def empty(self) -> None:
+        """Forget everything."""
+        self._old = {}
+        self._young = {}
+        self.get = self._young.get
+        self.epoch += 1
+
+
+class PlanTables:
+    """All plans of a process. Implements ``chain.Planner``."""
+
+    def __init__(self, plugins: PluginSet, analyst: Analyst, waits: Waits, max_bytes: int = 16 * 1024 * 1024) -> None:
+        """``max_bytes`` bounds the memory of all tables together."""
+        self.plugins = plugins
+        self.analyst: Final = analyst
+        self.waits: Final = waits
+        self._half = max_bytes // 2
+        self._bytes = 0
+        self._tables: dict[Hashable, PlanTable] = {}
+        self._private: WeakSet[PlanTable] = WeakSet()
+        plugins.on_invalidated = self.invalidate
+
+    # --- Classes ---------------------------------------------------------------------------------------------------
+
+    def table_of(self, session: Session) -> PlanTable:
+        """The table of the session's class. Sets ``session.table``; only when that is None is anything done."""
+        table = session.table
+        if table is None or table.stale:
+            table = session.table = self._find_table(session)
+        return table
+
+    def _find_table(self, session: Session) -> PlanTable:
+        declared, labels = self.plugins.classify(session)
+        failed = any(isinstance(label, HookFailure) for label in labels.values())
+        key = (session.database, session.user, session.names, session.reads_alike, *declared.values(), *labels.values())
+        private = session.names == "own"
+        table = None if private or failed else self._tables.get(key)
+        if table is None:
+            views = self.plugins.views(session, declared, labels)
+            table = PlanTable(self, session.database, views)
+            # One without a label is of no class: it is asked for again with the next text.
+            table.stale = failed
+            if private or failed:
+                self._private.add(table)
+            else:
+                if len(self._tables) >= MAX_TABLES:
+                    self._discard_tables()
+                self._tables[key] = table
+        return table
+
+    def _discard_tables(self) -> None:
+        for table in self._all():
+            table.stale = True
+            table.empty()
+        self._tables.clear()
+        self._private.clear()
+        self._bytes = 0
+
+    def _all(self) -> list[PlanTable]:
+        return [*self._tables.values(), *self._private]
+
+    # --- Plans -----------------------------------------------------------------------------------------------------
+
+    def lookup(self, session: Session, sql: bytes) -> Planned | Awaitable[Planned]:
+        """The chain of a text for this session, or False. An awaitable where facts or names have to be waited for.
+
+        The hot path asks ``session.table.get(sql)`` first, and calls this where that is None.
+        """
+        table = self.table_of(session)
+        found = table.get(sql)
+        if found is None:
+            found = table.find_old(sql)
+        if found is not None:
+            return found
+        made = self._make(session, sql)
+        if isinstance(made, tuple):
+            return made[1] or False
+        return _planned_of(made)
+
+    def plan(
+        self, session: Session, sql: bytes
+    ) -> tuple[Statement, Chain | None] | Awaitable[tuple[Statement, Chain | None]]:
+        """As ``lookup``, with the statement."""
+        found = self.table_of(session).get(sql)
+        if found:
+            return found.statement, found
+        return self._make(session, sql)
+
+    def lookup_function(self, session: Session, oid: int) -> Planned | Awaitable[Planned]:
+        """The chain of a FunctionCall message."""
+        # No text of SQL has a NUL in it.
+        return self.lookup(session, b"\0%d" % oid)
+
+    def explain(self, session: Session, sql: bytes) -> tuple[Explanation, ...] | Awaitable[tuple[Explanation, ...]]:
+        """What each plugin plans for a text, and why."""
+        table = self.table_of(session)
+        statement = self._statement(session, sql)
+        if isinstance(statement, Statement):
+            return explain(self.plugins.plan_hooks, statement, table.views)
+
+        async def later(pending: Awaitable[Statement]) -> tuple[Explanation, ...]:
+            return explain(self.plugins.plan_hooks, await pending, table.views)
+
+        return later(statement)
+
+    def _make(
+        self, session: Session, sql: bytes
+    ) -> tuple[Statement, Chain | None] | Awaitable[tuple[Statement, Chain | None]]:
+        table = self.table_of(session)
+        epoch = table.epoch
+        statement = self._statement(session, sql)
+        if isinstance(statement, Statement):
+            return statement, self._chain(table, sql, statement)
+        return self._make_later(session, sql, statement, table, epoch)
+
+    async def _make_later(
+        self, session: Session, sql: bytes, pending: Awaitable[Statement], table: PlanTable, epoch: int
+    ) -> tuple[Statement, Chain | None]:
+        for _ in range(_ATTEMPTS):
+            statement = await pending
+            now = self.table_of(session)
+            if now is table and table.epoch == epoch:
+                return statement, self._chain(table, sql, statement)
+            # What it rests on was replaced meanwhile.
+            table, epoch = now, now.epoch
+            again = self._statement(session, sql)
+            if isinstance(again, Statement):
+                return again, self._chain(table, sql, again)
+            pending = again
+        statement = await pending
+        chain, _ = make_chain(self.plugins.plan_hooks, self, statement, self.table_of(session).views)
+        return statement, chain
+
+    def _chain(self, table: PlanTable, sql: bytes, statement: Statement) -> Chain | None:
+        chain, sound = make_chain(self.plugins.plan_hooks, self, statement, table.views)
+        if sound:
+            table.keep(sql, chain or False)
+        return chain
+
+    def _statement(self, session: Session, sql: bytes) -> Statement | Awaitable[Statement]:
+        """The text with its facts and, if any plugin asked for it, what its names mean."""
+        if sql.startswith(b"\0"):
+            function = int(sql[1:])
+            opaque = (Opaque(OpaqueReason.CALL, f"the function {function}"),)
+            return Statement(b"", MessageFacts(size=0, opaque=opaque), function=function)
+        lexing = session.reads_alike
+        facts = self.analyst.facts(sql, lexing)
+        if not isinstance(facts, MessageFacts):
+            return self._statement_later(session, sql, facts)
+        if not self.plugins.needs_catalogue:
+            return self._made(session, sql, facts, None)
+        resolution = self.analyst.resolve(session)
+        if isinstance(resolution, Resolution):
+            return self._made(session, sql, facts, resolution)
+        return self._resolved_later(session, sql, facts, resolution)
+
+    async def _statement_later(self, session: Session, sql: bytes, facts: Awaitable[MessageFacts]) -> Statement:
+        known = await facts
+        if not self.plugins.needs_catalogue:
+            return self._made(session, sql, known, None)
+        resolution = self.analyst.resolve(session)
+        if not isinstance(resolution, Resolution):
+            resolution = await resolution
+        return self._made(session, sql, known, resolution)
+
+    async def _resolved_later(
+        self, session: Session, sql: bytes, facts: MessageFacts, resolution: Awaitable[Resolution]
+    ) -> Statement:
+        return self._made(session, sql, facts, await resolution)
+
+    def _made(self, session: Session, sql: bytes, facts: MessageFacts, resolution: Resolution | None) -> Statement:
+        lexing = session.reads_alike
+        exact = (lambda: self.analyst.exact(sql, lexing)) if facts.example else None
+        return Statement(sql, facts, resolution=resolution, reads_alike=lexing, exact=exact)
+
+    # --- Memory and change -----------------------------------------------------------------------------------------
+
+    def make_room(self, size: int) -> bool:
+        """Count an entry; whether it may be kept at all."""
+        if size > self._half:
+            return False
+        if self._bytes + size > self._half:
+            for table in self._all():
+                table.turn()
+            self._bytes = 0
+        self._bytes += size
+        return True
+
+    def invalidate(self, database: str | None = None) -> None:
+        """Forget all plans, or those of a database: what they rest on is different now."""
+        for table in self._all():
+            if database is None or table.database == database:
+                table.empty()
+
+    def replace_plugins(self, plugins: PluginSet) -> None:
+        """From now on these plugins are asked. What runs already goes on with the plans that it has."""
+        self.plugins = plugins
+        plugins.on_invalidated = self.invalidate
+        self._discard_tables()
+
+
+async def _planned_of(made: Awaitable[tuple[Statement, Chain | None]]) -> Planned:
+    return (await made)[1] or False

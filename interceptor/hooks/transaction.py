@@ -1,0 +1,91 @@
+"""What is known of a client's transaction, and who wants to be asked before it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from interceptor.hooks.decisions import Block
+
+__all__ = ["AfterEnd", "BeforeCommit", "Transaction", "TransactionStatus"]
+
+TransactionStatus: TypeAlias = Literal["idle", "open", "failed"]
+
+BeforeCommit: TypeAlias = "Callable[[], Block | Awaitable[Block | None] | None]"
+AfterEnd: TypeAlias = Callable[[bool], None]
+
+
+class Transaction:
+    """The transaction of one session. Plugins read it; the proxy writes it, and ends it with ``end``.
+
+    All of it counts what was sent, whether or not it has been answered: all up to a Sync, and a whole Query of several
+    statements, is one transaction, though the last status said idle.
+    """
+
+    __slots__ = (
+        "_after_end",
+        "_before_commit",
+        "changed_schema",
+        "implicit",
+        "isolation",
+        "locked",
+        "read_only",
+        "statements",
+        "status",
+        "wrote",
+    )
+
+    def __init__(self) -> None:
+        self.status: TransactionStatus = "idle"
+        """Of the last ReadyForQuery."""
+        self._before_commit: list[BeforeCommit] = []
+        self._after_end: list[AfterEnd] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self.implicit = False
+        """Something was sent since, which the next Sync or the end of the Query commits."""
+        self.wrote = False
+        """It may have written."""
+        self.locked = False
+        """It may hold locks that a plain SELECT does not take."""
+        self.changed_schema = False
+        """It may have changed what names mean."""
+        self.statements = 0
+        """Executions in it so far."""
+        self.read_only: bool | None = None
+        """As said at its beginning, or by SET TRANSACTION; None if nothing was said."""
+        self.isolation: str | None = None
+        """As ``read_only``: ``read committed``, ``repeatable read`` or ``serializable``."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the next statement joins what went before: then it can't be sent elsewhere."""
+        return self.implicit or self.status != "idle"
+
+    def before_commit(self, callback: BeforeCommit) -> None:
+        """Call this before the transaction is committed. A Block makes the commit fail, and is what the client gets.
+
+        Called once at most, in the order of registration, and not at all if the transaction is rolled back.
+        """
+        self._before_commit.append(callback)
+
+    def after_end(self, callback: AfterEnd) -> None:
+        """Call this when the transaction has ended, with whether it was committed, before the client is told."""
+        self._after_end.append(callback)
+
+    def take_before_commit(self) -> tuple[BeforeCommit, ...]:
+        """The callbacks to be run now; the proxy asks before it commits."""
+        callbacks = tuple(self._before_commit)
+        self._before_commit.clear()
+        return callbacks
+
+    def end(self) -> tuple[AfterEnd, ...]:
+        """Forget all of it, and return the callbacks to be run now."""
+        callbacks = tuple(self._after_end)
+        self._before_commit.clear()
+        self._after_end.clear()
+        self.status = "idle"
+        self._clear()
+        return callbacks

@@ -1,0 +1,56 @@
+"""What a part of the project, or a plugin, may ask of the server that it runs in. ``pooler`` implements these."""
+
+from __future__ import annotations
+
+from interceptor.services.plugins import (
+    Backend,
+    ConsoleCommand,
+    Counter,
+    Gauge,
+    Histogram,
+    HttpHandler,
+    HttpRequest,
+    HttpResponse,
+    HttpRoute,
+    Metrics,
+    Replication,
+    ReplicationMessage,
+    ReplicationStream,
+    Services,
+    Shared,
+    SharedCounters,
+    SharedState,
+    Target,
+    Targets,
+    Tasks,
+    Trial,
+)
+from interceptor.services.queries import HelperQueries, Parameter, Row, Value
+
+__all__ = [
+    "Backend",
+    "ConsoleCommand",
+    "Counter",
+    "Gauge",
+    "HelperQueries",
+    "Histogram",
+    "HttpHandler",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpRoute",
+    "Metrics",
+    "Parameter",
+    "Replication",
+    "ReplicationMessage",
+    "ReplicationStream",
+    "Row",
+    "Services",
+    "Shared",
+    "SharedCounters",
+    "SharedState",
+    "Target",
+    "Targets",
+    "Tasks",
+    "Trial",
+    "Value",
+]

@@ -1,0 +1,68 @@
+"""What a client sends into a COPY, and what it sends behind an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interceptor.errors import ProtocolViolation
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.bounds import LARGE_KINDS, MAX_SMALL_MESSAGE, SMALL_KINDS, must_wait
+
+if TYPE_CHECKING:
+    from interceptor.session.backend import BackendSession
+    from interceptor.session.client import ClientSession
+
+
+def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> int:
+    """Forward the data of a COPY, where the backend ignores Sync and Flush (copyfromparse.c, CopyGetData).
+
+    Returns the offset of what follows it; -1 if all of ``data`` is seen to.
+    """
+    size = len(data)
+    start = position
+    while backend.copy_in and size - position >= 5:
+        kind, length = unpack_header(data, position)
+        end = position + 1 + length
+        if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
+            break
+        if kind == messages.SYNC:
+            backend.copy_syncs += 1
+        elif kind == messages.COPY_DONE or kind == messages.COPY_FAIL:
+            backend.copy_in = backend.uncounted
+            if backend.copy_syncs and not backend.copy_in:
+                # Whether those Syncs count is known when the COPY has ended.
+                session.held = session.wants_flush = True
+                position = end
+                break
+        elif kind == messages.TERMINATE:
+            session.finishing = session.held = True
+            break
+        position = end
+    if backend.copy_in or session.held:
+        session.send(backend, b"", data, start, position)
+        return -1
+    if start < position:
+        backend.write(data[start:position])
+    return position
+
+
+def skip_to_sync(session: ClientSession, data: bytes, position: int) -> int:
+    """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
+    size = len(data)
+    while size - position >= 5:
+        kind, length = unpack_header(data, position)
+        end = position + 1 + length
+        if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
+            break
+        if kind == messages.SYNC or kind == messages.TERMINATE:
+            session.ignoring = False
+            return position
+        if kind not in LARGE_KINDS and kind not in SMALL_KINDS:
+            raise ProtocolViolation(f"invalid frontend message type {kind}")
+        position = end
+    if position > size:
+        session.discarding = position - size
+    else:
+        session.keep_input(data[position:])
+    return -1

@@ -1,0 +1,58 @@
+"""What a client's statements may do to its session, noted before they are sent."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.backend import BackendSession
+from interceptor.session.prepared import make_private
+from interceptor.session.splice import Outcome, hold
+from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects
+
+if TYPE_CHECKING:
+    from interceptor.session.client import ClientSession
+
+PREPARES: Final = SessionEffects(Effect.PREPARED_STATEMENT, 1, reads_sequence=True, touches_sequence=True)
+"""Those of a Parse that only its client's backend can have."""
+
+TAKES_AWAY: Final = SessionEffects(None, 1, ends_pin=True)
+"""Those of a Close."""
+
+
+def note_effects(session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int) -> Outcome:
+    """Note what the statement at ``position`` may do to the session; send before it what that calls for."""
+    if not session.follows:
+        return None
+    session.belongings.note(effects, backend)
+    if effects.effect is not Effect.PREPARED_STATEMENT or session.named is None:
+        return None
+    # It looks at prepared statements, or runs them, by their names.
+    if backend.owed:
+        # Whether the transaction stands, and which statements there are, is known when all is answered.
+        session.wants_flush = True
+        return hold(session)
+    if backend.status == messages.FAILED_TRANSACTION:
+        return None
+    named, session.named = session.named, None
+    return make_private(backend, named, partial(setattr, session, "named", named)), position
+
+
+def first_effects(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> SessionEffects:
+    """What the first statement that a client sends to a new backend may do; the worst if that can't be told."""
+    kind, length = unpack_header(data, position)
+    end = position + 1 + length
+    if end > len(data):
+        return OPAQUE
+    if kind == messages.QUERY:
+        return session.effects_of(data[position + 5 : end - 1])
+    if kind == messages.PARSE:
+        sql_at = data.find(0, position + 5, end) + 1
+        return session.effects_of(data[sql_at : data.find(0, sql_at, end)])
+    if kind == messages.BIND and session.named is not None:
+        name_at = data.find(0, position + 5, end) + 1
+        prepared = session.named.by_name.get(data[name_at : data.find(0, name_at, end)])
+        return NONE if prepared is None else prepared.effects
+    return NONE if kind == messages.DESCRIBE else OPAQUE

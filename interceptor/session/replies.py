@@ -1,0 +1,173 @@
+"""What a backend says beside the plain course of a query: errors, COPY, parameters, and what follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.prepared import Prepared
+from interceptor.session.states import Action, Request
+
+if TYPE_CHECKING:
+    from interceptor.session.backend import BackendSession
+    from interceptor.session.client import ClientSession
+
+_STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
+ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
+
+_CHANGES: Final = frozenset(
+    {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
+)
+_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
+_RETRIED: Final = int(Request.RETRIED)
+_REUSED: Final = frozenset({Request.REUSED_BIND, Request.REUSED_DESCRIBE})
+_DATA_EXCEPTION: Final = b"\0C22"
+"""Where the SQLSTATE of an ErrorResponse begins with class 22."""
+
+_SYNC: Final = int(Request.SYNC)
+_INJECTED_SYNC: Final = int(Request.INJECTED_SYNC)
+_LOCAL: Final = int(Request.LOCAL)
+_LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
+_FAIL: Final = int(Action.FAIL)
+_PARAMETER: Final = int(Action.PARAMETER)
+
+
+def on_tag(backend: BackendSession, client: ClientSession, tag: bytes) -> None:
+    """DEALLOCATE ALL and DISCARD ALL took every named statement, as their tags tell once they have succeeded."""
+    if tag in ALL_GONE:
+        backend.prepared.clear()
+        if client.named is not None:
+            client.named.clear()
+
+
+def on_error_in_batch(
+    backend: BackendSession, client: ClientSession, data: bytes, start: int, position: int, end: int
+) -> int:
+    """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
+    body = data[position + 5 : end]
+    if backend.owed[0] in _REUSED and _DATA_EXCEPTION in body:
+        # A parameter is at fault, and PostgreSQL would have parsed the statement before it looked at that.
+        client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
+        start = position
+        client.unnamed = backend.parses[0]
+    if len(backend.owed) > 1 and backend.owed[1] == _INJECTED_SYNC:
+        # What can't be parsed apart is parsed where its client asks for it, and fails there.
+        if start < position:
+            client.write(data[start:position])
+        _fail_until_sync(backend, client)
+        return end
+    if client.retry and _STALE_PLAN in body and not client.finishing and _none_is_answered(backend, *client.retry):
+        if start < position:
+            client.write(data[start:position])
+        _fail_until_sync(backend, client)
+        backend.owed[0] = _RETRIED
+        return end
+    if not on_rare(backend, client, _FAIL, body):
+        raise AssertionError("an error is never out of place")
+    # Only now, for a Close that is skipped had taken the name away.
+    renamed = body if client.named is None else client.named.rename_in_error(body)
+    if renamed == body:
+        return start
+    client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
+    return end
+
+
+def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepared: Prepared) -> bool:
+    """Whether all that this batch asks for, from this message on, is still owed, and nothing else."""
+    count = 0
+    while position < len(data):
+        kind, length = unpack_header(data, position)
+        position += 1 + length
+        count += kind != messages.FLUSH
+    if backend.owed[0] in _REUSED:
+        count -= 1
+    return len(backend.owed) == count and backend.owed[-1] == _SYNC and backend.owed.count(_SYNC) == 1
+
+
+def on_rare(backend: BackendSession, client: ClientSession, action: int, body: bytes) -> bool:
+    """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
+    owed = backend.owed
+    if action in (Action.FAIL, Action.ERROR, Action.FATAL):
+        # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
+        backend.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+        client.belongings.on_error()
+        if action == Action.FATAL:
+            return True
+        if backend.copy_syncs:
+            _stop_counting(backend, client)
+            return True
+        if client.named is not None and _STALE_PLAN in body:
+            client.named.registry.forget_all()
+        backend.copy_in = False
+        if action == Action.FAIL:
+            _fail_until_sync(backend, client)
+    elif action == _PARAMETER:
+        if not on_parameter(backend, body):
+            return False
+        client.belongings.on_told(backend.reported)
+    elif action == Action.COPY_IN:
+        backend.copy_in = True
+        backend.copy_syncs = 0
+        # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
+        while len(owed) > 1 and owed[1] == _SYNC:
+            del owed[1]
+            backend.copy_syncs += 1
+    elif action == Action.NOTICED:
+        _, statements, name = backend.changes[0]
+        prepared = None if statements is None else statements.by_name.get(name)
+        if prepared is not None:
+            prepared.is_noticed = True
+    elif action == Action.CLOSED_UNNAMED:
+        owed.popleft()
+        client.unnamed = b""
+    else:
+        return False
+    return True
+
+
+def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
+    """After an error in the extended protocol the backend ignores all up to the next Sync, and owes nothing."""
+    owed = backend.owed
+    if owed[0] == _PARSE_UNNAMED:
+        # The old unnamed statement went before the new one was parsed (postgres.c, exec_parse_message).
+        client.unnamed = b""
+        backend.unnamed_ready = True
+    undone = 0
+    while owed and owed[0] != _SYNC and owed[0] != _INJECTED_SYNC:
+        request = owed.popleft()
+        if request == _PARSE_UNNAMED or request in _REUSED:
+            backend.parses.popleft()
+        elif request == _LOCAL or request == _LOCAL_CHANGE:
+            backend.local_replies.popleft()
+        undone += request in _CHANGES
+    skipped = [backend.changes.popleft() for _ in range(undone)]
+    for undo, statements, name in reversed(skipped):
+        undo()
+        if statements is not None:
+            statements.settle(name)
+    if not owed:
+        client.on_ignored()
+
+
+def _stop_counting(backend: BackendSession, client: ClientSession) -> None:
+    """A COPY failed that Syncs were sent into: count no more.
+
+    Those that the backend had read by then were ignored, the others will be answered, and which are which can't be
+    told. So from here on all is relayed, and nothing is owed by name.
+    """
+    backend.owed.clear()
+    backend.owed.append(Request.UNCOUNTED)
+    backend.parses.clear()
+    backend.local_replies.clear()
+    backend.changes.clear()
+    backend.copy_in = True
+    client.on_uncounted()
+
+
+def on_parameter(backend: BackendSession, body: bytes) -> bool:
+    name, separator, value = body.partition(b"\0")
+    if not separator or not value.endswith(b"\0"):
+        return False
+    backend.reported = backend.reported.changed(name, value[:-1])
+    return True

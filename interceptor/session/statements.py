@@ -1,0 +1,200 @@
+"""Prepared statements among a client's messages: its names and the backend's, and what is sent in between."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import TOO_MANY_STATEMENTS, ClientError
+from interceptor.protocol import messages
+from interceptor.protocol.framing import pack_header, unpack_header
+from interceptor.session.backend import BackendSession
+from interceptor.session.effects import PREPARES, note_effects
+from interceptor.session.prepared import (
+    MAX_STATEMENT_BYTES,
+    MAX_STATEMENTS,
+    ClientStatements,
+    Prepared,
+    make_room,
+    provide,
+    renewal,
+)
+from interceptor.session.splice import HOLD, Outcome, hold
+from interceptor.session.states import Request
+from interceptor.sql.effects import NONE, OPAQUE, Effect
+
+if TYPE_CHECKING:
+    from interceptor.session.client import ClientSession
+
+_DEALLOCATED: Final = messages.encode_message(messages.COMMAND_COMPLETE, b"DEALLOCATE\0")
+
+_DEALLOCATE: Final = re.compile(
+    rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
+    re.IGNORECASE,
+)
+
+_OWED_PARSE: Final = int(Request.PARSE)
+
+
+def parse_named(
+    session: ClientSession, backend: BackendSession, data: bytes, position: int, name_end: int, end: int
+) -> Outcome:
+    """Prepare the client's statement on this backend, unless it is there already, made for another client."""
+    named = session.named
+    if named is not None and (end > len(data) or name_end < 0):
+        # Too long to be remembered, so it can be on this backend only.
+        splice = note_effects(session, backend, PREPARES, position)
+        if splice is not HOLD:
+            backend.owed.append(_OWED_PARSE)
+        return splice
+    if named is None:
+        if session.follows:
+            sql = data[name_end + 1 : data.find(0, name_end + 1, end)]
+            effects = OPAQUE if end > len(data) or name_end < 0 else session.effects_of(sql)
+            session.belongings.note(effects, backend)
+            session.belongings.note(PREPARES, backend)
+        backend.owed.append(_OWED_PARSE)
+        return None
+    name = data[position + 5 : name_end]
+    if named.must_wait(name):
+        return hold(session)
+    existing = named.by_name.get(name)
+    if existing is not None:
+        # PostgreSQL says best itself what is wrong with that.
+        named.speak(existing, name)
+        before = provide(backend, existing)
+        backend.owed.append(_OWED_PARSE)
+        return before + renamed(session, data, position, position + 5, name_end, existing.name), name_end
+    if named.full:
+        raise ClientError(
+            TOO_MANY_STATEMENTS,
+            f"this client has {len(named.by_name)} prepared statements with {named.bytes} bytes of text, and the "
+            f"limits are {MAX_STATEMENTS} and {MAX_STATEMENT_BYTES}",
+            hint="Close statements that are not needed any more.",
+        )
+    prepared = _prepared_for(session, named, data[name_end + 1 : end])
+    named.add(name, prepared)
+    named.in_batch.add(name)
+    undo = partial(named.drop, name)
+    before = b""
+    in_transaction = backend.status == messages.IN_TRANSACTION
+    if prepared in backend.prepared and (in_transaction or (prepared.is_noticed and backend.status == messages.IDLE)):
+        # Its plan may be of a table that is another now, and in a transaction an error can't be mended.
+        before = renewal(backend, prepared)
+    elif prepared in backend.prepared and backend.status == messages.IDLE:
+        backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
+        return b"", end
+    if prepared in backend.prepared:
+        named.drop(name)
+        backend.owed.append(_OWED_PARSE)
+        return renamed(session, data, position, position + 5, name_end, prepared.name), name_end
+    before = before or make_room(backend)
+    backend.prepared[prepared] = None
+    backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
+    backend.owed.append(Request.NAMED_PARSE)
+    return before + renamed(session, data, position, position + 5, name_end, prepared.name), name_end
+
+
+def need_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
+    """Give the backend this client's unnamed statement, or take away the one that another client left there."""
+    if backend.unnamed_in_batch or backend.unnamed_ready:
+        return None
+    if backend.parses:
+        return hold(session)
+    backend.unnamed_in_batch = True
+    if session.unnamed:
+        backend.owed.append(Request.INJECTED_PARSE)
+        return session.unnamed, position
+    backend.owed.append(Request.INJECTED_CLOSE)
+    return messages.CLOSE_UNNAMED_STATEMENT, position
+
+
+def use_named(
+    session: ClientSession, backend: BackendSession, data: bytes, position: int, name_at: int, name_end: int
+) -> Outcome:
+    """Put the backend's name for a statement in the place of the client's, and the statement on the backend.
+
+    A name that the client has not prepared goes as it is: PostgreSQL's error is the right one.
+    """
+    named = session.named
+    assert named is not None
+    name = data[name_at:name_end]
+    if named.must_wait(name):
+        return hold(session)
+    prepared = named.by_name.get(name)
+    if prepared is None:
+        return None
+    effects = prepared.effects
+    if effects is not NONE:
+        if effects.effect is Effect.REDUCTION:
+            text = prepared.body[: prepared.body.find(0)]
+            effects = PREPARES if named_in_deallocate(session, text) is not None else effects
+        splice = note_effects(session, backend, effects, position)
+        if splice is not None:
+            return splice
+    named.speak(prepared, name)
+    if session.retry is None and backend.reusable and data.endswith(messages.SYNC_MESSAGE):
+        session.retry = (data, position, prepared)
+    if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
+        return hold(session)
+    before = provide(backend, prepared)
+    return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
+
+
+def close_named(
+    session: ClientSession, backend: BackendSession, named: ClientStatements, name: bytes, end: int
+) -> Outcome:
+    """Close the client's statement. The backend keeps its own, for others."""
+    if named.must_wait(name):
+        return hold(session)
+    prepared = named.drop(name)
+    named.in_batch.add(name)
+    undo = _nothing if prepared is None else partial(named.add, name, prepared)
+    backend.reply_to_change(messages.CLOSE_COMPLETE_MESSAGE, named, name, undo)
+    return b"", end
+
+
+def renamed(session: ClientSession, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
+    """The beginning of the message at ``position``, up to and with the new name."""
+    kind, length = unpack_header(data, position)
+    return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name
+
+
+def named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
+    """The statement that a DEALLOCATE names, if it was prepared by message."""
+    match = _DEALLOCATE.fullmatch(sql)
+    if match is None or session.named is None:
+        return None
+    name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
+    return name if name in session.named.by_name else None
+
+
+def deallocates(session: ClientSession, backend: BackendSession, sql: bytes) -> bool:
+    """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
+    name = named_in_deallocate(session, sql)
+    if name is None or session.named is None or not backend.ready or backend.owed:
+        return False
+    if backend.status == messages.FAILED_TRANSACTION:
+        return False
+    session.named.drop(name)
+    session.write(_DEALLOCATED + messages.READY[backend.status])
+    session.wants_release = True
+    return True
+
+
+def _prepared_for(session: ClientSession, named: ClientStatements, body: bytes) -> Prepared:
+    """The statement that a Parse of the client's makes: one that it shares with others, where that is the same."""
+    belongings = session.belongings
+    if belongings.deviates:
+        return named.registry.unshared(body, session.effects_of(body[: body.find(0)]))
+    return named.registry.shared(body, belongings.settings, belongings.told.standard_lexing, session.effects_of)
+
+
+def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:
+    named.drop(name)
+    backend.prepared.pop(prepared, None)
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""

@@ -1,0 +1,540 @@
+"""One statement read: what its expressions name, call and compare.
+
+The walk goes level by level, without recursion, so that the depth of a tree costs no stack and is counted on the way.
+Queries inside an expression are put aside and read when the one around them is done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from interceptor.sql.facts import (
+    Access,
+    Alteration,
+    ColumnUse,
+    Copy,
+    DefinedObject,
+    FunctionUse,
+    Group,
+    Limit,
+    Literal,
+    LiteralKind,
+    Locking,
+    Opaque,
+    OpaqueReason,
+    Parameter,
+    QualifiedName,
+    RelationUse,
+    Setting,
+    StatementFacts,
+    Via,
+    Where,
+)
+from interceptor.sql.parsing import Limits, Node
+from interceptor.sql.scopes import NO_CTES, Scope
+
+__all__ = ["GENERIC", "HANDLERS", "LEAVES", "MessageReader", "StatementReader", "TooDeep", "name_of"]
+
+# Kinds of expression that say nothing themselves; what they hold may.
+GENERIC = frozenset(
+    """
+    A_ArrayExpr A_Indices BooleanTest CTECycleClause CTESearchClause CaseWhen CoalesceExpr CollateClause DefElem
+    GroupingFunc GroupingSet JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor
+    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg
+    JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning JsonScalarExpr JsonSerializeExpr JsonTable
+    JsonTableColumn JsonTablePathSpec JsonValueExpr List MinMaxExpr MultiAssignRef NamedArgExpr NullTest RangeTableFunc
+    RangeTableFuncCol ResTarget RowExpr WindowDef XmlExpr XmlSerialize
+
+    ColumnDef Constraint IndexElem PartitionBoundSpec PartitionElem PartitionRangeDatum PartitionSpec
+    PublicationTable PublicationObjSpec StatsElem VacuumRelation FunctionParameter TableLikeClause ReturnStmt
+    CreateOpClassItem
+    """.split()
+)
+
+# Kinds in which nothing is named that counts.
+LEAVES = frozenset(
+    """
+    A_Star AccessPriv Alias BitString Boolean Float Integer MergeSupportFunc ObjectWithArgs RoleSpec SetToDefault String
+    TriggerTransition
+    """.split()
+)
+
+# The forms of a moment that is another each time it is read: date and time input takes them among other words.
+_MOMENT = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
+_MAX_MOMENT = 128  # PostgreSQL's MAXDATELEN: no longer text is a date or a time
+
+_EMPTY: frozenset[str] = frozenset()
+
+
+class TooDeep(Exception):
+    """The tree has more levels than the limits allow."""
+
+
+class MessageReader:
+    """What all statements of one text share."""
+
+    __slots__ = ("budget", "depth", "limits", "literals", "nesting", "parameters", "read")
+
+    def __init__(self, limits: Limits, read: Callable[..., StatementFacts]) -> None:
+        self.limits = limits
+        self.read = read  # statements.read_statement; here, because it stands above this module
+        self.literals: list[Literal] = []
+        self.parameters: list[Parameter] = []
+        self.depth = 0
+        self.nesting = 0
+        """How many bodies of functions this text is in."""
+        self.budget = limits.expressions
+        """How many more expressions in bodies are read."""
+
+
+class StatementReader:
+    """Collects the facts of one statement. Its methods are the handlers of HANDLERS, and what reads whole clauses."""
+
+    # What few statements have.
+    kind = ""
+    fixed = False
+    locking: tuple[Locking, ...] = ()
+    into: QualifiedName | None = None
+    where = Where.NONE
+    limit: Limit | None = None
+    cartesian = False
+    longest_list = 0
+    rows = 0
+    subject: str | None = None
+    settings: tuple[Setting, ...] = ()
+    copy: Copy | None = None
+    objects: tuple[DefinedObject, ...] = ()
+    alterations: tuple[Alteration, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
+    value_functions: tuple[str, ...] = ()
+    volatile_literals: tuple[str, ...] = ()
+    subject_access = Access.MENTION
+
+    def __init__(self, message: MessageReader, group: Group, via: Via | None, runs: bool, ctes: frozenset[str]) -> None:
+        self.message = message
+        self.group = group
+        self.via = via
+        self.runs = runs
+        self.scope = Scope(None, ctes)
+        self.below: list[Node] = []
+        self.pending: list[tuple[Node, Scope | None, frozenset[str], int, int]] = []
+        self.level = 0
+        self.relations: list[RelationUse] = []
+        self.columns: list[ColumnUse] = []
+        self.functions: list[FunctionUse] = []
+        self.operators: dict[str, QualifiedName] = {}
+        self.types: dict[str, QualifiedName] = {}
+        self.words: set[str] = set()
+        self.nested: list[StatementFacts] = []
+
+    # --- results ---
+
+    def facts(self, kind: str, start: int, end: int) -> StatementFacts:
+        """Return what was found."""
+        relations = self.relations
+        reads: tuple[QualifiedName, ...] = ()
+        writes = defines = mentions = reads
+        if len(relations) == 1:
+            use = relations[0]
+            if use.access is Access.READ:
+                reads = (use.name,)
+            elif use.access is Access.WRITE:
+                writes = (use.name,)
+            elif use.access is Access.DEFINE:
+                defines = (use.name,)
+            else:
+                mentions = (use.name,)
+        elif relations:
+            reads, writes, defines, mentions = [
+                tuple(dict.fromkeys([use.name for use in relations if use.access is access]))
+                for access in (Access.READ, Access.WRITE, Access.DEFINE, Access.MENTION)
+            ]
+        return StatementFacts(
+            kind, self.group, start, end, self.via, self.runs, tuple(relations), reads, writes, defines, mentions,
+            tuple(self.columns), tuple(self.functions), tuple(self.operators.values()), tuple(self.types.values()),
+            self.value_functions, self.volatile_literals, self.locking, self.into, self.where, self.limit,
+            self.cartesian, self.longest_list, self.rows, self.subject, self.settings, self.copy, self.objects,
+            self.alterations, frozenset(self.words) if self.words else _EMPTY, self.opaque, tuple(self.nested),
+        )  # fmt: skip
+
+    def is_opaque(self, reason: OpaqueReason, detail: str = "") -> None:
+        """Note that the statement may do more than its facts say."""
+        self.opaque = (*self.opaque, Opaque(reason, detail))
+
+    def nest(
+        self, statement: Node, via: Via, runs: bool = True, parent: Scope | None = None, ctes: frozenset[str] = NO_CTES
+    ) -> StatementFacts:
+        """Read a statement that is part of this one, ``{"Kind": …}``."""
+        found = self.message.read(
+            self.message, statement, via, runs and self.runs, parent, ctes, self.level + 1, self.fixed
+        )
+        self.nested.append(found)
+        return found
+
+    def use(self, body: Node, access: Access) -> QualifiedName:
+        """Note that a RangeVar, of which these are the fields, is used so."""
+        name = QualifiedName(body["relname"], body.get("schemaname"), body.get("catalogname"))
+        alias = body.get("alias")
+        self.relations.append(
+            RelationUse(
+                name,
+                access,
+                alias["aliasname"] if alias is not None else name.name,
+                body.get("location", -1),
+                "inh" not in body,
+            )
+        )
+        if body.get("relpersistence") != "p":
+            self.words.add("temporary" if body.get("relpersistence") == "t" else "unlogged")
+        return name
+
+    # --- the walk ---
+
+    def walk(self, nodes: list[Node], scope: Scope, level: int) -> None:
+        """Look at every node of these expressions. Queries in them are put into ``pending``."""
+        self.scope = scope
+        handlers = HANDLERS
+        while nodes:
+            level += 1
+            self.level = level
+            below: list[Node] = []
+            self.below = below
+            for node in nodes:
+                for key, value in node.items():
+                    handler = handlers.get(key)
+                    if handler is not None:
+                        handler(self, value)
+                    elif type(value) is dict:
+                        if key >= "a" or key in GENERIC:
+                            below.append(value)
+                        elif key not in LEAVES:
+                            self.unknown(key, value)
+                    elif type(value) is list:
+                        below.extend([item for item in value if type(item) is dict])
+            nodes = below
+        self.reached(level)
+
+    def reached(self, level: int) -> None:
+        """Count the levels. Raises TooDeep."""
+        message = self.message
+        if level > message.depth:
+            message.depth = level
+            if level > message.limits.depth:
+                raise TooDeep
+
+    def unknown(self, kind: str, body: Node) -> None:
+        """A kind of node in no table: a newer grammar must not slip through."""
+        self.is_opaque(OpaqueReason.UNKNOWN_SYNTAX, kind)
+        self.below.append(body)
+
+    def push(self, nodes: list[Node]) -> None:
+        """Look at these on the next level."""
+        self.below.extend([node for node in nodes if type(node) is dict])
+
+    # --- handlers of kinds ---
+
+    def column_ref(self, node: Node) -> None:
+        fields = node["fields"]
+        scope = self.scope
+        place = node.get("location", -1)
+        last = fields[-1].get("String")
+        if len(fields) == 1:
+            if last is None:
+                self.columns.append(ColumnUse("*", None, scope.own(), place, True))
+                return
+            name = last["sval"]
+            relations = scope.candidates()
+            row = scope.find(name)
+            if row is None:
+                self.columns.append(ColumnUse(name, None, relations, place))
+            else:
+                both = tuple(dict.fromkeys([*row, *relations]))
+                self.columns.append(ColumnUse(name, None, both, place, False, True))
+            return
+        qualifier = fields[-2]["String"]["sval"]
+        found = scope.find(qualifier)
+        if len(fields) > 2:
+            parts = [field["String"]["sval"] for field in fields[:-1]]
+            found = (QualifiedName(*reversed(parts[-3:])),)
+        elif found is None:
+            found = ()
+        if last is None:
+            self.columns.append(ColumnUse("*", qualifier, found, place, True))
+        else:
+            self.columns.append(ColumnUse(last["sval"], qualifier, found, place))
+
+    def constant(self, node: Node) -> None:
+        self.literal(node, self.fixed)
+
+    def literal(self, node: Node, fixed: bool) -> None:
+        place = node.get("location", -1)
+        if "ival" in node:
+            found = Literal(node["ival"].get("ival", 0), LiteralKind.INTEGER, place, fixed)
+        elif "sval" in node:
+            text = node["sval"].get("sval", "")
+            found = Literal(text, LiteralKind.STRING, place, fixed)
+            if len(text) <= _MAX_MOMENT and _MOMENT.search(text):
+                self.volatile_literals = (*self.volatile_literals, text)
+        elif "boolval" in node:
+            found = Literal("boolval" in node["boolval"], LiteralKind.BOOLEAN, place, fixed)
+        elif "isnull" in node:
+            found = Literal(None, LiteralKind.NULL, place, fixed)
+        elif "fval" in node:
+            found = Literal(node["fval"]["fval"], LiteralKind.NUMERIC, place, fixed)
+        else:
+            found = Literal(node["bsval"]["bsval"], LiteralKind.BIT_STRING, place, fixed)
+        self.message.literals.append(found)
+
+    def parameter(self, node: Node) -> None:
+        self.message.parameters.append(Parameter(node.get("number", 0), node.get("location", -1)))
+
+    def a_expr(self, node: Node) -> None:
+        names = node.get("name")
+        if names:
+            name = names[-1]["String"]["sval"]
+            if "BETWEEN" in name:
+                self.operator_named("<" if name.startswith("NOT") else ">=")
+                self.operator_named(">" if name.startswith("NOT") else "<=")
+            elif len(names) == 1:
+                if name not in self.operators:
+                    self.operators[name] = QualifiedName(name)
+            else:
+                self.operator(names)
+        left = node.get("lexpr")
+        if left is not None:
+            self.below.append(left)
+        right = node.get("rexpr")
+        if right is not None:
+            if node["kind"] == "AEXPR_IN" and "List" in right:
+                items = right["List"].get("items", [])
+                self.longest_list = max(self.longest_list, len(items))
+                self.below.extend(items)
+            else:
+                self.below.append(right)
+
+    def operator_named(self, name: str) -> None:
+        self.operators.setdefault(name, QualifiedName(name))
+
+    def operator(self, names: list[Node]) -> None:
+        """An operator's name where it is not that of an A_Expr: of a subquery comparison, or USING of a sort."""
+        name = name_of(names)
+        self.operators.setdefault(str(name), name)
+
+    def bool_expr(self, node: Node) -> None:
+        self.below.extend(node["args"])
+
+    def sub_link(self, node: Node) -> None:
+        if "testexpr" in node:
+            self.below.append(node["testexpr"])
+            if "operName" not in node:
+                self.operator_named("=")
+        if "operName" in node:
+            self.operator(node["operName"])
+        self.sub_query(node["subselect"])
+
+    def sub_query(self, node: Node) -> None:
+        body = node.get("SelectStmt")
+        if body is None:  # not met: the grammar has only SELECT here
+            self.unknown(next(iter(node)), node)
+        else:
+            self.pending.append((body, self.scope, self.scope.ctes, self.level, 0))
+
+    def select(self, body: Node) -> None:
+        """A query where an expression may stand: JSON_ARRAY(SELECT …)."""
+        self.pending.append((body, self.scope, self.scope.ctes, self.level, 0))
+
+    def func_call(self, node: Node) -> None:
+        names = node["funcname"]
+        args = node.get("args")
+        texts: tuple[str | None, ...] = ()
+        if args:
+            texts = tuple([_text(arg) for arg in args])
+            self.below.extend(args)
+        name = QualifiedName(names[0]["String"]["sval"]) if len(names) == 1 else name_of(names)
+        self.functions.append(FunctionUse(name, node.get("location", -1), texts))
+        if name.name == "set_config" and name.schema in (None, "pg_catalog"):
+            self.set_config(args or [], texts)
+        for key in ("agg_order", "agg_filter", "over"):
+            part = node.get(key)
+            if part is not None:
+                self.below.extend(part) if type(part) is list else self.below.append(part)
+
+    def set_config(self, args: list[Node], texts: tuple[str | None, ...]) -> None:
+        name, value = (*texts, None, None)[:2]
+        flag = args[2].get("A_Const", {}).get("boolval", {}) if len(args) == 3 else {}
+        values = (value,) if value is not None else None
+        self.settings = (
+            *self.settings,
+            Setting(name.lower() if name is not None else None, values, "boolval" in flag, value is not None),
+        )
+
+    def type_cast(self, node: Node) -> None:
+        self.below.append(node["arg"])
+        self.type_name(node["typeName"])
+
+    def type_name(self, node: Node | list[Node]) -> None:
+        if isinstance(node, list):  # the name of a type that is defined
+            return
+        names = node.get("names")
+        if names:
+            name = name_of(names)
+            self.types.setdefault(str(name), name)
+            if node.get("pct_type") and len(names) > 1:  # table.column%TYPE
+                self.types.pop(str(name))
+                parts = [part["String"]["sval"] for part in names]
+                relation = QualifiedName(*reversed(parts[:-1][-3:]))
+                self.relations.append(RelationUse(relation, Access.MENTION, relation.name, node.get("location", -1)))
+
+    def sql_value(self, node: Node) -> None:
+        name = node["op"].removeprefix("SVFOP_").lower().removesuffix("_n")
+        if name not in self.value_functions:
+            self.value_functions = (*self.value_functions, name)
+
+    def case(self, node: Node) -> None:
+        if "arg" in node:
+            self.operator_named("=")
+            self.below.append(node["arg"])
+        self.below.extend(node["args"])
+        if "defresult" in node:
+            self.below.append(node["defresult"])
+
+    def indirection(self, node: Node) -> None:
+        self.below.append(node["arg"])
+        self.below.extend([part for part in node["indirection"] if "A_Indices" in part])
+
+    def array(self, node: Node) -> None:
+        elements = node.get("elements", [])
+        self.longest_list = max(self.longest_list, len(elements))
+        self.below.extend(elements)
+
+    def sort_by(self, node: Node) -> None:
+        if "useOp" in node:
+            self.operator(node["useOp"])
+        self.below.append(node["node"])
+
+    def current_of(self, node: Node) -> None:
+        self.words.add("current of")
+        self.subject = node.get("cursor_name") or self.subject
+
+    def range_var(self, node: Node) -> None:
+        """A relation where no query is: in a definition, VACUUM, LOCK…"""
+        self.use(node, self.subject_access)
+
+    def mention(self, value: Any) -> None:
+        if type(value) is dict:
+            if "relname" in value:
+                self.use(value, Access.MENTION)
+            else:
+                self.below.append(value)
+        elif type(value) is list:
+            for item in value:
+                self.mention(item.get("RangeVar", item))
+
+    def subject_relation(self, value: Any) -> None:
+        if type(value) is dict:
+            if "relname" in value:
+                self.use(value, self.subject_access)
+            else:
+                self.below.append(value)
+
+    def alteration(self, node: Node) -> None:
+        """One action of ALTER TABLE."""
+        column = node.get("name")
+        words: set[str] = set()
+        definition = node.get("def", {})
+        if "ColumnDef" in definition:
+            column = definition["ColumnDef"].get("colname", column)
+            words.update(_constraint_words(definition["ColumnDef"].get("constraints", ())))
+            if "raw_default" in definition["ColumnDef"]:
+                words.add("using")
+        elif "Constraint" in definition:
+            column = definition["Constraint"].get("conname", column)
+            words.update(_constraint_words([definition]))
+        if node.get("missing_ok"):
+            words.add("if exists")
+        if node.get("behavior") == "DROP_CASCADE":
+            words.add("cascade")
+        self.alterations = (*self.alterations, Alteration(_action(node["subtype"]), column, frozenset(words)))
+        if "RangeVar" in definition:  # INHERIT
+            self.use(definition["RangeVar"], Access.MENTION)
+        else:
+            self.below.append(definition)
+
+    def partition(self, node: Node) -> None:
+        """ATTACH and DETACH PARTITION."""
+        self.use(node["name"], Access.MENTION)
+        if "bound" in node:
+            self.below.append(node["bound"])
+
+
+_CONSTRAINTS = {
+    "CONSTR_NOTNULL": "not null", "CONSTR_DEFAULT": "default", "CONSTR_IDENTITY": "identity",
+    "CONSTR_GENERATED": "generated", "CONSTR_CHECK": "check", "CONSTR_PRIMARY": "primary key",
+    "CONSTR_UNIQUE": "unique", "CONSTR_EXCLUSION": "exclude", "CONSTR_FOREIGN": "foreign key",
+}  # fmt: skip
+
+
+def _constraint_words(constraints: Iterable[Node]) -> Iterator[str]:
+    for item in constraints:
+        constraint = item["Constraint"]
+        if constraint["contype"] in _CONSTRAINTS:
+            yield _CONSTRAINTS[constraint["contype"]]
+        if constraint.get("skip_validation"):
+            yield "not valid"
+        if "indexname" in constraint:
+            yield "using index"
+
+
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def _action(subtype: str) -> str:
+    """Return "add column" for AT_AddColumn."""
+    return _HUMP.sub(" ", subtype.removeprefix("AT_")).lower()
+
+
+def _text(node: Node) -> str | None:
+    constant = node.get("A_Const")
+    if constant is None or "sval" not in constant:
+        return None
+    text: str = constant["sval"].get("sval", "")
+    return text
+
+
+def name_of(names: list[Node]) -> QualifiedName:
+    """Return the name that ``[{"String": …}, …]`` is."""
+    parts = [name["String"]["sval"] for name in names if "String" in name]
+    return QualifiedName(*reversed(parts[-3:]))
+
+
+# By kind, which starts with a capital letter, or by field, which never does.
+HANDLERS: dict[str, Callable[[StatementReader, Any], None]] = {
+    "A_ArrayExpr": StatementReader.array,
+    "A_Const": StatementReader.constant,
+    "A_Expr": StatementReader.a_expr,
+    "A_Indirection": StatementReader.indirection,
+    "BoolExpr": StatementReader.bool_expr,
+    "CaseExpr": StatementReader.case,
+    "ColumnRef": StatementReader.column_ref,
+    "CurrentOfExpr": StatementReader.current_of,
+    "FuncCall": StatementReader.func_call,
+    "ParamRef": StatementReader.parameter,
+    "PartitionCmd": StatementReader.partition,
+    "RangeVar": StatementReader.range_var,
+    "SQLValueFunction": StatementReader.sql_value,
+    "SelectStmt": StatementReader.select,
+    "SortBy": StatementReader.sort_by,
+    "SubLink": StatementReader.sub_link,
+    "TypeCast": StatementReader.type_cast,
+    "TypeName": StatementReader.type_name,
+    "AlterTableCmd": StatementReader.alteration,
+    "constrrel": StatementReader.mention,
+    "inhRelations": StatementReader.mention,
+    "pktable": StatementReader.mention,
+    "relation": StatementReader.subject_relation,
+    "sequence": StatementReader.subject_relation,
+    "table": StatementReader.subject_relation,
+    "typeName": StatementReader.type_name,
+}

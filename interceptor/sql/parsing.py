@@ -1,0 +1,123 @@
+"""From a text to its decoded parse tree, within limits of time and memory.
+
+libpg_query's JSON is the only way in: ``parse_sql``, which builds Python objects, dies by SIGSEGV on deep expressions.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pglast import parser
+
+from interceptor.sql.facts import Opaque, OpaqueReason
+from interceptor.sql.lexical import may_parse
+
+__all__ = ["HELPER", "INLINE", "Limits", "Node", "beyond", "decode_text", "parse"]
+
+# A decoded node of the tree: {"Kind": {fields}}. A type for each of PostgreSQL's 270 kinds would be a second grammar.
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is analysed; beyond it a text is opaque. ``depth`` is ``MessageFacts.depth``."""
+
+    bytes: int
+    tree: int
+    depth: int
+    expressions: int
+    guarded: bool
+
+
+INLINE = Limits(bytes=16 * 1024, tree=160 * 1024, depth=400, expressions=300, guarded=True)
+"""Keeps an analysis under some 5 ms, whatever the text: for the loop that serves clients."""
+
+HELPER = Limits(bytes=4 * 1024 * 1024, tree=256 * 1024 * 1024, depth=400, expressions=100_000, guarded=False)
+"""For a process that may take seconds: some 20 microseconds for each value of a long list."""
+
+_decode = msgspec.json.Decoder().decode
+
+_RUN = re.compile(rb"[-+*/<>=~!@#%^&|`?]{16,}+")
+_RUNS_LIMIT = 50_000_000  # squared bytes; see lexical.may_parse. Some 0.2 s.
+
+
+def parse(sql: bytes, limits: Limits) -> list[Node] | Opaque:
+    """Return the statements of the text, each ``{"stmt": …, "stmt_location": …, "stmt_len": …}``, or why not.
+
+    Places in the tree count bytes of ``sql``.
+    """
+    refused = beyond(sql, limits)
+    if refused is not None:
+        return refused
+    text, is_utf8 = decode_text(sql)
+    try:
+        tree = parser.parse_sql_json(text)
+    except parser.ParseError as error:
+        return Opaque(_parse_failure(error), str(error.args[0]) if error.args else "")
+    if len(tree) > limits.tree:
+        return Opaque(OpaqueReason.TOO_COMPLEX)
+    try:
+        statements: list[Node] = _decode(tree).get("stmts", [])
+    except RecursionError:
+        return Opaque(OpaqueReason.TOO_DEEP)
+    if not is_utf8:
+        _count_characters(statements, text)
+    return statements
+
+
+def beyond(sql: bytes, limits: Limits) -> Opaque | None:
+    """Return why the text must not even be given to the parser, or None."""
+    if len(sql) > limits.bytes:
+        return Opaque(OpaqueReason.TOO_LONG)
+    if limits.guarded:
+        if not may_parse(sql):
+            return Opaque(OpaqueReason.TOO_COMPLEX)
+    elif sum([len(run) ** 2 for run in _RUN.findall(sql)]) > _RUNS_LIMIT:
+        return Opaque(OpaqueReason.TOO_COMPLEX)
+    if b"\0" in sql:
+        return Opaque(OpaqueReason.UNPARSABLE, "a zero byte ends the text")
+    return None
+
+
+def decode_text(sql: bytes) -> tuple[str, bool]:
+    """Return the text, and whether it is UTF-8.
+
+    In another encoding every byte from 128 on is a letter to PostgreSQL's scanner, and so is what latin-1 makes of it.
+    """
+    try:
+        return sql.decode(), True
+    except UnicodeDecodeError:
+        return sql.decode("latin-1"), False
+
+
+def _parse_failure(error: parser.ParseError) -> OpaqueReason:
+    message = str(error)
+    too_deep = "stack depth" in message or "memory exhausted" in message
+    return OpaqueReason.TOO_DEEP if too_deep else OpaqueReason.UNPARSABLE
+
+
+_PLACES = ("location", "stmt_location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end")
+
+
+def _count_characters(statements: list[Node], text: str) -> None:
+    """Turn the places of the tree, which count bytes of the UTF-8 that the parser was given, into those of ``text``."""
+    # Each character from 128 on takes two bytes there; the places of the second ones.
+    seconds = [place for place, byte in enumerate(text.encode()) if 0x80 <= byte < 0xC0]
+    stack: list[Any] = [statements]
+    while stack:
+        node = stack.pop()
+        if type(node) is list:
+            stack.extend(node)
+        elif type(node) is dict:
+            if "stmt_len" in node:
+                start = node.get("stmt_location", 0)
+                end = start + node["stmt_len"]
+                node["stmt_len"] -= bisect_left(seconds, end) - bisect_left(seconds, start)
+            for place in _PLACES:
+                if node.get(place, -1) > 0:
+                    node[place] -= bisect_left(seconds, node[place])
+            stack.extend(node.values())

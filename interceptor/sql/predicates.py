@@ -1,0 +1,430 @@
+"""Conditions that restrict nothing, and joins without a condition.
+
+Only the obvious is folded: what somebody writes who wants a WHERE clause that isn't one. The rest is a condition.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any, Final
+
+from interceptor.sql.facts import Where
+from interceptor.sql.parsing import Node
+
+__all__ = ["MAYBE", "is_cartesian", "judge_where", "same", "truth"]
+
+
+class _Maybe(Enum):
+    """The value of what is not known before it runs."""
+
+    MAYBE = "maybe"
+
+
+MAYBE: Final = _Maybe.MAYBE
+Value = bool | int | float | str | None | _Maybe
+
+_TRUE_TEXT = re.compile(r"\s*(t|tr|tru|true|y|ye|yes|on|1)\s*\Z", re.IGNORECASE)
+_FALSE_TEXT = re.compile(r"\s*(f|fa|fal|fals|false|n|no|of|off|0)\s*\Z", re.IGNORECASE)
+
+# What holds for any value and itself, if it is not null.
+_REFLEXIVE = frozenset(["=", "<=", ">=", "~~", "~~*", "@>", "<@", "&&"])
+_COMPLEMENTS = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_MATCHES_ALL = re.compile(r"\^?(\.\*)?\$?\Z|\(?\.\*\)?\Z")
+
+
+def judge_where(clause: Node | None) -> Where:
+    """Return what a WHERE clause restricts; None is no clause."""
+    if clause is None:
+        return Where.ABSENT
+    comparison = clause.get("A_Expr")
+    if comparison is not None and "ColumnRef" in comparison.get("lexpr", ()):
+        right = comparison.get("rexpr", ())
+        if "ParamRef" in right or ("A_Const" in right and comparison["kind"] == "AEXPR_OP"):
+            if comparison["name"][-1]["String"]["sval"] in ("=", "<", ">", "<=", ">=", "<>"):
+                return Where.GIVEN
+    if truth(clause) is True:
+        return Where.ALWAYS_TRUE
+    return Where.GIVEN if _names_column(clause) else Where.CONSTANT
+
+
+def _names_column(clause: Node) -> bool:
+    stack: list[Any] = [clause]
+    while stack:
+        node = stack.pop()
+        if type(node) is list:
+            stack.extend(node)
+        elif type(node) is dict:
+            if "ColumnRef" in node or "CurrentOfExpr" in node:
+                return True
+            stack.extend(node.values())
+    return False
+
+
+def truth(node: Node) -> Value:
+    """Return True, False or None (NULL) for a condition that is surely that, and MAYBE for any other.
+
+    What holds for every value but NULL is True: ``id = id``.
+    """
+    kind, body = next(iter(node.items()))
+    if kind == "BoolExpr":
+        return _bool_expr(body)
+    if kind == "A_Expr":
+        return _a_expr(body)
+    if kind == "NullTest":
+        value = _value(body["arg"])
+        if value is MAYBE:
+            return MAYBE
+        return bool((value is None) == (body["nulltesttype"] == "IS_NULL"))
+    if kind == "BooleanTest":
+        value = truth(body["arg"])
+        if value is MAYBE:
+            return MAYBE
+        test = body["booltesttype"]
+        found = value is {"TRUE": True, "FALSE": False}.get(test.rsplit("_", 1)[1])
+        return bool(found != ("_NOT_" in test))
+    value = _value(node)
+    return _as_bool(value) if isinstance(value, str) else value
+
+
+def _as_bool(text: str) -> Value:
+    if _TRUE_TEXT.match(text):
+        return True
+    return False if _FALSE_TEXT.match(text) else MAYBE
+
+
+def _bool_expr(body: Node) -> Value:
+    args = body["args"]
+    values = [truth(arg) for arg in args]
+    operator = body["boolop"]
+    if operator == "NOT_EXPR":
+        value = values[0]
+        return value if value is MAYBE or value is None else not value
+    decisive = bool(operator == "OR_EXPR")
+    if decisive in values:
+        return decisive
+    if decisive and len(args) <= 16 and any([_complement(one, other) for one in args for other in args]):
+        return True
+    if MAYBE in values:
+        return MAYBE
+    return None if None in values else not decisive
+
+
+def _complement(one: Node, other: Node) -> bool:
+    """Say whether one of the two holds, whatever the values (NULL apart, where NULL is not what they ask for)."""
+    negated = one.get("BoolExpr")
+    if negated is not None and negated["boolop"] == "NOT_EXPR":
+        return same(negated["args"][0], other)
+    if "NullTest" in one and "NullTest" in other:
+        return one["NullTest"]["nulltesttype"] != other["NullTest"]["nulltesttype"] and same(
+            one["NullTest"]["arg"], other["NullTest"]["arg"]
+        )
+    left, right = one.get("A_Expr"), other.get("A_Expr")
+    if left is None or right is None or left["kind"] != "AEXPR_OP" or right["kind"] != "AEXPR_OP":
+        return False
+    return (
+        _COMPLEMENTS.get(_operator(left)) == _operator(right)
+        and same(left.get("lexpr"), right.get("lexpr"))
+        and same(left.get("rexpr"), right.get("rexpr"))
+    )
+
+
+def _operator(body: Node) -> str:
+    name: str = body["name"][-1]["String"]["sval"]
+    return name
+
+
+def _a_expr(body: Node) -> Value:
+    kind = body["kind"]
+    left, right = body.get("lexpr"), body["rexpr"]
+    if left is None:
+        return MAYBE
+    if kind in ("AEXPR_IN", "AEXPR_OP_ANY"):
+        return _in_list(body, left, right)
+    if kind in ("AEXPR_BETWEEN", "AEXPR_BETWEEN_SYM"):
+        low, high = right["List"]["items"]
+        lower = _compare(">=", left, low)
+        upper = _compare("<=", left, high)
+        return True if lower is True and upper is True else MAYBE
+    if kind in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"):
+        if same(left, right) and not _runs_anything(left):
+            return bool(kind == "AEXPR_NOT_DISTINCT")
+        one, other = _value(left), _value(right)
+        if one is MAYBE or other is MAYBE:
+            return MAYBE
+        return bool((one == other) == (kind == "AEXPR_NOT_DISTINCT"))
+    if kind in ("AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_SIMILAR"):
+        if kind == "AEXPR_SIMILAR":
+            right = right.get("FuncCall", {}).get("args", [right])[0]
+        pattern = _value(right)
+        if isinstance(pattern, str) and pattern and not pattern.strip("%") and _operator(body) in ("~~", "~~*", "~"):
+            return True
+        return _compare(_operator(body), left, right)
+    if kind == "AEXPR_OP":
+        return _compare(_operator(body), left, right)
+    return MAYBE
+
+
+def _in_list(body: Node, left: Node, right: Any) -> Value:
+    if "List" in right:
+        items = right["List"].get("items", [])
+    elif "A_ArrayExpr" in right:
+        items = right["A_ArrayExpr"].get("elements", [])
+    else:
+        return MAYBE
+    operator = _operator(body)
+    if operator == "=" or body["kind"] == "AEXPR_OP_ANY":
+        return True if any([_compare(operator, left, item) is True for item in items[:64]]) else MAYBE
+    if operator == "<>":  # NOT IN
+        return True if items and all([_compare("<>", left, item) is True for item in items]) else MAYBE
+    return MAYBE
+
+
+def _compare(operator: str, left: Node, right: Node) -> Value:
+    if operator in _REFLEXIVE and same(left, right) and not _runs_anything(left):
+        return True
+    if operator in ("~", "~*"):
+        pattern = _value(right)
+        return True if isinstance(pattern, str) and _MATCHES_ALL.match(pattern) else MAYBE
+    one, other = _value(left), _value(right)
+    if one is MAYBE or other is MAYBE:
+        return MAYBE
+    if one is None or other is None:
+        return None
+    if isinstance(one, str) != isinstance(other, str):
+        return MAYBE  # an unknown literal takes the other's type
+    if operator == "=":
+        return one == other
+    if operator == "<>":
+        return one != other
+    if isinstance(one, str) or isinstance(other, str):
+        return MAYBE  # the collation decides
+    if isinstance(one, _Maybe) or isinstance(other, _Maybe):
+        return MAYBE
+    if operator == "<":
+        return one < other
+    if operator == ">":
+        return one > other
+    if operator == "<=":
+        return one <= other
+    return one >= other if operator == ">=" else MAYBE
+
+
+def _value(node: Node) -> Value:
+    """Return the value of a constant expression of the simplest kinds."""
+    kind, body = next(iter(node.items()))
+    if kind == "A_Const":
+        return _constant(body)
+    if kind == "TypeCast":
+        value = _value(body["arg"])
+        if isinstance(value, str):
+            names = body["typeName"].get("names", [])
+            is_bool = bool(names) and names[-1]["String"]["sval"] == "bool"
+            is_text = bool(names) and names[-1]["String"]["sval"] in ("text", "varchar", "name", "bpchar")
+            return _as_bool(value) if is_bool else value if is_text else MAYBE
+        return value
+    if kind in ("BoolExpr", "NullTest", "BooleanTest"):
+        return truth(node)
+    if kind == "A_Expr":
+        return _arithmetic(body)
+    if kind == "CoalesceExpr":
+        for arg in body["args"]:
+            value = _value(arg)
+            if value is not None:
+                return value
+        return None
+    if kind == "CaseExpr":
+        return _case(body)
+    if kind == "SubLink":
+        return _sub_link(body)
+    return MAYBE
+
+
+def _constant(body: Node) -> Value:
+    if "ival" in body:
+        number: int = body["ival"].get("ival", 0)
+        return number
+    if "boolval" in body:
+        return "boolval" in body["boolval"]
+    if "isnull" in body:
+        return None
+    if "sval" in body:
+        text: str = body["sval"].get("sval", "")
+        return text
+    if "fval" in body:
+        try:
+            return float(body["fval"]["fval"].replace("_", ""))
+        except ValueError:
+            return MAYBE
+    return MAYBE
+
+
+def _arithmetic(body: Node) -> Value:
+    if body["kind"] != "AEXPR_OP":
+        return _a_expr(body)
+    operator = _operator(body)
+    if operator not in ("+", "-", "*"):
+        return _a_expr(body)
+    right = _value(body["rexpr"])
+    left = _value(body["lexpr"]) if "lexpr" in body else 0
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return left + right if operator == "+" else left - right if operator == "-" else left * right
+    return MAYBE
+
+
+def _case(body: Node) -> Value:
+    if "arg" in body:
+        return MAYBE
+    results = []
+    for when in body["args"]:
+        condition = truth(when["CaseWhen"]["expr"])
+        if condition is MAYBE:
+            results.append(_value(when["CaseWhen"]["result"]))
+        elif condition is True:
+            results.append(_value(when["CaseWhen"]["result"]))
+            break
+    else:
+        results.append(_value(body["defresult"]) if "defresult" in body else None)
+    return results[0] if all([result is results[0] for result in results]) else MAYBE
+
+
+def _sub_link(body: Node) -> Value:
+    select = body["subselect"].get("SelectStmt")
+    if select is None or select["op"] != "SETOP_NONE" or not select.keys() <= _ONE_ROW:
+        return MAYBE
+    if body["subLinkType"] == "EXISTS_SUBLINK":
+        return True
+    if body["subLinkType"] == "EXPR_SUBLINK":
+        return _value(select["targetList"][0]["ResTarget"]["val"])
+    return MAYBE
+
+
+_ONE_ROW = frozenset(["targetList", "limitOption", "op"])
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether two trees are one expression, written in two places."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is dict:
+        keys = one.keys() | other.keys()
+        return all([same(one.get(key), other.get(key)) for key in keys if key != "location"])
+    if type(one) is list:
+        return len(one) == len(other) and all([same(left, right) for left, right in zip(one, other, strict=True)])
+    return bool(one == other)
+
+
+def _runs_anything(node: Any) -> bool:
+    """Say whether the expression calls something, which may answer otherwise each time."""
+    if type(node) is dict:
+        return "FuncCall" in node or "SubLink" in node or any([_runs_anything(value) for value in node.values()])
+    return type(node) is list and any([_runs_anything(item) for item in node])
+
+
+# --- joins ---
+
+
+class _Groups:
+    """Which relations of a FROM clause hang together."""
+
+    def __init__(self) -> None:
+        self.group: dict[str, int] = {}
+
+    def unite(self, aliases: set[str]) -> None:
+        groups = {self.group[alias] for alias in aliases if alias in self.group}
+        if len(groups) > 1:
+            first = groups.pop()
+            for alias, group in self.group.items():
+                if group in groups:
+                    self.group[alias] = first
+
+
+def is_cartesian(items: list[Node], where: Node | None) -> bool:
+    """Say whether relations of a FROM clause are joined with nothing that says which rows belong together.
+
+    A condition that has columns without a qualifier counts as joining whatever it might.
+    """
+    groups = _Groups()
+    conditions: list[Node] = [where] if where is not None else []
+    joined: list[set[str]] = []
+    for item in items:
+        _leaves(item, groups, conditions, joined)
+    for aliases in joined:
+        groups.unite(aliases)
+    known = set(groups.group)
+    for condition in _conjuncts(conditions):
+        qualifiers: set[str] = set()
+        bare = _qualifiers(condition, qualifiers)
+        touched = qualifiers & known
+        groups.unite(known if bare and bare + len(touched) > 1 else touched)
+    return len(set(groups.group.values())) > 1
+
+
+def _leaves(item: Node, groups: _Groups, conditions: list[Node], joined: list[set[str]]) -> set[str]:
+    kind, body = next(iter(item.items()))
+    if kind == "JoinExpr":
+        left = _leaves(body["larg"], groups, conditions, joined)
+        right = _leaves(body["rarg"], groups, conditions, joined)
+        if "quals" in body:
+            conditions.append(body["quals"])
+        elif "usingClause" in body or body.get("isNatural"):
+            joined.append(left | right)
+        both = left | right
+        if "alias" in body:
+            # Columns may be qualified with the alias of the join: as good as with one of its relations.
+            alias: str = body["alias"]["aliasname"]
+            groups.group[alias] = groups.group[next(iter(both))]
+            both = {*both, alias}
+        return both
+    if kind == "RangeTableSample":
+        return _leaves(body["relation"], groups, conditions, joined)
+    alias = body["alias"]["aliasname"] if "alias" in body else body.get("relname") or _function_name(body)
+    while alias in groups.group:
+        alias += " "  # another one of this name, in another schema
+    groups.group[alias] = len(groups.group)
+    if kind != "RangeVar":  # a function's arguments and a lateral subquery may refer to what stands before them
+        qualifiers: set[str] = set()
+        bare = _qualifiers(body, qualifiers)
+        if kind != "RangeSubselect" or body.get("lateral"):
+            joined.append({alias, *groups.group} if bare and kind != "RangeSubselect" else {alias, *qualifiers})
+    return {alias}
+
+
+def _function_name(body: Node) -> str:
+    for function in body.get("functions", ()):
+        call = function["List"]["items"][0].get("FuncCall")
+        if call is not None:
+            name: str = call["funcname"][-1]["String"]["sval"]
+            return name
+    return "?"
+
+
+def _conjuncts(conditions: list[Node]) -> list[Node]:
+    stack, found = list(conditions), []
+    while stack:
+        node = stack.pop()
+        body = node.get("BoolExpr")
+        if body is not None and body["boolop"] == "AND_EXPR":
+            stack.extend(body["args"])
+        else:
+            found.append(node)
+    return found
+
+
+def _qualifiers(tree: Any, found: set[str]) -> int:
+    """Add the qualifiers of the columns in the tree; return how many columns have none."""
+    bare = 0
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        if type(node) is list:
+            stack.extend(node)
+        elif type(node) is dict:
+            column = node.get("ColumnRef")
+            if column is None:
+                stack.extend(node.values())
+            elif len(column["fields"]) > 1 and "String" in column["fields"][-2]:
+                found.add(column["fields"][-2]["String"]["sval"])
+            else:
+                bare += 1
+    return bare

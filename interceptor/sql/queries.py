@@ -1,0 +1,426 @@
+"""Queries, and the statements that write rows: their clauses, and which names mean what in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interceptor.sql.expressions import StatementReader, name_of
+from interceptor.sql.facts import (
+    Access,
+    ColumnUse,
+    FunctionUse,
+    Limit,
+    Locking,
+    QualifiedName,
+    Via,
+    Where,
+)
+from interceptor.sql.parsing import Node
+from interceptor.sql.predicates import is_cartesian, judge_where
+from interceptor.sql.scopes import Scope
+
+__all__ = ["OUTERMOST", "read_delete", "read_insert", "read_merge", "read_pending", "read_select", "read_update"]
+
+_RESTRICTS = {Where.NONE: 0, Where.GIVEN: 1, Where.CONSTANT: 2, Where.ALWAYS_TRUE: 3, Where.ABSENT: 4}
+
+# What a query is to its statement: the statement itself, an arm of its UNION, or a part of it.
+INNER, ARM, OUTERMOST = 0, 1, 2
+
+_SIMPLE = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op", "withClause", "intoClause"])
+
+_STRENGTHS = {
+    "LCS_FORUPDATE": "update",
+    "LCS_FORNOKEYUPDATE": "no key update",
+    "LCS_FORSHARE": "share",
+    "LCS_FORKEYSHARE": "key share",
+}
+_WAITS = {"LockWaitBlock": "block", "LockWaitError": "nowait", "LockWaitSkip": "skip locked"}
+
+
+def read_pending(reader: StatementReader) -> None:
+    """Read the queries that were put aside, and those that they hold."""
+    pending = reader.pending
+    while pending:
+        body, parent, ctes, level, rank = pending.pop()
+        read_select(reader, body, parent, ctes, level, rank)
+
+
+def read_select(
+    reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int, rank: int
+) -> None:
+    """Read a SelectStmt. ``parent``: the queries around it whose columns it sees; ``rank``: OUTERMOST, ARM or INNER."""
+    if "withClause" in body:
+        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+    if rank == OUTERMOST and "limitCount" in body:
+        reader.limit = _limit(body)
+    if body["op"] != "SETOP_NONE":
+        _read_set_operation(reader, body, parent, ctes, level, rank)
+        return
+    scope = Scope(parent, ctes)
+    nodes: list[Node] = []
+    if "intoClause" in body:
+        reader.into = reader.use(body["intoClause"]["rel"], Access.DEFINE)
+    items = body.get("fromClause")
+    where = body.get("whereClause")
+    if items:
+        _read_from(reader, items, scope, nodes, level)
+        if rank != INNER:
+            found = judge_where(where)
+            if _RESTRICTS[found] > _RESTRICTS[reader.where]:
+                reader.where = found
+        if (len(items) > 1 or "JoinExpr" in items[0]) and not reader.cartesian:
+            reader.cartesian = is_cartesian(items, where)
+    nodes.extend([target["ResTarget"]["val"] for target in body.get("targetList", ())])
+    if where is not None:
+        nodes.append(where)
+    if not body.keys() <= _SIMPLE:
+        _read_further_clauses(reader, body, scope, nodes)
+    reader.walk(nodes, scope, level + 1)
+
+
+def _read_further_clauses(reader: StatementReader, body: Node, scope: Scope, nodes: list[Node]) -> None:
+    words = reader.words
+    rows = body.get("valuesLists")
+    if rows:
+        reader.rows = max(reader.rows, len(rows))
+        words.add("values")
+        for row in rows:
+            nodes.extend(row["List"].get("items", ()))
+    if "distinctClause" in body:
+        words.add("distinct")
+        nodes.extend([node for node in body["distinctClause"] if node])
+    if "groupClause" in body:
+        words.add("group by")
+        _read_positions(reader, body["groupClause"], nodes)
+    if "havingClause" in body:
+        words.add("having")
+        nodes.append(body["havingClause"])
+    if "windowClause" in body:
+        nodes.extend(body["windowClause"])
+    if "sortClause" in body:
+        words.add("order by")
+        outputs = {target["ResTarget"].get("name") for target in body.get("targetList", ())}
+        _read_sort(reader, body["sortClause"], nodes, outputs)
+    if "limitCount" in body:
+        nodes.append(body["limitCount"])
+    if "limitOffset" in body:
+        words.add("offset")
+        nodes.append(body["limitOffset"])
+    for clause in body.get("lockingClause", ()):
+        lock = clause["LockingClause"]
+        aliases = tuple([relation["RangeVar"]["relname"] for relation in lock.get("lockedRels", ())])
+        reader.locking = (
+            *reader.locking,
+            Locking(_STRENGTHS.get(lock["strength"], lock["strength"]), aliases, _WAITS[lock["waitPolicy"]]),
+        )
+
+
+def _read_positions(reader: StatementReader, clause: list[Node], nodes: list[Node]) -> None:
+    for node in clause:
+        if "A_Const" in node:  # the number of an output column
+            reader.literal(node["A_Const"], True)
+        else:
+            nodes.append(node)
+
+
+def _read_sort(reader: StatementReader, clause: list[Node], nodes: list[Node], outputs: set[Any]) -> None:
+    for item in clause:
+        sort = item["SortBy"]
+        node = sort["node"]
+        if "useOp" in sort:
+            reader.operator(sort["useOp"])
+        column = node.get("ColumnRef")
+        if "A_Const" in node:
+            reader.literal(node["A_Const"], True)
+        elif column is None or len(column["fields"]) > 1 or column["fields"][0]["String"]["sval"] not in outputs:
+            nodes.append(node)
+
+
+def _read_set_operation(
+    reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int, rank: int
+) -> None:
+    reader.words.add("set operation")
+    # The left arm of a long UNION is as deep as it is long: an arm at the time, and none counts as a level.
+    arms = [body["larg"], body["rarg"]]
+    scope = Scope(None, ctes)
+    while arms:
+        arm = arms.pop()
+        plain = arm["op"] != "SETOP_NONE" and not arm.keys() & _OWN_CLAUSES
+        if plain:
+            arms.append(arm["larg"])
+            arms.append(arm["rarg"])
+        else:
+            reader.pending.append((arm, parent, ctes, level, ARM if rank != INNER else INNER))
+    nodes: list[Node] = []
+    if "sortClause" in body:  # of output columns only
+        reader.words.add("order by")
+        for item in body["sortClause"]:
+            node = item["SortBy"]["node"]
+            if "A_Const" in node:
+                reader.literal(node["A_Const"], True)
+            elif "ColumnRef" not in node:
+                nodes.append(node)
+    nodes.extend([body[key] for key in ("limitCount", "limitOffset") if key in body])
+    if "limitOffset" in body:
+        reader.words.add("offset")
+    if nodes:
+        reader.walk(nodes, scope, level + 1)
+
+
+_OWN_CLAUSES = frozenset(["withClause", "sortClause", "limitCount", "limitOffset", "lockingClause", "intoClause"])
+
+
+def _limit(body: Node) -> Limit | None:
+    count = body["limitCount"]
+    ties = body.get("limitOption") == "LIMIT_OPTION_WITH_TIES"
+    if "A_Const" in count:
+        constant = count["A_Const"]
+        if "isnull" in constant:
+            return None
+        if "ival" in constant:
+            return Limit(constant["ival"].get("ival", 0), ties=ties)
+        if "fval" in constant and constant["fval"]["fval"].isdecimal():
+            return Limit(int(constant["fval"]["fval"]), ties=ties)
+    if "ParamRef" in count:
+        return Limit(parameter=count["ParamRef"].get("number", 0), ties=ties)
+    return Limit(computed=True, ties=ties)
+
+
+def _read_with(
+    reader: StatementReader, clause: Node, parent: Scope | None, ctes: frozenset[str], level: int
+) -> frozenset[str]:
+    """Read the queries of a WITH clause and return the names that are no relations after it."""
+    tables = [cte["CommonTableExpr"] for cte in clause["ctes"]]
+    names = ctes | {table["ctename"] for table in tables}
+    recursive = clause.get("recursive", False)
+    if recursive:
+        reader.words.add("recursive")
+    visible = names if recursive else ctes
+    for table in tables:
+        reader.level = level
+        reader.nest(table["ctequery"], Via.CTE, True, parent, visible)
+        visible |= {table["ctename"]}
+    return names
+
+
+def _read_from(reader: StatementReader, items: list[Node], scope: Scope, nodes: list[Node], level: int) -> None:
+    shared: list[str] = []  # columns of USING
+    natural = False
+    stack = items[::-1]
+    while stack:
+        kind, body = next(iter(stack.pop().items()))
+        if kind == "RangeVar":
+            if "schemaname" not in body and body["relname"] in scope.ctes:
+                scope.items.setdefault(body["alias"]["aliasname"] if "alias" in body else body["relname"], ())
+            else:
+                name = reader.use(body, Access.READ)
+                scope.add(body["alias"]["aliasname"] if "alias" in body else name.name, name)
+        elif kind == "JoinExpr":
+            stack.append(body["rarg"])
+            stack.append(body["larg"])
+            if "quals" in body:
+                nodes.append(body["quals"])
+            shared.extend([name["String"]["sval"] for name in body.get("usingClause", ())])
+            if body.get("isNatural"):
+                natural = True
+            if "alias" in body or "join_using_alias" in body:
+                _read_join_alias(body, scope)
+        elif kind == "RangeSubselect":
+            alias = body.get("alias")
+            if alias is not None:
+                scope.items.setdefault(alias["aliasname"], ())
+            reader.pending.append(
+                (
+                    body["subquery"]["SelectStmt"],
+                    scope if body.get("lateral") else scope.parent,
+                    scope.ctes,
+                    level,
+                    False,
+                )
+            )
+        elif kind == "RangeFunction":
+            _read_range_function(body, scope, nodes)
+        elif kind == "RangeTableSample":
+            stack.append(body["relation"])
+            reader.words.add("tablesample")
+            reader.functions.append(FunctionUse(name_of(body["method"]), body.get("location", -1)))
+            nodes.extend(body.get("args", ()))
+            if "repeatable" in body:
+                nodes.append(body["repeatable"])
+        else:  # RangeTableFunc, JsonTable, and whatever comes: the walk knows
+            if "alias" in body:
+                scope.items.setdefault(body["alias"]["aliasname"], ())
+            nodes.append({kind: body})
+    reader.columns.extend([ColumnUse(column, None, scope.own(), -1) for column in shared])
+    if natural:
+        reader.words.add("natural")
+        reader.columns.append(ColumnUse("*", None, scope.own(), -1, True))
+
+
+def _read_join_alias(body: Node, scope: Scope) -> None:
+    """``(a JOIN b …) AS j`` has the columns of both; which ones only the catalogue knows."""
+    found: list[QualifiedName] = []
+    stack = [body["larg"], body["rarg"]]
+    while stack:
+        kind, part = next(iter(stack.pop().items()))
+        if kind == "JoinExpr":
+            stack += [part["larg"], part["rarg"]]
+        elif kind == "RangeTableSample":
+            stack.append(part["relation"])
+        elif kind == "RangeVar" and ("schemaname" in part or part["relname"] not in scope.ctes):
+            found.append(QualifiedName(part["relname"], part.get("schemaname"), part.get("catalogname")))
+    for key in ("alias", "join_using_alias"):
+        if key in body:
+            scope.items[body[key]["aliasname"]] = tuple(found)
+
+
+def _read_range_function(body: Node, scope: Scope, nodes: list[Node]) -> None:
+    alias = body["alias"]["aliasname"] if "alias" in body else None
+    for function in body["functions"]:
+        parts = function["List"]["items"]
+        nodes.extend([part for part in parts if part])
+        call = parts[0].get("FuncCall")
+        if alias is None and call is not None and len(body["functions"]) == 1:
+            alias = call["funcname"][-1]["String"]["sval"]
+    if alias is not None:
+        scope.items.setdefault(alias, ())
+    nodes.extend(body.get("coldeflist", ()))
+
+
+# --- statements that write rows ---
+
+
+def _target(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str]) -> tuple[Scope, Node]:
+    """Return the scope of a write with its target in it, and of the target the fields."""
+    relation = body["relation"]
+    scope = Scope(parent, ctes)
+    name = reader.use(relation, Access.WRITE)  # never a CTE, whatever its name
+    scope.add(relation["alias"]["aliasname"] if "alias" in relation else name.name, name)
+    return scope, relation
+
+
+def _read_returning(reader: StatementReader, body: Node, scope: Scope, nodes: list[Node]) -> None:
+    clause = body.get("returningClause")
+    if clause is None:
+        return
+    reader.words.add("returning")
+    target = (scope.relations[0],)
+    scope.items.setdefault("old", target)
+    scope.items.setdefault("new", target)
+    for option in clause.get("options", ()):
+        scope.items[option["ReturningOption"]["value"]] = target
+    nodes.extend([item["ResTarget"]["val"] for item in clause["exprs"]])
+
+
+def _read_targets(
+    reader: StatementReader, targets: list[Node], name: QualifiedName, nodes: list[Node], has_values: bool
+) -> None:
+    """The columns that are written, and what is written into them."""
+    for item in targets:
+        target = item["ResTarget"]
+        reader.columns.append(ColumnUse(target["name"], None, (name,), target.get("location", -1), False, False, True))
+        nodes.extend([part for part in target.get("indirection", ()) if "A_Indices" in part])
+        value = target.get("val")
+        if has_values and value is not None:
+            several = value.get("MultiAssignRef")
+            if several is None:
+                nodes.append(value)
+            elif several["colno"] == 1:  # the same source again for each column
+                nodes.append(several["source"])
+
+
+def read_insert(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int) -> None:
+    """Read an InsertStmt."""
+    if "withClause" in body:
+        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+    scope, relation = _target(reader, body, parent, ctes)
+    name = scope.relations[0]
+    nodes: list[Node] = []
+    if "cols" in body:
+        _read_targets(reader, body["cols"], name, nodes, False)
+    else:
+        reader.columns.append(ColumnUse("*", None, (name,), relation.get("location", -1), True, False, True))
+    if "selectStmt" in body:
+        reader.pending.append((body["selectStmt"]["SelectStmt"], parent, ctes, level, INNER))
+    else:
+        reader.words.add("default values")
+        reader.rows = 1
+    conflict = body.get("onConflictClause")
+    if conflict is not None:
+        reader.words.add("on conflict")
+        scope.items["excluded"] = (name,)
+        infer = conflict.get("infer")
+        if infer is not None:
+            for element in infer.get("indexElems", ()):
+                if "name" in element["IndexElem"]:
+                    reader.columns.append(ColumnUse(element["IndexElem"]["name"], None, (name,), -1))
+                nodes.append(element)
+            if "whereClause" in infer:
+                nodes.append(infer["whereClause"])
+        _read_targets(reader, conflict.get("targetList", []), name, nodes, True)
+        if "whereClause" in conflict:
+            nodes.append(conflict["whereClause"])
+    _read_returning(reader, body, scope, nodes)
+    reader.walk(nodes, scope, level + 1)
+
+
+def read_update(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int) -> None:
+    """Read an UpdateStmt."""
+    if "withClause" in body:
+        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+    scope, relation = _target(reader, body, parent, ctes)
+    name = scope.relations[0]
+    nodes: list[Node] = []
+    _read_joined(reader, body, "fromClause", scope, relation, nodes, level)
+    _read_targets(reader, body["targetList"], name, nodes, True)
+    _read_returning(reader, body, scope, nodes)
+    reader.walk(nodes, scope, level + 1)
+
+
+def read_delete(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int) -> None:
+    """Read a DeleteStmt."""
+    if "withClause" in body:
+        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+    scope, relation = _target(reader, body, parent, ctes)
+    nodes: list[Node] = []
+    _read_joined(reader, body, "usingClause", scope, relation, nodes, level)
+    _read_returning(reader, body, scope, nodes)
+    reader.walk(nodes, scope, level + 1)
+
+
+def _read_joined(
+    reader: StatementReader, body: Node, key: str, scope: Scope, relation: Node, nodes: list[Node], level: int
+) -> None:
+    """The relations that an UPDATE or DELETE is joined with, and its WHERE."""
+    where = body.get("whereClause")
+    items = body.get(key)
+    if items:
+        _read_from(reader, items, scope, nodes, level)
+        reader.cartesian = is_cartesian([{"RangeVar": relation}, *items], where)
+    reader.where = judge_where(where)
+    if where is not None:
+        nodes.append(where)
+
+
+def read_merge(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int) -> None:
+    """Read a MergeStmt."""
+    if "withClause" in body:
+        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+    scope, relation = _target(reader, body, parent, ctes)
+    name = scope.relations[0]
+    condition = body["joinCondition"]
+    nodes: list[Node] = [condition]
+    _read_from(reader, [body["sourceRelation"]], scope, nodes, level)
+    reader.cartesian = is_cartesian([{"RangeVar": relation}, body["sourceRelation"]], condition)
+    for item in body["mergeWhenClauses"]:
+        when = item["MergeWhenClause"]
+        if "condition" in when:
+            nodes.append(when["condition"])
+        nodes.extend(when.get("values", ()))
+        command = when["commandType"]
+        reader.words.add("merge " + command.removeprefix("CMD_").lower())
+        if command == "CMD_INSERT" and "targetList" not in when:
+            reader.columns.append(ColumnUse("*", None, (name,), relation.get("location", -1), True, False, True))
+        _read_targets(reader, when.get("targetList", []), name, nodes, command == "CMD_UPDATE")
+    _read_returning(reader, body, scope, nodes)
+    reader.walk(nodes, scope, level + 1)
