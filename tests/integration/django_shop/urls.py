@@ -12,18 +12,16 @@ from tests.integration.django_shop.models import Account, Booking
 
 
 def transfer(request: HttpRequest, source: int, target: int, amount: int) -> HttpResponse:
-    """Move money, behind an attempt in a savepoint that fails."""
+    """Move money, with an attempt in a savepoint that fails."""
+    rows = Account.objects.select_for_update().filter(pk__in=[source, target]).order_by("pk")
+    locked = {each.pk: each for each in rows}
     try:
         with transaction.atomic():
             Account.objects.filter(pk=source).update(balance=F("balance") - 1000)
-            Account.objects.create(name=Account.objects.get(pk=target).name)
+            Account.objects.create(name=locked[target].name)
     except IntegrityError:
-        pass
-    locked = {
-        each.pk: each for each in Account.objects.select_for_update().filter(pk__in=[source, target]).order_by("pk")
-    }
-    locked[source].balance -= amount
-    locked[target].balance += amount
+        locked[source].balance -= amount
+        locked[target].balance += amount
     for each in locked.values():
         each.save()
     Booking.objects.create(source_id=source, target_id=target, amount=amount, at=timezone.now())
