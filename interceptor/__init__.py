@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from interceptor.hooks.statement import Execution, Session, SessionClass, StateKey, Statement
     from interceptor.hooks.transaction import Transaction
     from interceptor.protocol.datatypes import Interval, PythonValue, RawJson
-    from interceptor.services import ConsoleCommand, HttpRequest, HttpResponse, HttpRoute, Services
+    from interceptor.services import Backend, ConsoleCommand, HttpRequest, HttpResponse, HttpRoute, Services, Trial
     from interceptor.sql.facts import Group, MessageFacts, QualifiedName, StatementFacts
 
 __all__ = [
     "FORWARD",
+    "Backend",
     "BackendError",
     "Block",
     "Blocked",
@@ -94,6 +95,7 @@ __all__ = [
     "Statement",
     "StatementFacts",
     "Transaction",
+    "Trial",
     "Value",
     "__version__",
     "hookimpl",
@@ -122,7 +124,10 @@ _PLACES = {
     **dict.fromkeys(("Execution", "Session", "SessionClass", "StateKey", "Statement"), "interceptor.hooks.statement"),
     "Transaction": "interceptor.hooks.transaction",
     **dict.fromkeys(("Interval", "PythonValue", "RawJson"), "interceptor.protocol.datatypes"),
-    **dict.fromkeys(("ConsoleCommand", "HttpRequest", "HttpResponse", "HttpRoute", "Services"), "interceptor.services"),
+    **dict.fromkeys(
+        ("Backend", "ConsoleCommand", "HttpRequest", "HttpResponse", "HttpRoute", "Services", "Trial"),
+        "interceptor.services",
+    ),
     **dict.fromkeys(("Group", "MessageFacts", "QualifiedName", "StatementFacts"), "interceptor.sql.facts"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from operator import itemgetter
 
 from pooler.auth import KeyCache
 from pooler.backend import BackendState
@@ -59,16 +60,25 @@ class Registry:
                 if victim is not None:
                     victim.close()
                 elif not pool.size and not any(p.backends[BackendState.CLOSING] for p in pools):
-                    # Where others always have somebody who waits, none of their backends would ever be idle.
-                    max(pools, key=lambda p: p.size).owes_place = True
+                    # Where others always have somebody who waits, none of their backends would ever be idle. The next
+                    # look asks another one, in case this one's clients keep theirs.
+                    asked = max((p for p in pools if p.size and not p.owes_place), key=lambda p: p.size, default=None)
+                    if asked is not None:
+                        asked.owes_place = True
 
     def on_freed(self, pool: Pool) -> None:
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
         for _, pools in self._limits(pool):
+            waiting = []
             for other in pools:
-                if other is not pool and (other.waiting.for_backend or other.waiting.for_welcome):
-                    other.grow()
+                other.owes_place = False
+                first = other.waiting.first()
+                if first is not None and other is not pool:
+                    waiting.append((first[0], other))
+            # Whoever grows first has the place: the one with the oldest waiter.
+            for _, other in sorted(waiting, key=itemgetter(0)):
+                other.grow()
 
     def _limits(self, pool: Pool) -> Iterator[tuple[int, list[Pool]]]:
         """The limits that this pool shares with others, and who they are, itself included."""

@@ -103,7 +103,8 @@ _HARMLESS_TRIGGERS: Final = frozenset(
     ["suppress_redundant_updates_trigger", "tsvector_update_trigger", "tsvector_update_trigger_column",
      "unique_key_recheck"]
 )  # fmt: skip
-_MOST_REMEMBERED: Final = 20_000
+_MOST_TOUCHES: Final = 5_000  # some 2 KB each
+_MOST_VERDICTS: Final = 20_000
 _HARMLESS: Final = SessionVerdict(SessionChange.HARMLESS)
 _SEQUENCES: Final = SessionVerdict(SessionChange.SEQUENCES, "it takes values of a sequence")
 
@@ -164,7 +165,7 @@ class Closures:
     def _touched(self, start: Node) -> Touches:
         known = self._touches.get(start)
         if known is None:
-            if len(self._touches) >= _MOST_REMEMBERED:
+            if len(self._touches) >= _MOST_TOUCHES:
                 self._touches.clear()
             known = self._touches[start] = self._follow(start)
         return known
@@ -220,7 +221,7 @@ class Closures:
     def _judged(self, start: Node) -> SessionVerdict:
         known = self._verdicts.get(start)
         if known is None:
-            if len(self._verdicts) >= _MOST_REMEMBERED:
+            if len(self._verdicts) >= _MOST_VERDICTS:
                 self._verdicts.clear()
             known = _HARMLESS
             for node, step in self._reachable(start):

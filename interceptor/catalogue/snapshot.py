@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping
@@ -47,6 +46,7 @@ class FunctionSource(msgspec.Struct, frozen=True):
     """The types of all arguments. Empty if all are inputs: see ``Function.arguments``."""
 
 
+_decode_name: Final = msgspec.json.Decoder(str).decode
 _decode_source: Final = msgspec.json.Decoder(FunctionSource).decode
 
 
@@ -265,7 +265,7 @@ def _decode_column(line: str) -> Column:
     number, type_oid, modifier, not_null, has_default, identity, generated, name = line.split(" ", 7)
     return Column(
         number=int(number),
-        name=json.loads(name),
+        name=_decode_name(name),
         type=int(type_oid),
         type_modifier=int(modifier),
         not_null=not_null == "1",

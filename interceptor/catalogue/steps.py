@@ -7,6 +7,7 @@ is taken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -29,6 +30,8 @@ from interceptor.catalogue.snapshot import Snapshot
 __all__ = ["CallOf", "CheckOf", "Node", "Step", "Steps", "UseOf"]
 
 _VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
+_WORD: Final = re.compile(r"\w+")
+_BY_REFERENCE: Final = re.compile(r"%\s*(?:row)?type", re.IGNORECASE)
 _WRITES: Final = frozenset([Action.INSERT, Action.UPDATE])
 _CASCADES: Final = "cnd"
 
@@ -138,6 +141,23 @@ class Steps:
         if read is None:
             read = self._bodies[function.oid] = self._reader.read(function, source, self.snapshot)
         self._body(step, read, scope)
+        if function.language == "plpgsql":
+            for one in self._checked_types_in(source.text):
+                step.then[CheckOf(one, scope)] = None
+
+    def _checked_types_in(self, text: str) -> list[int]:
+        """The domains with checks that a body in PL/pgSQL may have variables of, by the words in it.
+
+        A ``%TYPE`` or ``%ROWTYPE`` may stand for any of them.
+        """
+        checked = self.snapshot.type_checks
+        if not checked:
+            return []
+        if "%" in text and _BY_REFERENCE.search(text):
+            return list(checked)
+        words = set(_WORD.findall(text.lower()))
+        types = self.snapshot.types
+        return [one for one in checked if one in types and words.issuperset(_WORD.findall(types[one].name.lower()))]
 
     def _inner_scope(self, function: Function, scope: Scope) -> Scope:
         if function.security_definer:
@@ -362,7 +382,7 @@ class Steps:
         return scope if owner is None else scope.with_role(owner.name)
 
 
-_MOST_KNOWN: Final = 100_000
+_MOST_KNOWN: Final = 20_000  # some 1 KB each
 
 
 def _is_view_rule(rule: Rule) -> bool:

@@ -132,7 +132,7 @@ def _import_all(sources: PluginSources, previous: PluginSet | None) -> tuple[lis
             )
     candidates: list[Candidate] = []
     broken: list[BrokenPlugin] = []
-    for name in (*wanted, *files):
+    for name in (*sources.tables, *[name for name in files if name not in sources.tables]):
         try:
             candidates.append(import_file(files[name]) if name in files else import_installed(name, installed[name]))
         except ImportFailed as problem:

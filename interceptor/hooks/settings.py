@@ -13,12 +13,11 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
-__all__ = ["Duration", "Hidden", "KeyPath", "SettingsProblem", "Size", "decode_settings"]
+from interceptor.hooks.sources import KeyPath
+
+__all__ = ["Duration", "Hidden", "SettingsProblem", "Size", "decode_settings"]
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-KeyPath = tuple[str | int, ...]
-"""Where a value stands in a table: keys, and numbers of places in arrays."""
 
 
 class Duration(float):

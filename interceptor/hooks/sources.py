@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from interceptor.hooks.settings import KeyPath
+__all__ = ["KeyPath", "ModuleFile", "PluginSources", "PluginTable"]
 
-__all__ = ["ModuleFile", "PluginSources", "PluginTable"]
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands in a table: keys, and numbers of places in arrays."""
 
 
 @dataclass(frozen=True, slots=True)

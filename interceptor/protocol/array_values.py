@@ -18,9 +18,12 @@ _HEAD: Final = Struct("!iiI")
 _DIMENSION: Final = Struct("!ii")
 _LENGTH: Final = Struct("!i")
 _NULL: Final = _LENGTH.pack(-1)
-_NEEDS_QUOTES: Final = re.compile(r'[{}",\\\s]|^$|^null$', re.IGNORECASE | re.ASCII)
+_NEEDS_QUOTES: Final = re.compile(r'[{}",\\ \t-\r]|^$|^null$', re.IGNORECASE)
 _ESCAPED: Final = re.compile(r'([\\"])')
-_TOKEN: Final = re.compile(r'\s*([{},]|"(?:[^"\\]|\\.)*"|[^{},"\s](?:[^{},"]*[^{},"\s])?)\s*', re.DOTALL)
+_TOKEN: Final = re.compile(
+    r'[ \t-\r]*([{},]|(?:"(?:[^"\\]|\\.)*"|(?:[^{},"\\ \t-\r]|\\.)(?:[^{},"\\]|\\.)*?)(?=[ \t-\r]*[,}]))[ \t-\r]*',
+    re.DOTALL,
+)
 
 
 def _dimensions(value: PythonValue, nested: bool) -> list[int]:
@@ -129,6 +132,8 @@ def read_array(text: str, read: Callable[[str], PythonValue]) -> list[PythonValu
             raise ValueError("no array")
         token, position = match[1], match.end()
         if token == "{":
+            if after_item:
+                raise ValueError("no array")
             inner: list[PythonValue] = []
             stack[-1].append(inner)
             stack.append(inner)

@@ -13,6 +13,7 @@ from typing import Final
 __all__ = ["decode_numeric", "encode_numeric", "fit_numeric", "write_float", "write_float4"]
 
 _FLOAT4: Final = struct.Struct("!f")
+_UINT4: Final = struct.Struct("!I")
 _HEAD: Final = struct.Struct("!HhHH")
 _NEGATIVE, _NAN, _INFINITY, _MINUS_INFINITY = 0x4000, 0xC000, 0xD000, 0xF000
 _SPECIAL: Final = {_NAN: Decimal("NaN"), _INFINITY: Decimal("Infinity"), _MINUS_INFINITY: Decimal("-Infinity")}
@@ -20,6 +21,9 @@ _SPECIAL: Final = {_NAN: Decimal("NaN"), _INFINITY: Decimal("Infinity"), _MINUS_
 
 def write_float(value: float, extra_digits: int = 1) -> str:
     """A float8."""
+    if extra_digits > 0 and abs(value) >= 2.0**53 and math.isfinite(value):
+        above, below = math.nextafter(value, math.copysign(math.inf, value)), math.nextafter(value, 0)
+        return _write(value, _inside(value, repr(value), above, below, 17), 15, extra_digits)
     return _write(
         value, repr(value) if extra_digits > 0 else f"{value:.{max(15 + extra_digits, 1)}g}", 15, extra_digits
     )
@@ -36,7 +40,26 @@ def write_float4(value: float, extra_digits: int = 1) -> str:
                 break
         except OverflowError:  # rounded up beyond the largest
             continue
+    if abs(value) >= 2.0**24:
+        (bits,) = _UINT4.unpack(_FLOAT4.pack(value))
+        below = _FLOAT4.unpack(_UINT4.pack(bits - 1))[0]
+        above = _FLOAT4.unpack(_UINT4.pack(bits + 1))[0]
+        text = _inside(value, text, above if math.isfinite(above) else 2 * value - below, below, 9)
     return _write(value, text, 6, extra_digits)
+
+
+def _inside(value: float, text: str, above: float, below: float, most: int) -> str:
+    """The digits, or some more where they are exactly half-way to a neighbour.
+
+    They would be read back as the value, since ties go to the even one; but PostgreSQL does not count on that.
+    """
+    exact = int(value)
+    limits = {exact + int(above), exact + int(below)} if math.isfinite(above) else {exact + int(below)}
+    digits = len(text.lstrip("-").partition("e")[0].replace(".", "").strip("0"))
+    while int(Decimal(text)) * 2 in limits and digits < most:
+        digits += 1
+        text = f"{value:.{digits}g}"
+    return text
 
 
 def _write(value: float, digits: str, fixed: int, extra_digits: int) -> str:
@@ -66,9 +89,9 @@ def fit_numeric(value: Decimal, modifier: int) -> Decimal:
     if not value.is_finite():
         if value.is_snan():
             raise ValueError("a signaling NaN can't be a numeric")
-        return abs(value) if value.is_nan() else value
+        return Decimal("NaN") if value.is_nan() else value
     if value.is_zero():
-        value = abs(value)  # numeric has no negative zero
+        value = value.copy_abs()  # numeric has no negative zero
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
     if exponent > 0:

@@ -59,9 +59,11 @@ class TextStyle:
 
 
 def _zone(name: str) -> tzinfo:
+    if name.upper() in ("UTC", "ETC/UTC"):
+        return UTC  # without the time zone database, which a small image may lack
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise ValueError(f"the client's time zone {name} is not known here") from None
 
 

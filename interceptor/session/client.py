@@ -425,14 +425,18 @@ class ClientSession:
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = True
             return
+        if self.held and self.rest == messages.TERMINATE_MESSAGE:
+            # The backend is given back before the host hears of it.
+            self.finishing = True
         if self.held and not self.finishing:
             self.on_answered(backend)
-            if backend.owed or self.backend is not backend:
+            if backend.owed or self.backend is not backend or self.finishing:
                 return
         if self.streaming:
             return
         if idle:
             self.retry = None
+            backend.watches_tags = False
             self.belongings.deviates = False
             if not self.pinned:
                 backend.unlink()

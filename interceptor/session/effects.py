@@ -26,14 +26,15 @@ def note_effects(session: ClientSession, backend: BackendSession, effects: Sessi
     """Note what the statement at ``position`` may do to the session; send before it what that calls for."""
     if not session.follows:
         return None
-    session.belongings.note(effects, backend)
-    if effects.effect is not Effect.PREPARED_STATEMENT or session.named is None:
-        return None
-    # It looks at prepared statements, or runs them, by their names.
-    if backend.owed:
-        # Whether the transaction stands, and which statements there are, is known when all is answered.
+    by_name = effects.effect is Effect.PREPARED_STATEMENT and session.named is not None
+    if by_name and backend.owed:
+        # It looks at prepared statements, or runs them, by their names. Whether the transaction stands, and which
+        # statements there are, is known when all is answered.
         session.wants_flush = True
         return hold(session)
+    session.belongings.note(effects, backend)
+    if not by_name or session.named is None:
+        return None
     if backend.status == messages.FAILED_TRANSACTION:
         return None
     named, session.named = session.named, None
@@ -51,8 +52,12 @@ def first_effects(session: ClientSession, backend: BackendSession, data: bytes, 
     if kind == messages.PARSE:
         sql_at = data.find(0, position + 5, end) + 1
         return session.effects_of(data[sql_at : data.find(0, sql_at, end)])
-    if kind == messages.BIND and session.named is not None:
+    if kind == messages.BIND:
         name_at = data.find(0, position + 5, end) + 1
-        prepared = session.named.by_name.get(data[name_at : data.find(0, name_at, end)])
+        name = data[name_at : data.find(0, name_at, end)]
+        if not name:
+            text = session.unnamed[6 : session.unnamed.find(0, 6)]
+            return session.effects_of(text) if session.unnamed else NONE
+        prepared = None if session.named is None else session.named.by_name.get(name)
         return NONE if prepared is None else prepared.effects
     return NONE if kind == messages.DESCRIBE else OPAQUE

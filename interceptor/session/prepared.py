@@ -139,7 +139,7 @@ class PreparedRegistry:
 class ClientStatements:
     """The named statements of one client, as they will be when all that was sent has been answered."""
 
-    __slots__ = ("by_name", "bytes", "in_batch", "registry", "spoken", "unsettled")
+    __slots__ = ("by_name", "bytes", "in_batch", "registry", "spoken", "undescribed", "unsettled")
 
     def __init__(self, registry: PreparedRegistry) -> None:
         self.registry = registry
@@ -147,6 +147,8 @@ class ClientStatements:
         self.bytes = 0
         self.spoken: dict[bytes, bytes] = {}
         """What the client called a statement last, by the name that backends know it by."""
+        self.undescribed: set[bytes] = set()
+        """Names whose rows the client has not been told of since it prepared them."""
         self.in_batch: set[bytes] = set()
         """Names that were made or dropped since the last Sync."""
         self.unsettled: dict[bytes, int] = {}
@@ -162,11 +164,13 @@ class ClientStatements:
         prepared = self.by_name.pop(name, None)
         if prepared is not None:
             self.bytes -= len(prepared.body)
+            self.undescribed.discard(name)
         return prepared
 
     def clear(self) -> None:
         """All are gone."""
         self.by_name.clear()
+        self.undescribed.clear()
         self.bytes = 0
 
     def must_wait(self, name: bytes) -> bool:

@@ -17,7 +17,7 @@ from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.statements import (
     close_named,
-    deallocates,
+    deallocate,
     named_in_deallocate,
     need_unnamed,
     parse_named,
@@ -51,8 +51,10 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
         whole = end <= len(data)
         effects = session.effects_of(data[position + 5 : end - 1]) if whole else opaque_effects(data[position + 5 :])
         if effects is not NONE:
-            if effects.effect is Effect.REDUCTION and deallocates(session, backend, data[position + 5 : end - 1]):
-                return b"", end
+            if effects.effect is Effect.REDUCTION:
+                splice = deallocate(session, backend, data[position + 5 : end - 1], end)
+                if splice is not None:
+                    return splice
             splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
@@ -99,11 +101,22 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
     if name_end <= name_at:
         if session.reused is not None and backend.unnamed_in_batch:
             return use_reused(session, backend, data, position, name_at, name_end)
-        splice = need_unnamed(session, backend, position)
+        splice = _bind_unnamed(session, backend, position)
     elif session.named is not None:
         splice = use_named(session, backend, data, position, name_at, name_end)
     if splice is not HOLD:
         backend.owed.append(_OWED_BIND)
+    return splice
+
+
+def _bind_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
+    """Note what the unnamed statement may do, where it was parsed in an earlier batch; see that the backend has it."""
+    parsed_earlier = session.follows and not backend.unnamed_in_batch and bool(session.unnamed)
+    splice = need_unnamed(session, backend, position)
+    if parsed_earlier and splice is not HOLD:
+        effects = session.effects_of(session.unnamed[6 : session.unnamed.find(0, 6)])
+        if effects is not NONE:
+            session.belongings.note(effects, backend)
     return splice
 
 

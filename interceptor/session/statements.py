@@ -57,7 +57,7 @@ def parse_named(
         backend.owed.append(_OWED_PARSE)
         return None
     name = data[position + 5 : name_end]
-    if named.must_wait(name):
+    if named.must_wait(name) or _may_be_taken(session, backend):
         return hold(session)
     existing = named.by_name.get(name)
     if existing is not None:
@@ -76,19 +76,15 @@ def parse_named(
     prepared = _prepared_for(session, named, data[name_end + 1 : end])
     named.add(name, prepared)
     named.in_batch.add(name)
+    named.undescribed.add(name)
     undo = partial(named.drop, name)
     before = b""
-    in_transaction = backend.status == messages.IN_TRANSACTION
-    if prepared in backend.prepared and (in_transaction or (prepared.is_noticed and backend.status == messages.IDLE)):
+    if prepared in backend.prepared:
+        if backend.status == messages.IDLE and not prepared.is_noticed:
+            backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
+            return b"", end
         # Its plan may be of a table that is another now, and in a transaction an error can't be mended.
         before = renewal(backend, prepared)
-    elif prepared in backend.prepared and backend.status == messages.IDLE:
-        backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
-        return b"", end
-    if prepared in backend.prepared:
-        named.drop(name)
-        backend.owed.append(_OWED_PARSE)
-        return renamed(session, data, position, position + 5, name_end, prepared.name), name_end
     before = before or make_room(backend)
     backend.prepared[prepared] = None
     backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
@@ -120,7 +116,7 @@ def use_named(
     named = session.named
     assert named is not None
     name = data[name_at:name_end]
-    if named.must_wait(name):
+    if named.must_wait(name) or _may_be_taken(session, backend):
         return hold(session)
     prepared = named.by_name.get(name)
     if prepared is None:
@@ -134,12 +130,34 @@ def use_named(
         if splice is not None:
             return splice
     named.speak(prepared, name)
+    describes = data[position] == messages.DESCRIBE
     if session.retry is None and backend.reusable and data.endswith(messages.SYNC_MESSAGE):
-        session.retry = (data, position, prepared)
+        if describes or name in named.undescribed or _is_described_in(data, position):
+            session.retry = (data, position, prepared)
+    if describes:
+        named.undescribed.discard(name)
     if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
         return hold(session)
     before = provide(backend, prepared)
     return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
+
+
+def _is_described_in(data: bytes, position: int) -> bool:
+    """Whether the client asks in this batch what rows it will get, so that it need not be what it was told before."""
+    while len(data) - position >= 5:
+        kind, length = unpack_header(data, position)
+        if kind == messages.DESCRIBE:
+            return True
+        position += 1 + length
+    return False
+
+
+def _may_be_taken(session: ClientSession, backend: BackendSession) -> bool:
+    """Whether what is under way may take all statements, so that which there are is known when it is answered."""
+    if not backend.watches_tags or not backend.owed:
+        return False
+    session.wants_flush = True
+    return True
 
 
 def close_named(
@@ -170,17 +188,23 @@ def named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
     return name if name in session.named.by_name else None
 
 
-def deallocates(session: ClientSession, backend: BackendSession, sql: bytes) -> bool:
-    """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name."""
+def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end: int) -> Outcome:
+    """Carry out a DEALLOCATE of a statement that was prepared by message, which no backend knows by that name.
+
+    None if it is of another.
+    """
     name = named_in_deallocate(session, sql)
-    if name is None or session.named is None or not backend.ready or backend.owed:
-        return False
-    if backend.status == messages.FAILED_TRANSACTION:
-        return False
+    if name is None or session.named is None:
+        return None
+    if backend.owed and backend.between_batches:
+        session.wants_flush = True
+        return hold(session)
+    if not backend.ready or backend.status == messages.FAILED_TRANSACTION:
+        return None
     session.named.drop(name)
     session.write(_DEALLOCATED + messages.READY[backend.status])
     session.wants_release = True
-    return True
+    return b"", end
 
 
 def _prepared_for(session: ClientSession, named: ClientStatements, body: bytes) -> Prepared:

@@ -26,15 +26,34 @@ from interceptor.sql.scopes import Scope
 
 __all__ = ["DEFINITIONS", "read_definition"]
 
-_RELATIONS = frozenset(["table", "view", "matview", "index", "sequence", "foreign table"])
+_RELATIONS = frozenset(["table", "view", "materialized view", "index", "sequence", "foreign table"])
 # Parts of a relation: the last name is the part's, those before it the relation's.
-_PARTS = frozenset(["trigger", "rule", "policy", "tabconstraint", "column"])
+_PARTS = frozenset(["trigger", "rule", "policy", "table constraint", "column"])
 
 Read = Callable[[StatementReader, Node, Scope], None]
 
 
+# What event triggers call an object, where the name of the parser's constant is another.
+_TYPES = {
+    "domconstraint": "domain constraint",
+    "fdw": "foreign data wrapper",
+    "foreign server": "server",
+    "largeobject": "large object",
+    "matview": "materialized view",
+    "opclass": "operator class",
+    "opfamily": "operator family",
+    "statistic ext": "statistics object",
+    "tabconstraint": "table constraint",
+    "tsconfiguration": "text search configuration",
+    "tsdictionary": "text search dictionary",
+    "tsparser": "text search parser",
+    "tstemplate": "text search template",
+}
+
+
 def _type_of(value: str) -> str:
-    return value.removeprefix("OBJECT_").lower().replace("_", " ")
+    name = value.removeprefix("OBJECT_").lower().replace("_", " ")
+    return _TYPES.get(name, name)
 
 
 def _relation(reader: StatementReader, name: QualifiedName, access: Access) -> None:
@@ -180,7 +199,39 @@ def _schema(reader: StatementReader, body: Node, scope: Scope) -> None:
     name = body.get("schemaname") or body.get("authrole", {}).get("rolename", "")
     reader.objects = (DefinedObject("schema", QualifiedName(name)),)
     for element in body.get("schemaElts", ()):
+        # What is made there is made in the new schema.
+        for made in next(iter(element.values())).values():
+            if type(made) is dict and "relname" in made:
+                made.setdefault("schemaname", name)
         reader.nest(element, Via.SCHEMA)
+
+
+def _policy(reader: StatementReader, body: Node, scope: Scope) -> None:
+    reader.objects = (DefinedObject("policy", QualifiedName(body["policy_name"])),)
+    _on_relation(reader, body, scope)
+
+
+def _operator(reader: StatementReader, body: Node, scope: Scope) -> None:
+    reader.objects = (DefinedObject("operator", name_of(body["opername"]["objname"])),)
+
+
+def _cast(reader: StatementReader, body: Node, scope: Scope) -> None:
+    """A cast is named by its types."""
+    source, target = [str(name_of(body[key]["names"])) for key in ("sourcetype", "targettype")]
+    reader.objects = (DefinedObject("cast", QualifiedName(f"{source} as {target}")),)
+    if "func" in body:
+        reader.functions.append(FunctionUse(name_of(body["func"]["objname"]), -1))
+    for key in ("sourcetype", "targettype"):
+        reader.type_name(body[key])
+
+
+def _transform(reader: StatementReader, body: Node, scope: Scope) -> None:
+    name = name_of(body["type_name"]["names"])
+    reader.objects = (DefinedObject("transform", name),)
+    reader.type_name(body["type_name"])
+    for key in ("fromsql", "tosql"):
+        if key in body:
+            reader.functions.append(FunctionUse(name_of(body[key]["objname"]), -1))
 
 
 def _trigger(reader: StatementReader, body: Node, scope: Scope) -> None:
@@ -318,7 +369,7 @@ def _publication(reader: StatementReader, body: Node, scope: Scope) -> None:
 
 def _statistics(reader: StatementReader, body: Node, scope: Scope) -> None:
     if "defnames" in body:
-        reader.objects = (DefinedObject("statistic ext", name_of(body["defnames"])),)
+        reader.objects = (DefinedObject("statistics object", name_of(body["defnames"])),)
     for relation in body.get("relations", ()):
         if "RangeVar" in relation:
             name = relation["RangeVar"]["relname"]
@@ -370,23 +421,23 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterExtensionContentsStmt": ("alter", _DDL, _D, _named_object("extension", "extname")),
     "AlterExtensionStmt": ("alter", _DDL, _D, _extension),
     "AlterFdwStmt": ("alter", _DDL, _D, _named_object("foreign data wrapper", "fdwname")),
-    "AlterForeignServerStmt": ("alter", _DDL, _D, _named_object("foreign server", "servername")),
+    "AlterForeignServerStmt": ("alter", _DDL, _D, _named_object("server", "servername")),
     "AlterFunctionStmt": ("alter", _DDL, _D, _function),
     "AlterObjectDependsStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterObjectSchemaStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterOpFamilyStmt": ("alter", _DDL, _D, _named_object("operator family", "opfamilyname")),
-    "AlterOperatorStmt": ("alter", _DDL, _D, _general),
+    "AlterOperatorStmt": ("alter", _DDL, _D, _operator),
     "AlterOwnerStmt": ("alter", _DDL, _D, _about("object", "objectType")),
-    "AlterPolicyStmt": ("alter", _DDL, _D, _on_relation),
+    "AlterPolicyStmt": ("alter", _DDL, _D, _policy),
     "AlterPublicationStmt": ("alter", _DDL, _M, _publication),
     "AlterRoleSetStmt": ("alter", _DCL, _D, _setting_of("role", "role")),
     "AlterRoleStmt": ("alter", _DCL, _D, _named_object("role", "role")),
     "AlterSeqStmt": ("alter", _DDL, _D, _sequence),
-    "AlterStatsStmt": ("alter", _DDL, _D, _named_object("statistic ext", "defnames")),
+    "AlterStatsStmt": ("alter", _DDL, _D, _named_object("statistics object", "defnames")),
     "AlterSubscriptionStmt": ("alter", _DDL, _D, _named_object("subscription", "subname")),
     "AlterSystemStmt": ("alter", Group.UTILITY, _D, _system),
-    "AlterTSConfigurationStmt": ("alter", _DDL, _D, _named_object("tsconfiguration", "cfgname")),
-    "AlterTSDictionaryStmt": ("alter", _DDL, _D, _named_object("tsdictionary", "dictname")),
+    "AlterTSConfigurationStmt": ("alter", _DDL, _D, _named_object("text search configuration", "cfgname")),
+    "AlterTSDictionaryStmt": ("alter", _DDL, _D, _named_object("text search dictionary", "dictname")),
     "AlterTableMoveAllStmt": ("alter", _DDL, _D, _named_object("tablespace", "orig_tablespacename")),
     "AlterTableSpaceOptionsStmt": ("alter", _DDL, _D, _named_object("tablespace", "tablespacename")),
     "AlterTableStmt": ("alter", _DDL, _D, _on_relation),
@@ -395,19 +446,19 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CommentStmt": ("comment", _DDL, _M, _about("object", "objtype")),
     "CompositeTypeStmt": ("create", _DDL, _D, _composite_type),
     "CreateAmStmt": ("create", _DDL, _D, _named_object("access method", "amname")),
-    "CreateCastStmt": ("create", _DDL, _D, _general),
+    "CreateCastStmt": ("create", _DDL, _D, _cast),
     "CreateConversionStmt": ("create", _DDL, _D, _named_object("conversion", "conversion_name")),
     "CreateDomainStmt": ("create", _DDL, _D, _domain),
     "CreateEnumStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
     "CreateEventTrigStmt": ("create", _DDL, _D, _event_trigger),
     "CreateExtensionStmt": ("create", _DDL, _D, _extension),
     "CreateFdwStmt": ("create", _DDL, _D, _named_object("foreign data wrapper", "fdwname")),
-    "CreateForeignServerStmt": ("create", _DDL, _D, _named_object("foreign server", "servername")),
+    "CreateForeignServerStmt": ("create", _DDL, _D, _named_object("server", "servername")),
     "CreateForeignTableStmt": ("create", _DDL, _D, _create_foreign_table),
     "CreateOpClassStmt": ("create", _DDL, _D, _named_object("operator class", "opclassname")),
     "CreateOpFamilyStmt": ("create", _DDL, _D, _named_object("operator family", "opfamilyname")),
     "CreatePLangStmt": ("create", _DDL, _D, _named_object("language", "plname")),
-    "CreatePolicyStmt": ("create", _DDL, _D, _on_relation),
+    "CreatePolicyStmt": ("create", _DDL, _D, _policy),
     "CreatePublicationStmt": ("create", _DDL, _M, _publication),
     "CreateRangeStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
     "CreateRoleStmt": ("create", _DCL, _D, _named_object("role", "role")),
@@ -418,7 +469,7 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "CreateSubscriptionStmt": ("create", _DDL, _D, _named_object("subscription", "subname")),
     "CreateTableAsStmt": ("create", _DDL, _D, _create_as),
     "CreateTableSpaceStmt": ("create", _DDL, _D, _named_object("tablespace", "tablespacename")),
-    "CreateTransformStmt": ("create", _DDL, _D, _general),
+    "CreateTransformStmt": ("create", _DDL, _D, _transform),
     "CreateTrigStmt": ("create", _DDL, _D, _trigger),
     "CreateUserMappingStmt": ("create", _DDL, _D, _named_object("user mapping", "servername")),
     "CreatedbStmt": ("create", _DDL, _D, _named_object("database", "dbname")),

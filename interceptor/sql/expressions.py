@@ -49,7 +49,7 @@ GENERIC = frozenset(
 
     ColumnDef Constraint IndexElem PartitionBoundSpec PartitionElem PartitionRangeDatum PartitionSpec
     PublicationTable PublicationObjSpec StatsElem VacuumRelation FunctionParameter TableLikeClause ReturnStmt
-    CreateOpClassItem
+    CreateOpClassItem ReplicaIdentityStmt ATAlterConstraint
     """.split()
 )
 
@@ -66,6 +66,10 @@ _MOMENT = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IG
 _MAX_MOMENT = 128  # PostgreSQL's MAXDATELEN: no longer text is a date or a time
 
 _EMPTY: frozenset[str] = frozenset()
+
+# Members of an enum take longer to find than what is in the module.
+_INTEGER, _STRING = LiteralKind.INTEGER, LiteralKind.STRING
+_READ, _WRITE, _DEFINE, _MENTION = Access.READ, Access.WRITE, Access.DEFINE, Access.MENTION
 
 
 class TooDeep(Exception):
@@ -118,6 +122,8 @@ class StatementReader:
         self.via = via
         self.runs = runs
         self.scope = Scope(None, ctes)
+        self.aliases: dict[str, tuple[QualifiedName, ...]] | None = None  # of the scope, if none is around it
+        self.candidates: tuple[QualifiedName, ...] = ()  # of the scope
         self.below: list[Node] = []
         self.pending: list[tuple[Node, Scope | None, frozenset[str], int, int]] = []
         self.level = 0
@@ -138,18 +144,18 @@ class StatementReader:
         writes = defines = mentions = reads
         if len(relations) == 1:
             use = relations[0]
-            if use.access is Access.READ:
+            if use.access is _READ:
                 reads = (use.name,)
-            elif use.access is Access.WRITE:
+            elif use.access is _WRITE:
                 writes = (use.name,)
-            elif use.access is Access.DEFINE:
+            elif use.access is _DEFINE:
                 defines = (use.name,)
             else:
                 mentions = (use.name,)
         elif relations:
             reads, writes, defines, mentions = [
                 tuple(dict.fromkeys([use.name for use in relations if use.access is access]))
-                for access in (Access.READ, Access.WRITE, Access.DEFINE, Access.MENTION)
+                for access in (_READ, _WRITE, _DEFINE, _MENTION)
             ]
         return StatementFacts(
             kind, self.group, start, end, self.via, self.runs, tuple(relations), reads, writes, defines, mentions,
@@ -195,6 +201,8 @@ class StatementReader:
     def walk(self, nodes: list[Node], scope: Scope, level: int) -> None:
         """Look at every node of these expressions. Queries in them are put into ``pending``."""
         self.scope = scope
+        self.aliases = scope.items if scope.parent is None else None
+        self.candidates = scope.candidates()
         handlers = HANDLERS
         while nodes:
             level += 1
@@ -237,44 +245,50 @@ class StatementReader:
 
     def column_ref(self, node: Node) -> None:
         fields = node["fields"]
-        scope = self.scope
         place = node.get("location", -1)
-        last = fields[-1].get("String")
-        if len(fields) == 1:
-            if last is None:
-                self.columns.append(ColumnUse("*", None, scope.own(), place, True))
-                return
-            name = last["sval"]
-            relations = scope.candidates()
-            row = scope.find(name)
-            if row is None:
-                self.columns.append(ColumnUse(name, None, relations, place))
-            else:
-                both = tuple(dict.fromkeys([*row, *relations]))
-                self.columns.append(ColumnUse(name, None, both, place, False, True))
+        if len(fields) > 1:
+            self.qualified_column(fields, place)
             return
+        last = fields[0].get("String")
+        if last is None:
+            self.columns.append(ColumnUse("*", None, self.scope.own(), place, True))
+            return
+        name = last["sval"]
+        row = self.aliases.get(name) if self.aliases is not None else self.scope.find(name)
+        if row is None:
+            self.columns.append(ColumnUse(name, None, self.candidates, place))
+        else:
+            both = tuple(dict.fromkeys([*row, *self.candidates]))
+            self.columns.append(ColumnUse(name, None, both, place, False, True))
+
+    def qualified_column(self, fields: list[Node], place: int) -> None:
         qualifier = fields[-2]["String"]["sval"]
-        found = scope.find(qualifier)
+        found: tuple[QualifiedName, ...] | None
         if len(fields) > 2:
             parts = [field["String"]["sval"] for field in fields[:-1]]
             found = (QualifiedName(*reversed(parts[-3:])),)
-        elif found is None:
-            found = ()
-        if last is None:
-            self.columns.append(ColumnUse("*", qualifier, found, place, True))
         else:
-            self.columns.append(ColumnUse(last["sval"], qualifier, found, place))
+            found = self.aliases.get(qualifier) if self.aliases is not None else self.scope.find(qualifier)
+        last = fields[-1].get("String")
+        if last is None:
+            self.columns.append(ColumnUse("*", qualifier, found or (), place, True))
+        else:
+            self.columns.append(ColumnUse(last["sval"], qualifier, found or (), place))
 
     def constant(self, node: Node) -> None:
-        self.literal(node, self.fixed)
+        number = node.get("ival")
+        if number is not None:  # of which long lists are made
+            self.message.literals.append(Literal(number.get("ival", 0), _INTEGER, node.get("location", -1), self.fixed))
+        else:
+            self.literal(node, self.fixed)
 
     def literal(self, node: Node, fixed: bool) -> None:
         place = node.get("location", -1)
         if "ival" in node:
-            found = Literal(node["ival"].get("ival", 0), LiteralKind.INTEGER, place, fixed)
+            found = Literal(node["ival"].get("ival", 0), _INTEGER, place, fixed)
         elif "sval" in node:
             text = node["sval"].get("sval", "")
-            found = Literal(text, LiteralKind.STRING, place, fixed)
+            found = Literal(text, _STRING, place, fixed)
             if len(text) <= _MAX_MOMENT and _MOMENT.search(text):
                 self.volatile_literals = (*self.volatile_literals, text)
         elif "boolval" in node:
@@ -310,7 +324,11 @@ class StatementReader:
             if node["kind"] == "AEXPR_IN" and "List" in right:
                 items = right["List"].get("items", [])
                 self.longest_list = max(self.longest_list, len(items))
-                self.below.extend(items)
+                for item in items:
+                    if "A_Const" in item:
+                        self.constant(item["A_Const"])
+                    else:
+                        self.below.append(item)
             else:
                 self.below.append(right)
 

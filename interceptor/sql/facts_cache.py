@@ -1,16 +1,43 @@
-"""The facts of texts, remembered by their bytes."""
+"""The facts of texts, remembered by their bytes; and by what is left of them without the values of their literals.
+
+Many programs put their values into the text, so that each text is new: ``SELECT … WHERE id = 57721``. Where the facts
+are the same whatever the value, one analysis serves them all. Only plain texts are looked at in this way
+(``interceptor.sql.lexical.is_plain``): no comment, no dollar quote, no E'', no call of a function. What is left of such
+a text is an identity: no two statements share it that differ in more than the values of literals, and those whose value
+the facts depend on are left as they are.
+"""
 
 from __future__ import annotations
 
-from interceptor.sql.facts import MessageFacts
+import re
+from typing import Any
+
+import msgspec
+
+from interceptor.sql.facts import MessageFacts, Opaque
+from interceptor.sql.lexical import is_plain, reads_alike
+from interceptor.sql.parsing import INLINE, Node, parse
 from interceptor.sql.statements import analyse_facts
 
-__all__ = ["FactsCache", "facts_size"]
+__all__ = ["FactsCache", "facts_size", "without_literals"]
 
 MAX_CACHED = 16 * 1024  # bytes of one text
-_ENTRY_OVERHEAD = 600  # bytes of memory of an entry with no more than one statement that names nothing
-_STATEMENT = 500
-_ITEM = 130  # a column, a relation, a function, with what it refers to
+_ENTRY_OVERHEAD = 700  # bytes of memory of an entry with no more than one statement that names nothing
+_STATEMENT = 950
+_ITEM = 140  # a column, a relation, a function, with what it refers to
+
+# Names in quotes stay, as group 1. A string is "?'" (group 2) unless it is empty, a pattern that matches all, or may be
+# a moment; a number is "?" unless it belongs to a name or to another form of number, or may be that of LIMIT or OFFSET.
+_LITERALS = re.compile(
+    rb'("[^"]*+")'
+    rb"|(')(?!%*+'|(?:[^']|'')*?(?i:now|today|tomorrow|yesterday))[^']*+'(?:'[^']*+')*+"
+    rb"|(?<![A-Za-z0-9_.$\x80-\xff])(?<![tT] )[0-9]++(?![A-Za-z0-9_.$\x80-\xff])"
+)
+
+
+def without_literals(sql: bytes) -> bytes:
+    """Return what is left of a plain text. The caller made sure that it is plain."""
+    return _LITERALS.sub(rb"\1?\2", sql)
 
 
 def facts_size(facts: MessageFacts) -> int:
@@ -29,58 +56,132 @@ def facts_size(facts: MessageFacts) -> int:
     return size
 
 
-class FactsCache:
-    """The facts of texts, remembered by their bytes.
+class _Generations:
+    """A cache of two generations of at most ``half`` bytes each.
 
-    One cache serves any number of clients and sessions. Two generations of at most half of ``max_bytes`` each: when the
-    young one is full it becomes the old one, and a text that is asked for again moves back. So what is used stays, and
-    nothing is counted or reordered on a hit.
+    When the young one is full it becomes the old one, and what is asked for again moves back. So what is used stays,
+    and nothing is counted or reordered on a hit.
     """
 
-    __slots__ = ("_half", "_old", "_old_bytes", "_young", "_young_bytes")
+    __slots__ = ("half", "old", "old_bytes", "young", "young_bytes")
+
+    def __init__(self, half: int) -> None:
+        self.half = half
+        self.young: dict[bytes, MessageFacts] = {}
+        self.old: dict[bytes, MessageFacts] = {}
+        self.young_bytes = 0
+        self.old_bytes = 0
+
+    def from_old(self, key: bytes) -> MessageFacts | None:
+        found = self.old.get(key)
+        if found is not None:
+            self.remember(key, found)
+        return found
+
+    def remember(self, key: bytes, facts: MessageFacts) -> None:
+        size = len(key) + facts_size(facts)
+        if size > self.half:
+            return
+        if self.young_bytes + size > self.half:
+            self.old, self.old_bytes = self.young, self.young_bytes
+            self.young, self.young_bytes = {}, 0
+        self.young[key] = facts
+        self.young_bytes += size
+
+
+class FactsCache:
+    """The facts of texts. One cache serves any number of clients and sessions."""
+
+    __slots__ = ("_examples", "_texts")
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
-        """``max_bytes`` bounds the memory of the cache."""
-        self._half = max_bytes // 2
-        self._young: dict[bytes, MessageFacts] = {}
-        self._old: dict[bytes, MessageFacts] = {}
-        self._young_bytes = 0
-        self._old_bytes = 0
+        """``max_bytes`` bounds the memory of the cache. A quarter of it is for what is left of texts without
+        literals."""
+        self._texts = _Generations(max_bytes * 3 // 8)
+        self._examples = _Generations(max_bytes // 8)
 
     def memory(self) -> int:
         """Return about how many bytes of memory the entries take, never more than ``max_bytes``."""
-        return self._young_bytes + self._old_bytes
+        return sum([part.young_bytes + part.old_bytes for part in (self._texts, self._examples)])
 
     def facts(self, sql: bytes, standard_lexing: bool = True) -> MessageFacts:
         """Return the facts of the text of a Query or Parse, without its final NUL.
 
         ``standard_lexing`` is as in ``interceptor.sql.analysis.StatementCache.effects``. The facts may be those of a
-        text that differs in the values of its literals alone: see ``MessageFacts.example``.
+        text that differs in the values of its literals alone: see ``MessageFacts.example``. Never raises.
         """
-        return self.exact(sql, standard_lexing)
-
-    def exact(self, sql: bytes, standard_lexing: bool = True) -> MessageFacts:
-        """Return the facts of this very text, with its own literals and places."""
-        if not standard_lexing:
-            return analyse_facts(sql, False)
-        found = self._young.get(sql)
+        found = self._texts.young.get(sql)
+        if found is not None and (standard_lexing or reads_alike(sql)):
+            return found
+        if len(sql) > MAX_CACHED or (not standard_lexing and not reads_alike(sql)):
+            return analyse_facts(sql, standard_lexing)
+        found = self._texts.from_old(sql)
         if found is not None:
             return found
-        found = self._old.get(sql)
-        if found is None:
-            found = analyse_facts(sql)
-        if len(sql) <= MAX_CACHED:
-            self._remember(sql, found)
+        if b"$" not in sql and is_plain(sql):  # with parameters in it, it is likely to come again as it is
+            key = without_literals(sql)
+            if key != sql:
+                return self._example(key, sql)
+        found = analyse_facts(sql)
+        self._texts.remember(sql, found)
         return found
 
-    def _remember(self, sql: bytes, facts: MessageFacts) -> None:
-        size = len(sql) + facts_size(facts)
-        if size > self._half:
-            return
-        if self._young_bytes + size > self._half:
-            self._old = self._young
-            self._old_bytes = self._young_bytes
-            self._young = {}
-            self._young_bytes = 0
-        self._young[sql] = facts
-        self._young_bytes += size
+    def exact(self, sql: bytes, standard_lexing: bool = True) -> MessageFacts:
+        """Return the facts of this very text, with its own literals and places. Never raises."""
+        if standard_lexing or reads_alike(sql):
+            found = self._texts.young.get(sql) or self._texts.from_old(sql)
+            if found is not None:
+                return found
+        return analyse_facts(sql, standard_lexing)
+
+    def _example(self, key: bytes, sql: bytes) -> MessageFacts:
+        examples = self._examples
+        found = examples.young.get(key)
+        if found is None:
+            found = examples.from_old(key)
+        if found is not None:
+            return found
+        found = analyse_facts(sql)
+        if _depends_on_values(sql, key, found):
+            self._texts.remember(sql, found)
+            return found
+        found = msgspec.structs.replace(found, example=True, literals=())
+        examples.remember(key, found)
+        return found
+
+
+def _depends_on_values(sql: bytes, key: bytes, facts: MessageFacts) -> bool:
+    """Say whether the facts could be others with other values of the literals that are not in the key."""
+    if facts.opaque:
+        return True
+    for statement in facts.all:
+        count = statement.limit.count if statement.limit is not None else None
+        if count is not None and not re.search(rb"[tT] %d(?![0-9])" % count, key):
+            return True
+    tree = parse(sql, INLINE)
+    return isinstance(tree, Opaque) or any([_decides(statement) for statement in tree])
+
+
+def _decides(tree: Node) -> bool:
+    """Say whether a constant in a WHERE clause stands anywhere but beside a column, as in ``id = 5`` or ``id in (5,
+    6)``.
+
+    Anywhere else it may decide whether the clause is always true.
+    """
+    stack: list[tuple[Any, bool]] = [(tree, False)]
+    while stack:
+        node, in_where = stack.pop()
+        if type(node) is list:
+            stack.extend([(item, in_where) for item in node])
+        elif type(node) is dict:
+            constant = node.get("A_Const")
+            if in_where and constant is not None and "boolval" not in constant and "isnull" not in constant:
+                return True
+            for key, value in node.items():
+                if key == "A_Expr" and in_where and "ColumnRef" in value.get("lexpr", ()):
+                    right = value["rexpr"]
+                    items = right["List"].get("items", []) if "List" in right else [right]
+                    stack.append(([item for item in items if "A_Const" not in item], True))
+                else:
+                    stack.append((value, in_where or key == "whereClause"))
+    return False

@@ -33,7 +33,7 @@ class Limits:
     guarded: bool
 
 
-INLINE = Limits(bytes=16 * 1024, tree=160 * 1024, depth=400, expressions=300, guarded=True)
+INLINE = Limits(bytes=16 * 1024, tree=128 * 1024, depth=400, expressions=120, guarded=True)
 """Keeps an analysis under some 5 ms, whatever the text: for the loop that serves clients."""
 
 HELPER = Limits(bytes=4 * 1024 * 1024, tree=256 * 1024 * 1024, depth=400, expressions=100_000, guarded=False)

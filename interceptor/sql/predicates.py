@@ -37,27 +37,45 @@ def judge_where(clause: Node | None) -> Where:
     """Return what a WHERE clause restricts; None is no clause."""
     if clause is None:
         return Where.ABSENT
-    comparison = clause.get("A_Expr")
-    if comparison is not None and "ColumnRef" in comparison.get("lexpr", ()):
-        right = comparison.get("rexpr", ())
-        if "ParamRef" in right or ("A_Const" in right and comparison["kind"] == "AEXPR_OP"):
-            if comparison["name"][-1]["String"]["sval"] in ("=", "<", ">", "<=", ">=", "<>"):
-                return Where.GIVEN
+    if _compares_column(clause):
+        return Where.GIVEN
     if truth(clause) is True:
         return Where.ALWAYS_TRUE
     return Where.GIVEN if _names_column(clause) else Where.CONSTANT
 
 
+_COMPARISONS = frozenset(["=", "<", ">", "<=", ">=", "<>"])
+
+
+def _compares_column(clause: Node) -> bool:
+    """Say whether a column is compared with a value, alone or beside other conditions: what most clauses are."""
+    comparison = clause.get("A_Expr")
+    if comparison is not None:
+        if comparison["kind"] != "AEXPR_OP" or "ColumnRef" not in comparison.get("lexpr", ()):
+            return False
+        right = comparison["rexpr"]
+        return ("ParamRef" in right or "A_Const" in right) and _operator(comparison) in _COMPARISONS
+    several = clause.get("BoolExpr")
+    return (
+        several is not None
+        and several["boolop"] == "AND_EXPR"
+        and any([_compares_column(condition) for condition in several["args"]])
+    )
+
+
 def _names_column(clause: Node) -> bool:
-    stack: list[Any] = [clause]
-    while stack:
-        node = stack.pop()
-        if type(node) is list:
-            stack.extend(node)
-        elif type(node) is dict:
-            if "ColumnRef" in node or "CurrentOfExpr" in node:
-                return True
-            stack.extend(node.values())
+    # Level by level: a column is rarely deep, and beside it may be a long list.
+    level: list[Any] = [clause]
+    while level:
+        below: list[Any] = []
+        for node in level:
+            if type(node) is list:
+                below.extend(node)
+            elif type(node) is dict:
+                if "ColumnRef" in node or "CurrentOfExpr" in node:
+                    return True
+                below.extend(node.values())
+        level = below
     return False
 
 
@@ -168,6 +186,8 @@ def _a_expr(body: Node) -> Value:
 def _in_list(body: Node, left: Node, right: Any) -> Value:
     if "List" in right:
         items = right["List"].get("items", [])
+        if "ColumnRef" in left and all(["A_Const" in item for item in items]):
+            return MAYBE
     elif "A_ArrayExpr" in right:
         items = right["A_ArrayExpr"].get("elements", [])
     else:

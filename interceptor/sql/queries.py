@@ -26,7 +26,7 @@ _RESTRICTS = {Where.NONE: 0, Where.GIVEN: 1, Where.CONSTANT: 2, Where.ALWAYS_TRU
 # What a query is to its statement: the statement itself, an arm of its UNION, or a part of it.
 INNER, ARM, OUTERMOST = 0, 1, 2
 
-_SIMPLE = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op", "withClause", "intoClause"])
+_SIMPLE = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op"])
 
 _STRENGTHS = {
     "LCS_FORUPDATE": "update",
@@ -49,17 +49,19 @@ def read_select(
     reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int, rank: int
 ) -> None:
     """Read a SelectStmt. ``parent``: the queries around it whose columns it sees; ``rank``: OUTERMOST, ARM or INNER."""
-    if "withClause" in body:
-        ctes = _read_with(reader, body["withClause"], parent, ctes, level)
-    if rank == OUTERMOST and "limitCount" in body:
-        reader.limit = _limit(body)
-    if body["op"] != "SETOP_NONE":
-        _read_set_operation(reader, body, parent, ctes, level, rank)
-        return
+    simple = body.keys() <= _SIMPLE
+    if not simple:
+        if "withClause" in body:
+            ctes = _read_with(reader, body["withClause"], parent, ctes, level)
+        if rank == OUTERMOST and "limitCount" in body:
+            reader.limit = _limit(body)
+        if body["op"] != "SETOP_NONE":
+            _read_set_operation(reader, body, parent, ctes, level, rank)
+            return
+        if "intoClause" in body:
+            reader.into = reader.use(body["intoClause"]["rel"], Access.DEFINE)
     scope = Scope(parent, ctes)
     nodes: list[Node] = []
-    if "intoClause" in body:
-        reader.into = reader.use(body["intoClause"]["rel"], Access.DEFINE)
     items = body.get("fromClause")
     where = body.get("whereClause")
     if items:
@@ -73,7 +75,7 @@ def read_select(
     nodes.extend([target["ResTarget"]["val"] for target in body.get("targetList", ())])
     if where is not None:
         nodes.append(where)
-    if not body.keys() <= _SIMPLE:
+    if not simple:
         _read_further_clauses(reader, body, scope, nodes)
     reader.walk(nodes, scope, level + 1)
 
@@ -214,7 +216,10 @@ def _read_from(reader: StatementReader, items: list[Node], scope: Scope, nodes: 
                 scope.items.setdefault(body["alias"]["aliasname"] if "alias" in body else body["relname"], ())
             else:
                 name = reader.use(body, Access.READ)
-                scope.add(body["alias"]["aliasname"] if "alias" in body else name.name, name)
+                alias = body.get("alias")
+                scope.add(alias["aliasname"] if alias is not None else name.name, name)
+                if alias is not None and "colnames" in alias:
+                    _hide_columns(reader, alias, (name,), body.get("location", -1))
         elif kind == "JoinExpr":
             stack.append(body["rarg"])
             stack.append(body["larg"])
@@ -224,11 +229,10 @@ def _read_from(reader: StatementReader, items: list[Node], scope: Scope, nodes: 
             if body.get("isNatural"):
                 natural = True
             if "alias" in body or "join_using_alias" in body:
-                _read_join_alias(body, scope)
+                _read_join_alias(reader, body, scope)
         elif kind == "RangeSubselect":
-            alias = body.get("alias")
-            if alias is not None:
-                scope.items.setdefault(alias["aliasname"], ())
+            if "alias" in body:
+                scope.items.setdefault(body["alias"]["aliasname"], ())
             reader.pending.append(
                 (
                     body["subquery"]["SelectStmt"],
@@ -257,7 +261,13 @@ def _read_from(reader: StatementReader, items: list[Node], scope: Scope, nodes: 
         reader.columns.append(ColumnUse("*", None, scope.own(), -1, True))
 
 
-def _read_join_alias(body: Node, scope: Scope) -> None:
+def _hide_columns(reader: StatementReader, alias: Node, names: tuple[QualifiedName, ...], place: int) -> None:
+    """``t AS q (one, two)`` gives the columns other names, so that a use of one may be a use of any of them."""
+    reader.words.add("renamed columns")
+    reader.columns.append(ColumnUse("*", alias["aliasname"], names, place, True))
+
+
+def _read_join_alias(reader: StatementReader, body: Node, scope: Scope) -> None:
     """``(a JOIN b …) AS j`` has the columns of both; which ones only the catalogue knows."""
     found: list[QualifiedName] = []
     stack = [body["larg"], body["rarg"]]
@@ -272,6 +282,8 @@ def _read_join_alias(body: Node, scope: Scope) -> None:
     for key in ("alias", "join_using_alias"):
         if key in body:
             scope.items[body[key]["aliasname"]] = tuple(found)
+            if "colnames" in body[key]:
+                _hide_columns(reader, body[key], tuple(found), -1)
 
 
 def _read_range_function(body: Node, scope: Scope, nodes: list[Node]) -> None:

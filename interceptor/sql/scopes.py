@@ -36,7 +36,8 @@ class Scope:
         """Return what ``*`` stands for."""
         found = self._own
         if found is None:
-            found = self._own = tuple(dict.fromkeys(self.relations))
+            relations = self.relations
+            found = self._own = tuple(relations) if len(relations) < 2 else tuple(dict.fromkeys(relations))
         return found
 
     def candidates(self) -> tuple[QualifiedName, ...]:

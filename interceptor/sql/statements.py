@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from interceptor.sql.definitions import DEFINITIONS, read_definition
 from interceptor.sql.embedded import read_create_function, read_do
@@ -46,6 +47,8 @@ _OTHERS: dict[str, tuple[str, Group, Callable[[StatementReader, Node], None]]] =
     "DoStmt": ("do", Group.UTILITY, read_do),
 }
 
+_PLACE = attrgetter("place")
+
 KINDS = frozenset(["SelectStmt", "ReturnStmt", "PLAssignStmt", *_QUERIES, *_OTHERS, *DEFINITIONS])
 """The kinds of statement node that are known; any other is opaque."""
 
@@ -72,7 +75,7 @@ def analyse_facts(sql: bytes | str, standard_lexing: bool = True, limits: Limits
     comments = find_comments(sql) if b"--" in sql or b"/*" in sql else ()
     literals = message.literals
     if len(literals) > 1:
-        literals.sort(key=_place)
+        literals.sort(key=_PLACE)
     parameters = message.parameters
     if len(statements) == 1:
         only = statements[0]
@@ -96,11 +99,6 @@ def analyse_facts(sql: bytes | str, standard_lexing: bool = True, limits: Limits
         tuple(parameters),
         comments,
     )
-
-
-def _place(literal: object) -> int:
-    place: int = literal.place  # type: ignore[attr-defined]  # a key function for sort, kept cheap
-    return place
 
 
 def _opaque(sql: bytes, reason: Opaque) -> MessageFacts:

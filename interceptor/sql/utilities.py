@@ -45,6 +45,7 @@ def _explain(reader: StatementReader, body: Node) -> None:
     runs = (analyze.lower() if isinstance(analyze, str) else analyze) not in _FALSE
     if runs:
         reader.words.add("analyze")
+    reader.fixed = False
     reader.nest(body["query"], Via.EXPLAIN, runs)
 
 

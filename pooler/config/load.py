@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from interceptor.errors import ConfigError
+from interceptor.hooks.sources import PluginSources
 from pooler.config.checks import check, is_loopback, resolve_paths
 from pooler.config.convert import Table, is_table, parse_value, read_named, read_section
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.model import ANY_DATABASE, CONSOLE_DATABASES, Config
+from pooler.config.plugins import read_plugins
 from pooler.config.positions import find_lines
 from pooler.config.problems import ConfigErrors, Problems
 from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
@@ -40,6 +42,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
     server = ServerSettings()
     databases: dict[str, DatabaseSettings] = {}
     users: dict[str, UserSettings] = {}
+    plugins = PluginSources(str(file))
     for name, value in document.items():
         match name:
             case "server" if is_table(value):
@@ -49,8 +52,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
             case "users":
                 users = read_named(UserSettings, name, value, problems, environ)
             case "plugins" if is_table(value):
-                for plugin in value:
-                    problems.add(("plugins", plugin), "plugins are not built yet: leave this out")
+                plugins = read_plugins(file, value, problems, environ)
             case "server" | "plugins":
                 problems.add((name,), f"expected a table [{name}], found {describe(value)}")
             case _:
@@ -58,7 +60,13 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
     server = resolve_paths(server, file.absolute().parent)
     check(server, databases, users, problems)
     problems.raise_if_any()
-    return Config(file=file, server=server, databases=MappingProxyType(databases), users=MappingProxyType(users))
+    return Config(
+        file=file,
+        server=server,
+        databases=MappingProxyType(databases),
+        users=MappingProxyType(users),
+        plugins=plugins,
+    )
 
 
 def config_from_upstream(dsn: str, listen: str | None = None, environ: Mapping[str, str] | None = None) -> Config:

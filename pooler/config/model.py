@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from interceptor.hooks.sources import PluginSources
 from pooler.config.pool_settings import PoolSettings, merge
 from pooler.config.secret import Secret
 from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
@@ -40,6 +41,7 @@ class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     users: Mapping[str, UserSettings] = field(default_factory=lambda: MappingProxyType({}))
+    plugins: PluginSources = field(default_factory=PluginSources)
     _merged: dict[tuple[str, str], PoolSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find_database(self, name: str) -> DatabaseSettings | None:

@@ -38,18 +38,22 @@ class Problems:
 
     def add(self, path: KeyPath, message: str) -> None:
         """Note a problem. A key has one at most: what follows from the first would only confuse."""
-        self._found.setdefault(path, ConfigError(self._file, self._line(path), dotted(path), message))
+        self._found.setdefault(path, ConfigError(self._file, self.line(path), dotted(path), message))
 
     def concern(self, path: KeyPath) -> bool:
         """Whether there is a problem at this place, or at one above or below it."""
         return any(found[: len(path)] == path[: len(found)] for found in self._found)
+
+    def lines_below(self, path: KeyPath) -> dict[KeyPath, int]:
+        """The lines of a key and of all that is below it, by their places counted from it."""
+        return {place[len(path) :]: line for place, line in self._lines.items() if place[: len(path)] == path}
 
     def raise_if_any(self) -> None:
         """Raise ConfigErrors if there is any problem."""
         if self._found:
             raise ConfigErrors(sorted(self._found.values(), key=lambda error: error.line))
 
-    def _line(self, path: KeyPath) -> int:
+    def line(self, path: KeyPath) -> int:
         """The line of the key, or of the nearest table above it that is written down; 0 where none is."""
         for end in range(len(path), 0, -1):
             if path[:end] in self._lines:

@@ -122,6 +122,7 @@ class DatabaseSettings:
     pin_timeout: _Duration | None = None
     reuse_unnamed_statements: _Boolean | None = None
     connect_query: _Text = ""
+    catalogue_user: _Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

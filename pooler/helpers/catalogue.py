@@ -98,10 +98,15 @@ class Catalogue:
         self._listeners[key] = listener
         return partial(self._listeners.pop, key, None)  # type: ignore[return-value]
 
+    @property
+    def unused(self) -> bool:
+        """Nothing is loaded, nobody listens and nobody waits."""
+        return self._snapshot is None and self._loading is None and self._watch is None and not self._listeners
+
     # --- Life --------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Forget everything and stop watching. Whoever waits gets an error."""
+        """Forget everything and stop watching. Whoever waits gets an error as soon as the helper is closed."""
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()

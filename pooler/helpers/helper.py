@@ -6,20 +6,19 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from interceptor.errors import HELPER_QUERY, BackendError
+from interceptor.errors import HELPER_QUERY, SHUTTING_DOWN, BackendError
 from interceptor.services import HelperQueries, Parameter, Row
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
-from pooler.config.secret import Secret
 from pooler.helpers.connection import HelperConnection
 from pooler.login import log_in
 from pooler.tasks import spawn
 
-__all__ = ["Helper", "HelperSettings", "HelperState", "HelperStats", "with_login"]
+__all__ = ["Helper", "HelperSettings", "HelperState", "HelperStats"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class Helper:
         keys: KeyCache,
         helper: HelperSettings | None = None,
     ) -> None:
-        """``settings``: where, and as whom (see ``with_login``). ``credential`` is asked at each login."""
+        """``settings``: where, and as whom. ``credential`` is asked at each login."""
         self.settings = settings
         self.helper = helper or HelperSettings()
         self.stats = HelperStats()
@@ -85,6 +84,7 @@ class Helper:
         self._connection: HelperConnection | None = None
         self._closing: set[HelperConnection] = set()
         self._turn = asyncio.Lock()
+        self._closed = False
         self._retry_at = 0.0
         self._retry_after = _FIRST_RETRY
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -97,6 +97,11 @@ class Helper:
         """Connections to the server: from the start of the login until the server has hung up."""
         connecting = self.state is HelperState.CONNECTING
         return connecting + (self._connection is not None) + len(self._closing)
+
+    @property
+    def connection_lost(self) -> bool:
+        """The connection has ended by itself, and nobody has asked since."""
+        return self._connection is not None and self._connection.closed
 
     # --- HelperQueries -----------------------------------------------------------------------------------------------
 
@@ -126,7 +131,10 @@ class Helper:
     # --- Life --------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close the connection, and wait until the server has hung up. Another query opens another."""
+        """Close the connection, for good, and wait until the server has hung up. Whoever asks now gets an error."""
+        self._closed = True
+        if self._turn.locked() and self._connection is not None:
+            self._connection.abort()
         async with self._turn:
             self._close_connection()
         while self._closing:
@@ -177,6 +185,8 @@ class Helper:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         self._close_connection()
+        if self._closed:
+            raise BackendError(SHUTTING_DOWN, f"the {self} is closed")
         loop = asyncio.get_running_loop()
         if self.last_error is not None and loop.time() < self._retry_at:
             raise self.last_error
@@ -257,8 +267,3 @@ class _Inside:
 
     def snapshot(self) -> AbstractAsyncContextManager[HelperQueries]:
         raise AssertionError("snapshot() inside of snapshot()")
-
-
-def with_login(settings: PoolSettings, user: str, password: Secret | None) -> PoolSettings:
-    """The same server and database, as another role."""
-    return replace(settings, user=user, password=password, forced_user=True)

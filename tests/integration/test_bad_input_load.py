@@ -182,9 +182,14 @@ def test_a_flood_of_cancel_requests_harms_nobody_and_cancels_nobody_else(victim:
         working.wait_for_progress()
         canceled.read_available()
         assert canceled.ready_count == 1, "a wrong key canceled it"
-        for _ in range(1000):
-            with WireClient(victim.endpoint.host, victim.endpoint.port) as client:
-                client.send(frontend.cancel_request(pid, key))
+        for _ in range(2):
+            # Open until the proxy has hung up: one that it reads later means this client's next query.
+            requests = [WireClient(victim.endpoint.host, victim.endpoint.port) for _ in range(400)]
+            for request in requests:
+                clients.enter_context(request).send(frontend.cancel_request(pid, key))
+            for request in requests:
+                request.read_to_end()
+                request.close()
         canceled.read_until_ready(2)
         assert decode_error(canceled.replies[-2].body)["C"] == "57014"
         # The requests that came too late hit nobody: neither this client's next query nor another's.
@@ -222,8 +227,9 @@ def test_a_flood_of_wrong_passwords_does_not_hold_others_up(postgres18: Postgres
                 wait_for("the attack is on", lambda: next(attempts) > 32, 60)
                 before, done = next(attempts), working.answers
                 wait_until(lambda: next(attempts) > before + 100, "the attack goes on", 60)
-                # A query costs a hundredth of an attempt: were it queued behind them, there would be fewer answers.
-                assert working.answers - done > 100
+                # A query costs a hundredth of an attempt. Were it queued behind the sixteen attackers, there would be
+                # one answer for each round of them: 7 to 15. There are hundreds, and 69 on a machine in distress.
+                assert working.answers - done > 30
                 with WireClient.connect(right, timeout=60) as client:
                     assert client.query("SELECT 1") == [("1",)]
             finally:

@@ -34,6 +34,8 @@ create view cte as with q as (select secret from base) select * from q;
 create view lateral_one as select o.id, l.a from other o, lateral (select a from base where base.id = o.id) l;
 create materialized view kept as select a from base;
 create view over_kept as select a from kept;
+create view evil as select a as " :funcid 12345 ", b as "{RTEPERMISSIONINFO :relid 1259 :inh true :requiredPerms 2",
+  'x :opno 96 {NEXTVALUEEXPR ' as "}) :resulttype 9 ({" from base as ":relid 1 )";
 """
 
 
@@ -70,7 +72,7 @@ def test_a_view_names_what_pg_depend_says_of_it(postgres: PostgresServer, databa
         "where d.refobjid <> r.ev_class and r.ev_class >= 16384"
     )
     views = {int(str(view)) for view, *_ in recorded}
-    assert len(views) == 10
+    assert len(views) == 11
     for view in views:
         (rule,) = snapshot.rules[view]
         found = rule.expression
@@ -89,6 +91,7 @@ def test_a_view_names_what_pg_depend_says_of_it(postgres: PostgresServer, databa
             assert (relation_oid(snapshot, "base"), 0) in found.columns
         else:
             assert found.columns == {(oid, column) for oid, column in depends["pg_class"] if column}, name
+        assert not found.sequences
         assert {oid for oid in found.functions if oid >= 16384} >= {oid for oid, _ in depends["pg_proc"]}, name
         assert {oid for oid in found.operators if oid >= 16384} == {oid for oid, _ in depends["pg_operator"]}, name
 

@@ -23,6 +23,8 @@ create table big (id int default nextval('s'), a text, up text generated always 
 create table log (a text);
 insert into t values (1, 'x'); insert into serials (a) values ('x'); insert into big (a) values ('x');
 create domain checked as int check (value > 0);
+create domain "lo ud" as int check (set_config('work_mem', '9MB', false) <> '');
+create table bears (x "lo ud");
 """
 
 # Name, what comes after it in CREATE FUNCTION, what is expected. Each is called without arguments.
@@ -48,6 +50,7 @@ FUNCTIONS: list[tuple[str, str, SessionChange]] = [
     ("cursor_inside", "() returns void language plpgsql as $$ declare c cursor for select 1; begin open c; end $$",
      HARMLESS),
     ("defines", "() returns void language plpgsql as $$ begin create table made (a int); end $$", HARMLESS),
+    ("declares", "() returns void language plpgsql as $$ declare n checked; begin n := 1; end $$", HARMLESS),
     ("takes_next", "() returns bigint language sql as $$ select nextval('s') $$", SEQUENCES),
     ("inserts_serial", "() returns void language sql as 'insert into serials (a) values (''y'')'", SEQUENCES),
     ("inserts_deep", "() returns void language sql as 'select inserts_serial()'", SEQUENCES),
@@ -66,6 +69,8 @@ FUNCTIONS: list[tuple[str, str, SessionChange]] = [
     ("makes_temporary", "() returns void language plpgsql as $$ begin create temp table tt (a int); end $$", CHANGES),
     ("in_default", "(a text default set_config('work_mem', '5MB', false)) returns text language sql as 'select a'",
      CHANGES),
+    ("declares_loud", "() returns void language plpgsql as $$ declare n \"lo ud\"; begin n := 1; end $$", CHANGES),
+    ("declares_like", "() returns void language plpgsql as $$ declare n bears.x%type; begin n := 1; end $$", CHANGES),
     ("dynamic", "() returns void language plpgsql as $$ begin execute format('set work_mem = %L', '5MB'); end $$",
      UNKNOWN),
     ("dynamic_query", "() returns bigint language sql as "

@@ -1,4 +1,7 @@
-"""No client ever sees what another did to its session: what can't follow a client pins its backend to it."""
+"""No client ever sees what another did to its session: it follows its client, or keeps the backend for it.
+
+What ends that is in test_pins.py; more of settings in test_session_settings.py, and of sequences in test_sequences.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.backend import row_values
-from tests.support.proxied import Clients, errors, tags, upstream
+from tests.support.proxied import Clients, errors, pid_of, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.watch import Activity, wait_until
 from tests.support.wire import WireClient
@@ -25,6 +28,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.psql("create table t (i int); create role iso_role; create role iso_login login superuser", dbname=DATABASE)
     server.psql("create sequence s", dbname=DATABASE)
     tables: Tables = {
+        "databases.one": {"primary": upstream(server, DATABASE), "pool_size": 1},
         # One backend more than clients that are pinned in a test: the others share it, and find what was left there.
         "databases.app": {"primary": upstream(server, DATABASE), "pool_size": 2},
         "databases.two": {"primary": upstream(server, DATABASE), "pool_size": 3},
@@ -61,8 +65,8 @@ def prepare(client: WireClient, sql: str, name: str, types: tuple[int, ...] = ()
     return errors(client, seen)
 
 
-# Settings and the like. What the client does, how it looks at it, and what it then sees; another client sees the rest.
-SETTINGS = {
+# What the client does, how it looks at it, and what it then sees; another client sees the rest.
+FOLLOWING = {
     "set": ("set work_mem = '77MB'", "show work_mem", "77MB"),
     "set_of_a_reported_setting": ("set timezone = 'Asia/Kathmandu'", "show timezone", "Asia/Kathmandu"),
     "set_in_a_transaction": ("begin; set work_mem = '77MB'; commit", "show work_mem", "77MB"),
@@ -86,6 +90,9 @@ SETTINGS = {
     "set_session_authorization": ("set session authorization iso_login", "select session_user", "iso_login"),
     "own_setting": ("set my.setting = 'mine'", "select coalesce(current_setting('my.setting', true), '')", "mine"),
     "client_encoding": ("set client_encoding = 'LATIN1'", "show client_encoding", "LATIN1"),
+}
+
+PINNING = {
     "temporary_table": ("create temp table mine ()", "select coalesce(to_regclass('mine')::text, '')", "mine"),
     "temporary_view": ("create temp view mine as select 1", "select coalesce(to_regclass('mine')::text, '')", "mine"),
     "temporary_table_of_select": (
@@ -105,44 +112,72 @@ SETTINGS = {
         "select count(*)::text from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
         "1",
     ),
-    "sequence_value": ("select nextval('s')", "select currval('s') > 0", "t"),
 }
 
 
-@pytest.mark.parametrize("case", SETTINGS)
+def change_session(client: WireClient, change: str, protocol: str) -> None:
+    if protocol == "simple":
+        client.query(change)
+    else:
+        for statement in [change] if change.startswith("do ") else change.split("; "):
+            extended(client, statement)
+
+
+def leave(client: WireClient, *, goodbye: bool) -> None:
+    if goodbye:
+        client.send_goodbye()
+    else:
+        client.close()
+
+
+@pytest.mark.parametrize("case", FOLLOWING)
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
 @pytest.mark.parametrize("goodbye", [True, False], ids=["terminate", "vanish"])
-def test_what_a_client_did_to_its_session_stays_with_it_and_goes_with_it(
+def test_a_setting_follows_its_client_over_a_backend_that_all_share(
+    clients: Clients, case: str, protocol: str, goodbye: bool
+) -> None:
+    """Traps 18, 19 and 22."""
+    change, look, seen = FOLLOWING[case]
+    owner, *others = [clients.connect("one") for _ in range(3)]
+    before = [other.query(look) for other in others]
+    assert [(seen,)] not in before
+    change_session(owner, change, protocol)
+    pids = set()
+    for _ in range(2):
+        assert [other.query(look) for other in others] == before
+        assert owner.query(look) == [(seen,)]
+        pids.add(pid_of(owner))
+    leave(owner, goodbye=goodbye)
+    assert [other.query(look) for other in others] == before
+    # Its backend works on, for the others.
+    assert {*pids, *(pid_of(other) for other in others)} == pids
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("case", PINNING)
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize("goodbye", [True, False], ids=["terminate", "vanish"])
+def test_what_cannot_follow_a_client_stays_with_it_and_goes_with_it(
     clients: Clients, postgres18: PostgresServer, case: str, protocol: str, goodbye: bool
 ) -> None:
     """Traps 18, 19 and 22."""
-    change, look, seen = SETTINGS[case]
-    # A look at pg_prepared_statements pins as well: what it shows is this backend's.
+    change, look, seen = PINNING[case]
+    # A look at pg_prepared_statements keeps the backend until all is known: what it shows is this backend's.
     database = "two" if case == "prepare" else "app"
-    owner = clients.connect(database)
-    others = [clients.connect(database) for _ in range(2)]
-    if protocol == "simple":
-        owner.query(change)
-    else:
-        for statement in [change] if change.startswith("do ") else change.split("; "):
-            extended(owner, statement)
+    owner, *others = [clients.connect(database) for _ in range(3)]
+    change_session(owner, change, protocol)
+    pid = pid_of(owner)
     for _ in range(2):
         for other in others:
-            if case == "sequence_value":
-                other.query("select 1")
-            else:
-                assert other.query(look) != [(seen,)]
-        assert owner.query(look) == [(seen,)]
-    with Activity(postgres18, DATABASE) as activity:
-        pid = owner.query("select pg_backend_pid()")[0][0]
-        if goodbye:
-            owner.send_goodbye()
-        else:
-            owner.close()
-        wait_until(lambda: int(pid or 0) not in activity.pids(), "its backend is closed, and the lock with it")
-    for other in others:
-        if case != "sequence_value":
             assert other.query(look) != [(seen,)]
+            assert pid_of(other) != pid
+        assert owner.query(look) == [(seen,)]
+        assert pid_of(owner) == pid
+    leave(owner, goodbye=goodbye)
+    with Activity(postgres18, DATABASE) as activity:
+        wait_until(lambda: pid not in activity.pids(), "its backend is closed, and the lock with it")
+    for other in others:
+        assert other.query(look) != [(seen,)]
 
 
 @pytest.mark.parametrize(
@@ -276,22 +311,38 @@ def test_each_client_has_its_own_unnamed_statement(clients: Clients) -> None:
     assert [error["C"] for error in errors(third)] == ["26000"]
 
 
-def test_a_cached_plan_whose_result_changes_fails_as_with_postgresql_and_goes_on_when_parsed_again(
+def changing_plan(clients: Clients) -> WireClient:
+    """A client with a statement "s" that has run, and whose result is another by now."""
+    client, maker = clients.connect("two"), clients.connect("two")
+    maker.query("drop table if exists changing; create table changing (a int); insert into changing values (1)")
+    assert not prepare(client, "select * from changing", "s")
+    assert execute(client, statement="s") == [b"1"]
+    maker.query("alter table changing alter a type text using 'now ' || a")
+    return client
+
+
+def test_a_cached_plan_whose_result_changes_goes_on_where_nothing_was_done_before_it(clients: Clients) -> None:
+    """Trap 8."""
+    client = changing_plan(clients)
+    assert execute(client, statement="s") == [b"now 1"]
+    assert not errors(client)
+    assert execute(client, statement="s") == [b"now 1"]
+
+
+def test_a_cached_plan_whose_result_changes_fails_in_a_transaction_and_goes_on_when_parsed_again(
     clients: Clients,
 ) -> None:
     """Trap 8."""
-    client, maker = clients.connect("two"), clients.connect("two")
-    maker.query("drop table if exists changing; create table changing (a int)")
-    assert not prepare(client, "select * from changing", "s")
-    assert execute(client, statement="s") == []
-    maker.query("alter table changing add b text")
+    client = changing_plan(clients)
+    client.query("begin")
     client.send(f.bind(statement="s"), f.execute(), f.sync())
     client.read_until_ready(client.ready_count + 1)
     assert [error["C"] for error in errors(client)] == ["0A000"]
+    client.query("rollback")
     client.send(f.close_statement("s"), f.sync())
     client.read_until_ready(client.ready_count + 1)
     assert not prepare(client, "select * from changing", "s")
-    assert execute(client, statement="s") == []
+    assert execute(client, statement="s") == [b"now 1"]
 
 
 def test_an_error_in_a_pipeline_skips_to_its_sync_and_undoes_its_earlier_part(clients: Clients) -> None:

@@ -162,9 +162,10 @@ def test_max_db_connections_holds_over_all_roles_and_idle_backends_make_room(
         assert activity.count() <= 2
 
 
-def test_a_pool_gets_in_beside_one_that_never_rests(proxy: Proxy, clients: Clients) -> None:
+def test_a_pool_gets_in_beside_others_that_never_rest(proxy: Proxy, clients: Clients) -> None:
     """They share max_db_connections, and whoever gives a backend back has somebody who waits for it."""
-    with crowd(proxy, "shared", 8, "select pg_sleep(0.01)"):
+    work = "select pg_sleep(0.01)"
+    with crowd(proxy, "shared", 8, work), crowd(proxy, "shared", 8, work, "lim_alice"):
         other = clients.connect("shared", "lim_bob")
         for _ in range(5):
             assert other.query("select current_user") == [("lim_bob",)]

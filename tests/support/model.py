@@ -103,7 +103,7 @@ _ABORTED = "current transaction is aborted, commands ignored until end of transa
 
 
 _DEFAULTS = {"timezone": b"UTC", "work_mem": b"4MB"}
-_SET_CONFIG = re.compile(rb"pg_catalog\.set_config\('(\w+)', (?:(NULL)|'([^']*)'), false\)")
+_SET_CONFIG = re.compile(rb"pg_catalog\.set_config\('(\w+)', (?:(NULL)|'([^']*)'), (true|false)\)")
 _NAMES = re.compile(rb"ARRAY\[([^]]*)\]")
 
 
@@ -146,6 +146,8 @@ class ModelServer:
     _zone_told: bytes = _DEFAULTS["timezone"]
     _kept: _Held = field(default_factory=_Held)
     _open: _Held = field(default_factory=_Held)
+    _local: dict[str, bytes] = field(default_factory=dict)
+    """What is set until the end of the transaction."""
     _sql_made: set[bytes] = field(default_factory=set)
     _statements: dict[bytes, bytes] = field(default_factory=dict)
     _portals: dict[bytes, _Portal] = field(default_factory=dict)
@@ -164,6 +166,10 @@ class ModelServer:
     def settings(self) -> dict[str, bytes]:
         """The committed settings of its session, those as after login too."""
         return {**_DEFAULTS, **self._kept.settings}
+
+    @property
+    def _current(self) -> dict[str, bytes]:
+        return {**_DEFAULTS, **self._open.settings, **self._local}
 
     def holds(self, settings: Mapping[str, bytes]) -> bool:
         """Whether its committed settings are those of a session in which these are set."""
@@ -205,8 +211,9 @@ class ModelServer:
     def _end_of_query(self) -> None:
         if self.status == "I":
             self._portals.clear()
+            self._local.clear()
             self._kept = self._open.copy()
-        zone = self._open.settings.get("timezone", _DEFAULTS["timezone"])
+        zone = self._current["timezone"]
         if zone != self._zone_told:
             self._zone_told = zone
             self._send(message("S", b"TimeZone\0" + zone + b"\0"))
@@ -240,6 +247,7 @@ class ModelServer:
     def _fail(self, failed: _Failed) -> None:
         self._send(failed.reply)
         self._open = self._kept.copy()
+        self._local.clear()
         if self.status == "T":
             self.status = "E"
 
@@ -300,9 +308,10 @@ class ModelServer:
     def _value(self, text: bytes) -> bytes:
         """What a SELECT answers; what it does to the session is done."""
         if text == SETS_ANOTHER:
+            self._local.pop("work_mem", None)
             self._open.settings["work_mem"] = b"5MB"
         elif text == SHOWS:
-            return b", ".join([self._open.settings.get(name, value) for name, value in _DEFAULTS.items()])
+            return b", ".join(self._current.values())
         elif text == LOCKS:
             self.locks += 1
         elif text == UNLOCKS:
@@ -312,6 +321,8 @@ class ModelServer:
         return text
 
     def _change_session(self, text: bytes) -> None:
+        if text in (SETS, RESETS):
+            self._local.clear()
         if text == SETS:
             self._open.settings["timezone"] = b"CET"
         elif text == RESETS:
@@ -340,7 +351,7 @@ class ModelServer:
         rows: list[bytes] = []
         if text.startswith(ASKS_BY_NAME):
             names = _NAMES.findall(text)[0].replace(b"'", b"").split(b", ")
-            current = {**_DEFAULTS, **self._open.settings}
+            current = self._current
             rows = [
                 is_set(name.decode(), current[name.decode()])
                 if name.decode() in current
@@ -359,7 +370,11 @@ class ModelServer:
                 ]
         elif _SET_CONFIG.search(text):
             assert _SET_CONFIG.sub(b"", text).strip(b"SELECT ,") == b"", text
-            for name, gone, value in _SET_CONFIG.findall(text):
+            for name, gone, value, local in _SET_CONFIG.findall(text):
+                if local == b"true":
+                    self._local[name.decode()] = _DEFAULTS[name.decode()] if gone else value
+                    continue
+                self._local.pop(name.decode(), None)
                 if gone:
                     self._open.settings.pop(name.decode(), None)
                 else:
@@ -416,6 +431,7 @@ class ModelServer:
         tag = "ROLLBACK" if self.status == "E" else text.decode()
         self._send(complete(tag))
         self.status = "I"
+        self._local.clear()
         if tag == "ROLLBACK":
             self._open = self._kept.copy()
         else:

@@ -118,7 +118,7 @@ def wait_for_departure(client: WireClient, diagnosis: SocketDiagnosis) -> None:
 
 
 @contextmanager
-def crowd(proxy: Proxy, database: str, size: int, sql: str) -> Iterator[list[WireClient]]:
+def crowd(proxy: Proxy, database: str, size: int, sql: str, user: str = "postgres") -> Iterator[list[WireClient]]:
     """So many clients that ask ``sql`` again and again, each as soon as it has been answered, until the block ends."""
     leave = threading.Event()
 
@@ -134,7 +134,7 @@ def crowd(proxy: Proxy, database: str, size: int, sql: str) -> Iterator[list[Wir
             select.select([member.fileno for member in members], [], [], 0.1)
 
     with Clients(proxy) as clients:
-        members = [clients.connect(database) for _ in range(size)]
+        members = [clients.connect(database, user) for _ in range(size)]
         worker = threading.Thread(target=work, args=(members,))
         worker.start()
         try:

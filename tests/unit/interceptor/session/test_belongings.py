@@ -17,7 +17,9 @@ from tests.support.recorder import (
     ASKS_BY_NAME,
     ASKS_FOR_ALL,
     COPY_DONE,
+    FLUSH,
     RESULT,
+    ROW_DESCRIPTION,
     SYNC,
     TERMINATE,
     Recorder,
@@ -477,6 +479,16 @@ def test_after_an_unknown_function_the_next_client_starts_over() -> None:
     assert text_of(sent[: -len(query("SELECT 2"))]) == b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
 
 
+def test_a_setting_of_everybodys_that_a_client_resets_comes_back_for_the_next() -> None:
+    recorder = Recorder()
+    recorder.backend.on_prepared_for_clients([is_set("work_mem", b"7MB")[5:]])
+    assert question(recorder, query("RESET work_mem"), complete("RESET") + ready()).startswith(ASKS_FOR_ALL)
+    recorder.from_backend(answer(count=0))
+    recorder.new_client()
+    recorder.from_client(query("SELECT 1"))
+    assert b"set_config('work_mem', '7MB', false)" in recorder.take()[0]
+
+
 # --- What the client is told -----------------------------------------------------------------------------------------
 
 
@@ -616,11 +628,51 @@ def test_a_query_inside_an_open_batch_pins_for_ever() -> None:
     assert (recorder.pins, recorder.released) == ([frozenset({Effect.UNCOUNTED})], 0)
 
 
-@pytest.mark.parametrize("sql", ["SET work_mem = 1", "SELECT f()"])
-def test_a_backend_that_does_not_answer_is_kept_until_it_does(sql: str) -> None:
+TIMED_OUT = message("E", b"SERROR\0VERROR\0C57014\0Mcanceling statement due to statement timeout\0\0") + ready()
+LIFTS_TIMEOUT = b"SELECT 'was', 'statement_timeout', "
+
+
+def lifted(value: bytes, *rows: bytes, count: int) -> bytes:
+    """The answer to a question for all under no timeout, where it was ``value``."""
+    was = ROW_DESCRIPTION + found("was", "statement_timeout", value.hex().encode()) + complete() + complete("SET")
+    return was + answer(is_set("statement_timeout", b"0"), *rows, count=count)
+
+
+@pytest.mark.parametrize(
+    ("sql", "refusals"),
+    [("SET work_mem = 1", [error() + ready()]), ("SET work_mem = 1", [TIMED_OUT]), ("SELECT f()", [TIMED_OUT])],
+)
+def test_a_question_that_fails_is_asked_again_for_all_under_no_timeout(sql: str, refusals: list[bytes]) -> None:
     recorder = Recorder()
     question(recorder, query(sql), complete("X") + ready())
-    recorder.from_backend(error("canceling statement due to statement timeout") + ready())
+    for refusal in refusals:
+        recorder.from_backend(refusal)
+        asked = recorder.take_question()
+    head, _, rest = asked.partition(b";\nSET LOCAL statement_timeout = 0;\n")
+    assert head.startswith(LIFTS_TIMEOUT)
+    assert rest.startswith(ASKS_FOR_ALL)
+    recorder.from_backend(lifted(b"1ms", is_set("jit", b"off"), count=0))
+    assert recorder.client.belongings.settings is settings_of({"statement_timeout": b"1ms", "jit": b"off"})
+    assert (recorder.released, recorder.pins) == (1, [])
+
+
+@pytest.mark.parametrize("sql", ["SET statement_timeout = 1", "SET statement_timeout = 1; SELECT f()"])
+def test_after_a_statement_timeout_was_set_the_question_lifts_it(sql: str) -> None:
+    recorder = Recorder()
+    assert question(recorder, query(sql), complete("SET") + ready()).startswith(LIFTS_TIMEOUT)
+    recorder.from_backend(lifted(b"1ms", count=0))
+    assert recorder.client.belongings.settings is settings_of({"statement_timeout": b"1ms"})
+    assert question(recorder, query("SELECT f()"), RESULT + ready()).startswith(LIFTS_TIMEOUT)
+    recorder.from_backend(lifted(b"0", count=0))
+    assert recorder.client.belongings.settings is NO_SETTINGS
+
+
+def test_a_backend_that_does_not_answer_is_kept_until_it_does() -> None:
+    recorder = Recorder()
+    question(recorder, query("SELECT f()"), RESULT + ready())
+    recorder.from_backend(TIMED_OUT)
+    recorder.take_question()
+    recorder.from_backend(error() + ready())
     assert recorder.take() == (b"", b"")
     assert (recorder.pins, recorder.released) == ([frozenset({Effect.OPAQUE})], 0)
     # Nothing in doubt, so nothing is asked; then it is asked again, for all.
@@ -632,16 +684,13 @@ def test_a_backend_that_does_not_answer_is_kept_until_it_does(sql: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "answered", "told"),
-    [
-        (query("LISTEN news"), complete("LISTEN") + ready(), answer(found("has", "LISTEN"), count=0)),
-        (query("SET work_mem = 1"), complete("SET") + ready(), error() + ready()),
-    ],
+    ("sql", "told"),
+    [("LISTEN news", answer(found("has", "LISTEN"), count=0)), ("SELECT f()", error() + ready())],
 )
-def test_a_client_that_must_not_be_pinned_is_refused(sent: bytes, answered: bytes, told: bytes) -> None:
+def test_a_client_that_must_not_be_pinned_is_refused(sql: str, told: bytes) -> None:
     recorder = Recorder()
     recorder.may_pin = False
-    question(recorder, sent, answered)
+    question(recorder, query(sql), complete("X") + ready())
     with pytest.raises(ClientError) as refused:
         recorder.from_backend(told)
     assert refused.value.failure is TOO_MANY_PINNED
@@ -860,7 +909,6 @@ def touch(recorder: Recorder, sql: str = "SELECT nextval('s')") -> None:
         query("BEGIN"),
         query("SELECT 1; SELECT lastval()"),
         query("SELECT f()"),
-        query("EXECUTE s"),
         parse("SELECT lastval()") + bind() + execute() + SYNC,
         message("F", bytes(10)),
     ],
@@ -873,6 +921,24 @@ def test_another_clients_sequence_values_are_taken_away_first(sql: str, sent: by
     assert recorder.take()[0] == DISCARD_SEQUENCES + sent
     recorder.from_backend(complete("DISCARD SEQUENCES") + ready())
     assert recorder.take() == (b"", b"")
+
+
+def test_before_an_execute_by_sql_too() -> None:
+    recorder = Recorder()
+    touch(recorder)
+    recorder.new_client()
+    recorder.from_client(query("EXECUTE s"))
+    # Which statements there are is looked at when all is answered.
+    assert recorder.take()[0] == DISCARD_SEQUENCES + FLUSH
+    recorder.from_backend(complete("DISCARD SEQUENCES") + ready())
+    assert recorder.take() == (query("EXECUTE s"), b"")
+
+
+@pytest.mark.parametrize("sql", ["PREPARE p AS SELECT nextval('s')", "EXECUTE p", "EXPLAIN ANALYZE EXECUTE p"])
+def test_what_an_execute_by_sql_leaves_is_its_clients(sql: str) -> None:
+    recorder = Recorder()
+    make_private(recorder, sql)
+    assert recorder.backend.sequences_of == recorder.client.belongings.serial
 
 
 @pytest.mark.parametrize("sent", [query("SELECT 1"), query("INSERT INTO t VALUES (1)"), parse("SELECT 1") + SYNC])
@@ -946,6 +1012,9 @@ def test_after_a_reset_a_client_meets_a_session_like_new(everything: bool) -> No
     prepare(recorder, "s")
     touch(recorder)
     recorder.backend.on_reset(everything=everything)
+    assert recorder.backend.prepared
+    recorder.backend.on_own_tag(b"DISCARD ALL\0")
+    assert not recorder.backend.prepared
     recorder.new_client()
     recorder.from_client(query("SELECT lastval()"))
     sent, _ = recorder.take()
@@ -954,5 +1023,4 @@ def test_after_a_reset_a_client_meets_a_session_like_new(everything: bool) -> No
     else:
         assert sent.startswith(DISCARD_SEQUENCES)
         rest = sent[len(DISCARD_SEQUENCES) : -len(query("SELECT lastval()"))]
-        assert text_of(rest) == b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL"
-    assert not recorder.backend.prepared
+        assert text_of(rest) == b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"

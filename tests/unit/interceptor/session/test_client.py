@@ -262,10 +262,21 @@ def test_a_reply_of_our_own_behind_an_error_in_its_batch_is_dropped() -> None:
 def test_terminate_behind_a_query_waits_for_its_end() -> None:
     recorder = Recorder()
     recorder.from_client(query("INSERT INTO t VALUES (1)") + TERMINATE + query("SELECT 1"))
-    assert recorder.take() == (query("INSERT INTO t VALUES (1)"), b"")
+    # Or a batch without a Sync would never be answered.
+    assert recorder.take() == (query("INSERT INTO t VALUES (1)") + FLUSH, b"")
     assert (recorder.finished, recorder.released) == (False, 0)
     recorder.from_backend(complete("INSERT 0 1") + ready())
     assert (recorder.finished, recorder.released) == (True, 1)
+
+
+def test_terminate_behind_a_batch_without_a_sync_waits_for_its_answers_and_no_longer() -> None:
+    recorder = Recorder()
+    recorder.from_client(parse("SELECT 1") + TERMINATE)
+    assert recorder.take() == (parse("SELECT 1") + FLUSH, b"")
+    assert (recorder.finished, recorder.client.on_hung_up()) == (False, True)
+    recorder.from_backend(PARSED)
+    assert recorder.finished
+    assert not recorder.backend.reusable
 
 
 @pytest.mark.parametrize("before", [b"", query("BEGIN"), parse("SELECT 1")])

@@ -189,6 +189,13 @@ def test_what_a_connect_query_set_comes_back() -> None:
     )
 
 
+def test_what_is_for_a_transaction_ends_with_it() -> None:
+    old, new = values(role=b"alice", timezone=b"CET"), values(role=b"bob", datestyle=b"German")
+    text = sql(transition(old, new, local=True)).decode()
+    assert text == sql(transition(old, new)).decode().replace(", false)", ", true)")
+    assert ", false)" not in text
+
+
 @pytest.mark.parametrize(
     ("wanted", "base", "calls", "sure"),
     [
@@ -212,10 +219,10 @@ def test_starting_over(wanted: dict[str, bytes], base: dict[str, bytes], calls: 
     assert step.sure is sure
 
 
-def test_from_unknown_settings_all_is_taken_back_statements_too() -> None:
+def test_from_unknown_settings_all_is_taken_back() -> None:
     text = sql(transition(UNKNOWN_SETTINGS, values(jit=b"off"), values(work_mem=b"7MB"))).decode()
     head, _, calls = text.partition("; SELECT ")
-    assert head == "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL"
+    assert head == "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
     assert set(calls.split(", pg_catalog.")) == {call("work_mem", "'7MB'"), call("jit", "'off'")[11:]}
     assert sql(transition(UNKNOWN_SETTINGS, NO_SETTINGS)).decode() == head
 

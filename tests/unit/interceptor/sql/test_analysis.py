@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,18 +22,32 @@ def effects(
     touches: bool = False,
     ends_pin: bool = False,
     reparses: bool = False,
+    reduces: bool = False,
 ) -> SessionEffects:
-    return SessionEffects(effect, count, begins, reads, touches, ends_pin, reparses, frozenset(settings))
+    return SessionEffects(
+        effect,
+        count,
+        transaction_control=begins,
+        reads_sequence=reads,
+        touches_sequence=touches,
+        ends_pin=ends_pin,
+        reparses=reparses,
+        reduces=reduces,
+        settings=frozenset(settings),
+    )
 
 
 def may_do_all(count: int = 1, *settings: str) -> SessionEffects:
     """Of what can be parsed and not be judged."""
-    return effects(Effect.OPAQUE, count, *settings, reads=True, touches=True, ends_pin=True, reparses=True)
+    return replace(OPAQUE, statement_count=count, transaction_control=False, settings=frozenset(settings))
 
 
-def of_prepared(count: int = 1) -> SessionEffects:
-    """What an EXECUTE runs is not in its text."""
-    return effects(Effect.PREPARED_STATEMENT, count, reads=True, touches=True, ends_pin=True, reparses=True)
+def takes_back(effect: Effect, count: int = 1, *settings: str) -> SessionEffects:
+    return effects(effect, count, *settings, ends_pin=True, reparses=True, reduces=True)
+
+
+OF_PREPARED = replace(may_do_all(), effect=Effect.PREPARED_STATEMENT)
+"""What an EXECUTE runs is not in its text."""
 
 
 @pytest.mark.parametrize(
@@ -65,6 +80,8 @@ def of_prepared(count: int = 1) -> SessionEffects:
         ("select set_config('transaction_read_only', 'on', false)", effects(None, reparses=True)),
         ("set transaction_isolation = serializable", effects(None, reparses=True)),
         ("set local work_mem = '5MB'", NONE),
+        ("set local work_mem to default", NONE),
+        ("set local time zone default", effects(None, reparses=True)),
         ("set local time zone 'UTC'", effects(None, reparses=True)),
         ("set local role alice", effects(None, reparses=True)),
         ("begin; set work_mem = '5MB'", effects(Effect.SETTING, 2, "work_mem", begins=True)),
@@ -77,21 +94,21 @@ def of_prepared(count: int = 1) -> SessionEffects:
         ("set session characteristics as transaction read only", may_do_all()),
         ("update pg_settings set setting = '5MB'", may_do_all()),
         ("do $$begin set app.tenant = '5'; end$$", may_do_all(1, "app.tenant")),
-        ("reset all", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
-        ("set time zone default", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
-        ("deallocate p", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
-        ("discard all", effects(Effect.REDUCTION, ends_pin=True, reparses=True)),
+        ("reset all", takes_back(Effect.REDUCTION)),
+        ("set time zone default", takes_back(Effect.REDUCTION)),
+        ("deallocate p", takes_back(Effect.REDUCTION)),
+        ("discard all", takes_back(Effect.REDUCTION)),
         ("select pg_advisory_unlock_all(); close all; unlisten *; reset all",
-            effects(Effect.REDUCTION, 4, ends_pin=True, reparses=True)),
-        ("reset all; set work_mem = '5MB'", effects(Effect.SETTING, 2, "work_mem", ends_pin=True, reparses=True)),
+            takes_back(Effect.REDUCTION, 4)),
+        ("reset all; set work_mem = '5MB'", takes_back(Effect.SETTING, 2, "work_mem")),
         ("deallocate all; create temp table t ()",
-            effects(Effect.TEMPORARY_OBJECT, 2, ends_pin=True, reparses=True)),
+            takes_back(Effect.TEMPORARY_OBJECT, 2)),
         # What pins, and what may end a pin
-        ("prepare p as select 1", of_prepared()),
-        ("execute p", of_prepared()),
-        ("explain execute p", of_prepared()),
-        ("create table made as execute p", of_prepared()),
-        ("select * from pg_prepared_statements", of_prepared()),
+        ("prepare p as select 1", OF_PREPARED),
+        ("execute p", OF_PREPARED),
+        ("explain execute p", OF_PREPARED),
+        ("create table made as execute p", OF_PREPARED),
+        ("select * from pg_prepared_statements", OF_PREPARED),
         ("create temp table t ()", effects(Effect.TEMPORARY_OBJECT)),
         ("declare c cursor with hold for select 1", effects(Effect.HOLD_CURSOR)),
         ("declare c cursor for select pg_advisory_lock(1)", effects(Effect.ADVISORY_LOCK)),
@@ -119,7 +136,7 @@ def of_prepared(count: int = 1) -> SessionEffects:
         ("select currval('s')", effects(None, reads=True)),
         ("select 1 + lastval()", effects(None, reads=True)),
         ("select nextval('s'), lastval()", effects(None, reads=True, touches=True)),
-        ("prepare p as select lastval()", of_prepared()),
+        ("prepare p as select lastval()", OF_PREPARED),
         # What can't be told
         ("do 'begin end'", may_do_all()),
         ("select f(1)", may_do_all()),
@@ -131,6 +148,7 @@ def of_prepared(count: int = 1) -> SessionEffects:
         ("select n from t order by n using ===", may_do_all()),
         ("select * from t tablesample system_rows(5)", may_do_all()),
         ("no SQL", OPAQUE),
+        ("no SQL of app.tenant", replace(OPAQUE, settings=frozenset({"app.tenant"}))),
         ("select 1; no SQL", OPAQUE),
         ("select 1\0; set work_mem = '5MB'", OPAQUE),
     ],

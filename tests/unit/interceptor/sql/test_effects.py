@@ -34,6 +34,7 @@ def test_what_is_not_known_is_the_worst() -> None:
         touches_sequence=True,
         ends_pin=True,
         reparses=True,
+        reduces=True,
     )
     assert EMPTY.statement_count == 0
 

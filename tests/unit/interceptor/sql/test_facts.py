@@ -10,6 +10,7 @@ from pglast import ast
 from interceptor.sql.expressions import GENERIC, HANDLERS, LEAVES
 from interceptor.sql.facts import (
     Access,
+    Alteration,
     ColumnUse,
     Copy,
     Group,
@@ -442,3 +443,58 @@ def test_facts_never_change() -> None:
         only("select 1").kind = "x"  # type: ignore[misc]
     assert analyse_facts("select a from t") == analyse_facts("select a from t")
     assert hash(analyse_facts("select a from t")) == hash(analyse_facts("select a from t"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "objects"),
+    [
+        ("drop function s.f(int), g", {("function", "s.f"), ("function", "g")}),
+        ("drop operator class o using btree", {("operator class", "o")}),
+        ("drop operator family s.o using btree", {("operator family", "s.o")}),
+        ("drop operator s.=== (int, int)", {("operator", "s.===")}),
+        ("drop text search dictionary d", {("text search dictionary", "d")}),
+        ("alter text search dictionary d (a = b)", {("text search dictionary", "d")}),
+        ("drop foreign data wrapper w", {("foreign data wrapper", "w")}),
+        ("create server w foreign data wrapper d", {("server", "w")}),
+        ("drop server w", {("server", "w")}),
+        ("drop statistics s.x", {("statistics object", "s.x")}),
+        ("create statistics s.x on a, b from t", {("statistics object", "s.x")}),
+        ("drop trigger x on t", {("trigger", "x")}),
+        ("drop cast (s.a as b)", {("cast", "s.a")}),
+        ("comment on constraint x on t is ''", {("table constraint", "x")}),
+        ("comment on constraint x on domain d is ''", {("domain constraint", "d")}),
+        ("create schema s", {("schema", "s")}),
+        ("create schema authorization r", {("schema", "r")}),
+        ("create extension x", {("extension", "x")}),
+        ("create role r", {("role", "r")}),
+        ("drop role r, s", {("role", "r"), ("role", "s")}),
+        ("grant r to s", {("role", "r")}),
+        ("grant execute on function f(int) to r", {("function", "f")}),
+        ("grant usage on schema s to r", {("schema", "s")}),
+        ("grant select on all tables in schema s to r", {("schema", "s")}),
+        ("create policy p on t", {("policy", "p")}),
+        ("create type s.e as enum ()", {("type", "s.e")}),
+        ("alter type e add value 'x'", {("type", "e")}),
+        ("create domain d as int", {("domain", "d")}),
+        ("alter function s.f(int) stable", {("function", "s.f")}),
+        ("create aggregate g (int) (sfunc = f, stype = int)", {("aggregate", "g")}),
+        ("drop database d", {("database", "d")}),
+        ("drop table t", set()),
+    ],
+)
+def test_objects(sql: str, objects: set[tuple[str, str]]) -> None:
+    assert {(one.type, str(one.name)) for one in only(sql).objects} == objects
+
+
+def test_alterations() -> None:
+    add, change, check = only(
+        "alter table t add a int not null default f(), alter b type text using g(b),"
+        " add constraint c check (a > 1) not valid"
+    ).alterations
+    assert add == Alteration("add column", "a", frozenset(["not null", "default"]))
+    assert change == Alteration("alter column type", "b", frozenset(["using"]))
+    assert check == Alteration("add constraint", "c", frozenset(["check", "not valid"]))
+    (drop,) = only("alter table t drop column if exists a cascade").alterations
+    assert drop == Alteration("drop column", "a", frozenset(["if exists", "cascade"]))
+    assert only("create index concurrently i on t (a)").words == {"concurrently"}
+    assert [str(one.name) for one in only("alter table t add a int default f()").functions] == ["f"]

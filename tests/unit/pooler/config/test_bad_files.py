@@ -151,10 +151,6 @@ max_packet_size = "1MB"
 admin_listen = "127.0.0.1:6433"
 [databases.app]
 primary = "postgresql://a:b@h?sslmode=require"
-[plugins]
-modules = ["./x.py"]
-[plugins.rules]
-file = "rules.toml"
 """,
         """
 :3: server.auth_type: "cert" is not built yet: it needs TLS
@@ -164,9 +160,31 @@ file = "rules.toml"
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out
 :8: server.admin_listen: this setting is not built yet: leave it out
 :10: databases.app.primary: TLS to servers is not built yet: write sslmode=disable
-:12: plugins.modules: plugins are not built yet: leave this out
-:13: plugins.rules: plugins are not built yet: leave this out
 """,
+    ),
+    "plugins": (
+        """
+[plugins]
+modules = ["./x.py", 5, "x", "${NOWHERE}.py"]
+rules = "rules.toml"
+[plugins.words]
+list = ["a", "${NOWHERE}"]
+deep = { a = [{ b = "${NOWHERE}" }] }
+[databases.app]
+primary = "postgresql://a:b@h"
+""",
+        """
+:3: plugins.modules[1]: expected a file of Python, such as "./my_plugin.py", found 5
+:3: plugins.modules[2]: expected a file of Python, such as "./my_plugin.py", found "x"
+:3: plugins.modules[3]: the environment variable NOWHERE is not set
+:4: plugins.rules: expected a table [plugins.rules], found "rules.toml"
+:6: plugins.words.list[1]: the environment variable NOWHERE is not set
+:7: plugins.words.deep.a[0].b: the environment variable NOWHERE is not set
+""",
+    ),
+    "modules that are no array": (
+        "[plugins]\nmodules = './x.py'\n[databases.app]\nprimary = 'postgresql://a:b@h'\n",
+        ':2: plugins.modules: expected an array of files, such as ["./my_plugin.py"], found "./x.py"',
     ),
     "sections that are no tables": (
         "server = 1\ndatabases = 'x'\nusers = []\nplugins = true\n",

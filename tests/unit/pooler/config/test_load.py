@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interceptor.hooks.sources import ModuleFile
 from pooler.config import (
     AuthType,
     Config,
@@ -291,3 +292,27 @@ def test_what_the_command_line_may_not_say(dsn: str, listen: str | None, error: 
         config_from_upstream(dsn, listen, environ={})
     assert str(raised.value) == error
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_tables_of_plugins_are_kept_as_they_are_with_their_lines(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """databases.a.primary = 'postgresql://a:b@h'
+[plugins]
+modules = ["./words.py", "/opt/other.py"]
+[plugins.words]
+list = ["a", "${SECRET}"]
+[[plugins.words.rule]]
+name = "x"
+[plugins.cache]
+""",
+        SECRET="hunter2",
+    )
+    plugins = config.plugins
+    assert plugins.modules == (ModuleFile(tmp_path / "words.py", 3), ModuleFile(Path("/opt/other.py"), 3))
+    assert [one.name for one in plugins.modules] == ["words", "other"]
+    assert list(plugins.tables) == ["words", "cache"]
+    words = plugins.tables["words"]
+    assert dict(words.values) == {"list": ["a", "hunter2"], "rule": [{"name": "x"}]}
+    assert [words.line_of(path) for path in ((), ("list", 1), ("rule", 0, "name"), ("rule", 0, "gone"))] == [4, 5, 7, 6]
+    assert "hunter2" not in repr(config)

@@ -72,7 +72,8 @@ def test_the_narrower_place_wins_and_zero_counts(
 
 
 def test_no_narrower_setting_is_left_out_of_the_table() -> None:
-    of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - {"primary", "connect_query"}
+    alone = {"primary", "connect_query", "catalogue_user"}
+    of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - alone
     assert {row[0] for row in NARROWER if row[2] is not None} == of_database
     assert {row[0] for row in NARROWER if row[3] is not None} == {
         field.name for field in dataclasses.fields(UserSettings)
@@ -107,6 +108,11 @@ def test_by_default_one_backend_of_a_pool_is_never_pinned(pool_size: int, may_be
     assert settings(ServerSettings(default_pool_size=pool_size)).max_pinned == may_be_pinned
     narrower = DatabaseSettings(primary=OPEN, max_pinned=-1)
     assert settings(ServerSettings(default_pool_size=pool_size, max_pinned=5), narrower).max_pinned == may_be_pinned
+
+
+def test_catalogue_user_is_passed_on() -> None:
+    assert settings(database=DatabaseSettings(primary=OPEN)).catalogue_user == ""
+    assert settings(database=DatabaseSettings(primary=OPEN, catalogue_user="watcher")).catalogue_user == "watcher"
 
 
 def test_connect_query_is_passed_on() -> None:
