@@ -406,6 +406,7 @@ def reasons(facts: MessageFacts) -> list[OpaqueReason]:
         ("select " + "1," * 20_000 + "1", OpaqueReason.TOO_LONG),
         ("select " + "(" * 5000 + "1" + ")" * 5000, OpaqueReason.TOO_COMPLEX),
         ("select " + "+" * 4000 + "1", OpaqueReason.TOO_COMPLEX),
+        ("select " + "1+" * 420 + "1", OpaqueReason.TOO_DEEP),
         ("select " + "case when a then " * 450 + "1" + " end" * 450, OpaqueReason.TOO_DEEP),
         ("call p()", OpaqueReason.CALL),
         ("execute p", OpaqueReason.EXECUTE),
