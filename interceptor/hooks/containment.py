@@ -39,6 +39,7 @@ class HookFailure:
 
     hook: Hook
     reason: str
+    error: BaseException | None = None
 
     def as_block(self) -> Block:
         """What a client gets where the policy is closed. It names the plugin, and nothing that may be a secret."""
@@ -180,7 +181,7 @@ class Hook:
                 (self.name, "tripped"),
                 f"its hook {self.name} failed too often: for a while {what}, and then tried again",
             )
-        return HookFailure(self, reason)
+        return HookFailure(self, reason, None if isinstance(error, str) else error)
 
     def _log_slow(self, spent: float) -> None:
         self.plugin.log_once(
