@@ -174,6 +174,10 @@ class Chain:
 
         An awaitable is to be awaited in a task that is canceled if the client leaves or asks for it.
         """
+        if not self.steps:
+            outcome = Outcome(execution)
+            outcome.observers = self.observers
+            return outcome
         course = _course(self, execution)
         try:
             pause = next(course)
