@@ -279,7 +279,7 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
         return True
     observer = getattr(decision, "observer", None)
     if observer is not None:
-        outcome.observers = outcome.observers.with_observer(step.hook, observer)
+        outcome.observers = outcome.observers.with_observer(step.hook.plugin.observing, observer)
     if isinstance(decision, (Respond, Replay)):
         outcome.action, outcome.by, outcome.hook = decision, step.hook.plugin.name, step.hook
         return True
@@ -313,7 +313,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
     outcome.describe_original = outcome.describe_original or rewrite.describe == "original"
     outcome.by = hook.plugin.name
     if rewrite.observer is not None:
-        outcome.observers = outcome.observers.with_observer(hook, rewrite.observer)
+        outcome.observers = outcome.observers.with_observer(hook.plugin.observing, rewrite.observer)
     return None
 
 
