@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ from interceptor.session.prepared import (
 )
 from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.states import Request
-from interceptor.sql.effects import NONE, OPAQUE, Effect
+from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects, graver
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -33,6 +34,8 @@ _DEALLOCATE: Final = re.compile(
     rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
     re.IGNORECASE,
 )
+
+_DEALLOCATE_ONE: Final = re.compile(rb"\bdeallocate\b(?!\s+(?:prepare\s+)?all\b)", re.IGNORECASE)
 
 _OWED_PARSE: Final = int(Request.PARSE)
 
@@ -123,9 +126,8 @@ def use_named(
         return None
     effects = prepared.effects
     if effects is not NONE:
-        if effects.effect is Effect.REDUCTION:
-            text = prepared.body[: prepared.body.find(0)]
-            effects = PREPARES if named_in_deallocate(session, text) is not None else effects
+        if effects.reduces:
+            effects = look_up_by_name(session, prepared.body[: prepared.body.find(0)], effects)
         splice = note_effects(session, backend, effects, position)
         if splice is not None:
             return splice
@@ -186,6 +188,13 @@ def named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
         return None
     name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
     return name if name in session.named.by_name else None
+
+
+def look_up_by_name(session: ClientSession, sql: bytes, effects: SessionEffects) -> SessionEffects:
+    """The effects of a text, which are graver if it deallocates by name and the client has prepared by message."""
+    if session.named is None or not session.named.by_name or _DEALLOCATE_ONE.search(sql) is None:
+        return effects
+    return replace(effects, effect=graver(effects.effect, Effect.PREPARED_STATEMENT))
 
 
 def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end: int) -> Outcome:
