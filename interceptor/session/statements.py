@@ -60,7 +60,7 @@ def parse_named(
         backend.owed.append(_OWED_PARSE)
         return None
     name = data[position + 5 : name_end]
-    if named.must_wait(name) or _may_be_taken(session, backend):
+    if named.must_wait(name) or _may_be_taken(session, backend) or _settings_may_change(session, backend):
         return hold(session)
     existing = named.by_name.get(name)
     if existing is not None:
@@ -160,6 +160,11 @@ def _may_be_taken(session: ClientSession, backend: BackendSession) -> bool:
         return False
     session.wants_flush = True
     return True
+
+
+def _settings_may_change(session: ClientSession, backend: BackendSession) -> bool:
+    """Whether an earlier batch may change what a text means, and it is not known yet how."""
+    return session.belongings.deviates and bool(backend.owed) and backend.between_batches
 
 
 def close_named(
