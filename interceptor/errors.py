@@ -75,6 +75,7 @@ SHUTTING_DOWN = _failure("shutting_down", "57P01")
 
 PLUGIN_FAILED = _failure("plugin_failed", "58000")
 ROUTE_REFUSED = _failure("route_refused", "58000")
+RESULT_LIMIT = _failure("result_limit", "54000")
 
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")
 BACKEND_LOGIN = _failure("backend_login_failed", "08004")

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from interceptor.testing.postgres import PostgresServer
 from tests.differential.conftest import EXAMPLES, TIMEOUT
 from tests.differential.scripts.interleaved import INTERLEAVINGS
+from tests.differential.scripts.interleaved_known import KNOWN_DIFFERENCES
+from tests.support.compare import Difference
 from tests.support.interleave import InterleavedComparison, Interleaving
 from tests.support.interleavings import Themes, interleavings
 from tests.support.leaks import LEAKS, LeakingRelay
@@ -86,6 +88,13 @@ def test_each_client_is_answered_as_by_a_session_of_its_own(
     comparison: InterleavedComparison, conversation: Interleaving
 ) -> None:
     comparison.check_interleaving(conversation)
+
+
+@pytest.mark.parametrize("conversation", KNOWN_DIFFERENCES, ids=lambda each: each.name)
+def test_known_differences_are_no_others(comparisons: Comparer, conversation: Interleaving) -> None:
+    """Whoever mends one moves it to the others."""
+    with pytest.raises(Difference):
+        comparisons(18, 1).check_interleaving(conversation)
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 300)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from interceptor.testing.postgres import PostgresServer
 from tests.differential.conftest import EXAMPLES
 from tests.differential.scripts.interleaved import INTERLEAVINGS
+from tests.differential.scripts.interleaved_known import KNOWN_DIFFERENCES
 from tests.support.compare import Difference
 from tests.support.interleave import InterleavedComparison, interleaving, turn
 from tests.support.interleavings import Themes, interleavings
@@ -55,7 +56,7 @@ def leaking(world: SessionWorld, leak: str) -> Iterator[InterleavedComparison]:
 
 
 def test_postgresql_equals_itself_in_handwritten_conversations(itself: InterleavedComparison) -> None:
-    for each in INTERLEAVINGS:
+    for each in (*INTERLEAVINGS, *KNOWN_DIFFERENCES):
         itself.check_interleaving(each)
 
 

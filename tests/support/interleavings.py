@@ -105,8 +105,14 @@ class _Composer:
     def ask(self, sql: str) -> None:
         """A statement by itself, in either protocol."""
         if self.seldom(3):
-            self.say(frontend.parse(sql), frontend.bind(), frontend.execute(), frontend.sync())
-            self.prepared[self.client][""] = ()
+            # Under a name as well, as drivers do after some repetitions; one of its own, so that it surely is there.
+            name = self.pick(("", "", sql))
+            close = [frontend.close_statement(name)] if name else []
+            self.say(
+                *close, frontend.parse(sql, name), frontend.bind(statement=name), frontend.execute(), frontend.sync()
+            )
+            if not name:
+                self.prepared[self.client][""] = ()
         else:
             self.say(frontend.query(sql))
             self.prepared[self.client].pop("", None)
@@ -144,7 +150,7 @@ class _Composer:
         forms = (f"SHOW {setting.name}", f"SELECT current_setting({quoted(setting.name)})")
         if self.seldom(3):
             return self.pick(DEPENDENT)
-        return self.pick((*setting.seen_in, *forms))
+        return self.pick(setting.seen_in if "." in setting.name else (*setting.seen_in, *forms))
 
     def role(self) -> str:
         return self.pick(ROLES) if not self.seldom(3) else self.pick(TRANSACTION_MODES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.differential.scripts.interleaved_hidden import HIDDEN_INTERLEAVINGS
 from tests.differential.scripts.interleaved_pins import PIN_INTERLEAVINGS
 from tests.differential.scripts.interleaved_settings import SETTING_INTERLEAVINGS
 from tests.differential.scripts.interleaved_statements import STATEMENT_INTERLEAVINGS
@@ -9,4 +10,9 @@ from tests.support.interleave import Interleaving
 
 __all__ = ["INTERLEAVINGS"]
 
-INTERLEAVINGS: tuple[Interleaving, ...] = (*SETTING_INTERLEAVINGS, *STATEMENT_INTERLEAVINGS, *PIN_INTERLEAVINGS)
+INTERLEAVINGS: tuple[Interleaving, ...] = (
+    *SETTING_INTERLEAVINGS,
+    *HIDDEN_INTERLEAVINGS,
+    *STATEMENT_INTERLEAVINGS,
+    *PIN_INTERLEAVINGS,
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.differential.scripts.sessions import run
 from tests.support.frontend import bind, execute, parse, sync
 from tests.support.interleave import LOOK, Interleaving, interleaving, turn
-from tests.support.script import Part, part
+from tests.support.script import part
 from tests.support.session_statements import PINS
 
 __all__ = ["PIN_INTERLEAVINGS"]
@@ -17,10 +18,6 @@ _LEFT = (
     "SELECT name, statement FROM pg_prepared_statements ORDER BY name",
 )
 """What a client can see of what pins. The last look may keep the backend, so that DEALLOCATE ALL follows it."""
-
-
-def run(sql: str) -> Part:
-    return part(parse(sql), bind(), execute(), sync())
 
 
 def ended(name: str, *words: str, extended: bool = False) -> Interleaving:

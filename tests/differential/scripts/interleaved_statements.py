@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tests.differential.scripts.sessions import prepare, recall
 from tests.support.frontend import (
     Frontend,
     bind,
     close_statement,
-    describe_portal,
     describe_statement,
     execute,
     flush,
@@ -15,21 +15,11 @@ from tests.support.frontend import (
     sync,
 )
 from tests.support.interleave import Interleaving, Turn, interleaving, turn
-from tests.support.script import Opening, Part, part
+from tests.support.script import Opening, part
 
 __all__ = ["STATEMENT_INTERLEAVINGS"]
 
 _INT4, _TEXT = 23, 25
-
-
-def prepare(sql: str, name: str = "s", types: tuple[int, ...] = ()) -> Part:
-    """A Parse of its own batch."""
-    return part(parse(sql, name, types), sync())
-
-
-def recall(name: str = "s", *values: bytes) -> Part:
-    """Execution of what an earlier batch has parsed."""
-    return part(bind(values, statement=name), describe_portal(), execute(), sync())
 
 
 def folded(name: str, sql: str, *settings: str) -> Interleaving:
