@@ -15,11 +15,12 @@ from interceptor.protocol import messages
 from interceptor.protocol.rows import encode_error_fields
 from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 from pooler.plugins import SessionRefused
-from pooler.tasks import spawn
+from pooler.tasks import Handle, spawn
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
@@ -70,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         "active_at",
         "backend",
         "connected_at",
+        "drained",
         "login",
         "pauses",
         "peer",
@@ -84,6 +86,7 @@ class ClientConnection(asyncio.Protocol):
         "slow",
         "state",
         "transport",
+        "wait",
         "write",
     )
 
@@ -107,6 +110,10 @@ class ClientConnection(asyncio.Protocol):
         self.slow = False
         """It does not read as fast as it is sent to."""
         self.pauses = Pause.NONE
+        self.wait: Handle | None = None
+        """Something that a plugin takes its time for."""
+        self.drained: asyncio.Future[None] | None = None
+        """What waits until the client has read what it was sent."""
         self.plugin_session: Session | None = None
         """What plugins see of it; None where no plugin wants to."""
         self.connected_at = self.active_at = server.clock.now
@@ -157,6 +164,8 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.slow = False
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
         self._resume(Pause.SLOW)
         if self.backend is not None:
             self.backend.transport.resume_reading()
@@ -236,6 +245,9 @@ class ClientConnection(asyncio.Protocol):
             registry,
             reuses=self.settings.reuse_unnamed_statements,
         )
+        tables = self.server.plan_tables
+        if tables is not None and self.plugin_session is not None:
+            self.session.intercept(Interception(self.session, tables, self.plugin_session))
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK
@@ -264,9 +276,7 @@ class ClientConnection(asyncio.Protocol):
         return pool.acquire(self)
 
     def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
-        task = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
-        self.waits.add(task)
-        task.add_done_callback(self.waits.discard)
+        self.wait = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
 
     async def _wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
         result = await awaitable
@@ -281,6 +291,7 @@ class ClientConnection(asyncio.Protocol):
         while self.slow and self.state is ClientState.READY:
             self.drained = asyncio.get_running_loop().create_future()
             await self.drained
+        self.drained = None
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         self.pool.on_pins_changed(self, pins)
@@ -370,6 +381,8 @@ class ClientConnection(asyncio.Protocol):
         self.state = ClientState.CLOSED
         if self.login is not None:
             self.login.cancel()
+        if self.wait is not None:
+            self.wait.cancel()
         if logged_in:
             self.pool.forget(self)
             self.pool.clients.discard(self)

@@ -18,8 +18,9 @@ class ClientHost(Protocol):
     def write(self, data: bytes) -> None:
         """Send to the client."""
 
-    is_full: bool
-    """The client does not read as fast as it is sent to."""
+    @property
+    def is_full(self) -> bool:
+        """The client does not read as fast as it is sent to."""
 
     def acquire(self, target: str | None) -> BackendSession | None:
         """A backend for this client now, or None: then ``ClientSession.on_linked`` is called once there is one.

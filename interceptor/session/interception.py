@@ -16,23 +16,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import NOT_JUDGED, ClientError
+from interceptor.hooks.answers import Piece
 from interceptor.hooks.chain import AtParse, Chain, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
 from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
-from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.framing import unpack_header
-from interceptor.protocol.rows import encode_parameter_description, encode_row_description
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
-from interceptor.session.answers import (
-    NO_DATA,
-    PORTAL_SUSPENDED,
-    AnswerFailed,
-    LocalAnswer,
-    describe,
-    encode_block,
-)
+from interceptor.session.answers import PORTAL_SUSPENDED, LocalPortal, encode_block, encode_shape
 from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.bounds import LARGE_KINDS, MAX_JUDGED, SMALL_KINDS
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Blocked, Bound, Reply, Substitute
@@ -87,7 +79,7 @@ class Interception:
         self.planned = 0
         """Messages at the front of what is to be acted on that have been looked at; Execute and Sync don't count."""
         self.statements: dict[bytes, Known] = {}
-        self.portals: dict[bytes, LocalAnswer] = {}
+        self.portals: dict[bytes, LocalPortal] = {}
         self.busy = False
         """Rows of an answer are being sent."""
         self.target: str | None = None
@@ -145,6 +137,7 @@ class Interception:
         self.planned = 0
         self.target = None
         targets: set[str | None] = set()
+        was_open = self.facts.transaction.open
         first = True
         while position < end:
             kind, length = unpack_header(data, position)
@@ -169,7 +162,7 @@ class Interception:
                 hint="Send large values in several statements, or by COPY.",
             )
         self.facts.transaction.implicit = True
-        if len(targets) == 1 and not self.facts.transaction.open:
+        if len(targets) == 1 and not was_open:
             self.target = targets.pop()
         return b"".join(out)
 
@@ -204,11 +197,7 @@ class Interception:
         if isinstance(action, Block):
             return self._put(Blocked(encode_block(action, self.style), simple=True))
         if isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed":
-            try:
-                answer = LocalAnswer(action, outcome.by, (), self.style)
-            except AnswerFailed as failed:
-                return self._put(Blocked(failed.error, simple=True))
-            return self._put(Answered(answer, 0, simple=True))
+            return self._put(Answered(LocalPortal(outcome, self.tables.waits, (), self.style), 0, simple=True))
         targets.add(outcome.target)
         statement = outcome.execution.statement
         if statement is chain.statement:
@@ -293,9 +282,10 @@ class Interception:
             return self._put(Blocked(encode_block(action, self.style), simple=False))
         if isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed":
             try:
-                self.portals[bind.portal] = LocalAnswer(action, outcome.by, bind.result_formats, self.style)
-            except AnswerFailed as failed:
-                return self._put(Blocked(failed.error, simple=False))
+                portal = LocalPortal(outcome, self.tables.waits, bind.result_formats, self.style)
+            except ValueError as error:
+                return self._put(Blocked(encode_block(Block("08P01", str(error)), self.style), simple=False))
+            self.portals[bind.portal] = portal
             return self._put(Reply(BIND_COMPLETE))
         targets.add(outcome.target)
         statement = outcome.execution.statement
@@ -329,14 +319,9 @@ class Interception:
             known = self.statements.get(name)
             if known is None or known.shape is None:
                 return message
-            return self._put(Reply(self._description(known.shape)))
+            return self._put(Reply(encode_shape(known.shape, self.style)))
         answer = self.portals.get(name)
         return message if answer is None else self._put(Reply(answer.description))
-
-    def _description(self, shape: Shape) -> bytes:
-        oids = [find_type(name).oid for name in shape.parameters]
-        rows = NO_DATA if shape.columns is None else encode_row_description(describe(shape.columns), (), self.style)
-        return encode_parameter_description(oids) + rows
 
     def _on_execute(self, message: bytes) -> bytes:
         portal_end = message.find(0, 5)
@@ -373,76 +358,60 @@ class Interception:
 
     def answer(self, answered: Answered, ready: bytes) -> None:
         """Send the rows of an answer, and what ends them. ``busy`` is set while that goes on."""
-        answer = answered.answer
         if answered.simple:
-            self.session.write(answer.description)
+            self.session.write(answered.portal.description)
         self.busy = True
-        if answer.waits:
-            self.session.host.wait_for(self._send_later(answered, ready), self._on_sent)
-        else:
-            self._send_now(answered, ready)
+        course = self._send(answered, ready)
+        waits = next(course, None)
+        if waits is not None:
+            self.session.host.wait_for(self._go_on(course, waits), self._on_sent)
 
-    def _send_now(self, answered: Answered, ready: bytes) -> None:
-        answer = answered.answer
+    def _send(self, answered: Answered, ready: bytes) -> Generator[Awaitable[object], object, None]:
+        """Pull and write, as fast as the client reads. Yields what has to be waited for."""
+        portal = answered.portal
+        host = self.session.host
         left = answered.max_rows
-        before = answer.count
-        host = self.session.host
         while True:
-            try:
-                rows, last = answer.take(left)
-            except AnswerFailed as failed:
-                self._end(answered, failed.error, ready)
-                return
-            if rows:
-                self.session.write(rows)
-            if last:
-                self._end(answered, answer.complete(), ready)
-                return
-            if answered.max_rows:
-                left = answered.max_rows - (answer.count - before)
-                if left <= 0:
-                    self._end(answered, PORTAL_SUSPENDED, ready)
-                    return
             if host.is_full:
-                self.session.host.wait_for(self._send_later(answered, ready, left), self._on_sent)
-                return
-
-    async def _send_later(self, answered: Answered, ready: bytes, left: int = -1) -> tuple[Answered, bytes, bytes]:
-        """Send rows as the client reads them. Returns what ends them."""
-        answer = answered.answer
-        host = self.session.host
-        left = answered.max_rows if left < 0 else left
-        while True:
-            await host.drain()
-            try:
-                if answer.waits:
-                    rows, last, taken = await answer.take_later(left)
-                else:
-                    before = answer.count
-                    rows, last = answer.take(left)
-                    taken = answer.count - before
-            except AnswerFailed as failed:
-                return answered, failed.error, ready
-            if rows:
-                self.session.write(rows)
-            if last:
-                return answered, answer.complete(), ready
+                yield host.drain()
+            pulled = portal.pull(left)
+            piece = pulled if isinstance(pulled, Piece) else cast("Piece", (yield pulled))
+            portal.count += piece.rows
+            if piece.messages:
+                self.session.write(piece.messages)
+            if piece.block is not None:
+                end = encode_block(piece.block, self.style)
+                break
+            if piece.done:
+                end = portal.complete()
+                break
             if answered.max_rows:
-                left -= taken
+                left -= piece.rows
                 if left <= 0:
-                    return answered, PORTAL_SUSPENDED, ready
-
-    def _on_sent(self, ended: object) -> None:
-        answered, end, ready = cast("tuple[Answered, bytes, bytes]", ended)
-        self._end(answered, end, ready)
-        self.session.on_answer_sent()
-
-    def _end(self, answered: Answered, end: bytes, ready: bytes) -> None:
+                    end = PORTAL_SUSPENDED
+                    break
+        if end is not PORTAL_SUSPENDED:
+            closing = portal.close()
+            if closing is not None:
+                yield closing
         self.busy = False
         if end[0] == messages.ERROR_RESPONSE:
             self.session.fail(end, simple=answered.simple)
         else:
             self.session.write(end + ready)
+
+    async def _go_on(self, course: Generator[Awaitable[object], object, None], waits: Awaitable[object]) -> None:
+        try:
+            while True:
+                try:
+                    waits = course.send(await waits)
+                except StopIteration:
+                    return
+        finally:
+            course.close()
+
+    def _on_sent(self, _: object) -> None:
+        self.session.on_answer_sent()
 
     # --- What the session tells ------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Messages of our own making in a client's stream: what stands in the place of one that a plugin decided about.
 
-A client's messages are looked at once, where a batch begins (``interception``). Each that is blocked, or answered here, is
-replaced by a substitute: a message of a kind that no client can send, whose meaning stands in ``Interception.substitutes``,
-in the same order. From there on it takes its turn among the other messages, and so do its replies.
+A client's messages are looked at once, where a batch begins (``interception``). Each that is blocked or answered here
+is replaced by a substitute: a message of a kind that no client may send, whose meaning is in
+``Interception.substitutes``, in the same order. From there on it takes its turn among the other messages, and so do its
+replies.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from interceptor.session.splice import Outcome, hold
 from interceptor.session.states import Request
 
 if TYPE_CHECKING:
-    from interceptor.session.answers import LocalAnswer
+    from interceptor.session.answers import LocalPortal
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
     from interceptor.session.interception import Interception
@@ -58,7 +59,7 @@ class Reply:
 class Answered:
     """Rows in the place of a Query or an Execute."""
 
-    answer: LocalAnswer
+    portal: LocalPortal
     max_rows: int
     """As in Execute; 0 is all."""
     simple: bool
