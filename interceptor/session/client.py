@@ -423,6 +423,10 @@ class ClientSession:
                         break
                     out += data[start:position] + splice[0]
                     start = splice[1]
+                    if self.held:
+                        # An answer of a plugin is being sent; what follows waits for its end.
+                        position = end
+                        break
             position = end
         if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)

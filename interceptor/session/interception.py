@@ -1,9 +1,9 @@
 """What plugins decide about a client's messages, before anything acts on them.
 
-At the beginning of a batch (a Query, or all up to a Sync) its messages are looked at one by one, and the plugins' chains
-are run. What comes out is a batch again: messages as they came, rewritten ones, and substitutes for those that are blocked
-or answered here. So the rest of the session knows nothing of plugins, and order, errors and transactions hold for their
-answers as they do for the backend's.
+At the beginning of a batch (a Query, or all up to a Sync) its messages are looked at one by one, and chains of plugins
+are run. What comes out is a batch again: messages as they came, rewritten ones, and substitutes for those that are
+blocked or answered here. So the rest of the session knows nothing of plugins, and order, errors and transactions hold
+for their answers as they do for the backend's.
 
 A decision may have to be waited for: then this client's messages wait, and nobody else's.
 """
