@@ -9,14 +9,14 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer
 from tests.support.proxied import upstream
-from tests.support.proxy import Proxy, run_proxy
+from tests.support.proxy import Proxy, Tables, run_proxy
 
 
 @pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     postgres18.create_database("startup_role")
     postgres18.psql("create role startup_clerk", dbname="startup_role")
-    tables = {"databases.startup_role": {"primary": upstream(postgres18, "startup_role"), "pool_size": 1}}
+    tables: Tables = {"databases.startup_role": {"primary": upstream(postgres18, "startup_role"), "pool_size": 1}}
     with run_proxy(tables) as running:
         yield running
     postgres18.drop_database("startup_role")
