@@ -204,9 +204,10 @@ class Belongings:
         if error:
             self._ask_all(backend, without_timeout=True)
             return True
-        values = {**self.settings.values, **decode_probe(rows).settings}
+        told = decode_probe(rows).settings
+        values = {**self.settings.values, **told}
         for name in self.names:
-            if "." in name and not values.get(name, b""):
+            if name not in told or ("." in name and not told[name]):
                 # What it says as well where it was never set; so it says nothing of this client.
                 values.pop(name, None)
         self._learn(backend)
@@ -301,8 +302,15 @@ class Belongings:
             self.tell(backend)
             return True
         backend.settings = self.settings
-        backend.ask(step.message, self._on_moved)
+        backend.ask(step.message, self._on_moved if step.sure else self._on_moved_or_not)
         return step.sure
+
+    def _on_moved_or_not(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
+        """Perhaps what another client left can't be taken back one by one: start over, before anything else is sent."""
+        if error and not self.session.finishing:
+            backend.ask(start_over(self.settings, backend.base_settings).message, self._on_moved)
+            return True
+        return self._on_moved(backend, rows, error)
 
     def _on_moved(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if error:

@@ -110,7 +110,8 @@ def ask_for(names: Iterable[str]) -> bytes:
     """A Query message that asks for these settings only."""
     return encode_message(
         QUERY,
-        b"SELECT 'set', n.name, %b, NULL FROM pg_catalog.unnest(%b) AS n (name)\0"
+        b"SELECT 'set', n.name, %b, NULL FROM pg_catalog.unnest(%b) AS n (name)\n"
+        b"  WHERE pg_catalog.current_setting(n.name, true) IS NOT NULL\0"
         % (_hex(b"pg_catalog.current_setting(n.name, true)"), _array(names)),
     )
 

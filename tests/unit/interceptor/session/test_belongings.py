@@ -357,6 +357,8 @@ def test_a_client_whose_settings_cannot_be_set_is_told_so_and_its_statement_is_n
     recorder.from_client(query("SELECT 1"))
     recorder.take()
     recorder.from_backend(error('role "alice" does not exist') + ready())
+    assert b"RESET ALL" in recorder.take()[0], "it begins anew, should it have been another's setting that failed"
+    recorder.from_backend(error('role "alice" does not exist') + ready())
     assert recorder.take() == (b"", b"")
     assert isinstance(recorder.failure, ClientError)
     assert recorder.failure.failure is SETTINGS_LOST
@@ -364,6 +366,19 @@ def test_a_client_whose_settings_cannot_be_set_is_told_so_and_its_statement_is_n
     assert recorder.released == 1
     # What this backend has is not known any more, so it may go to nobody.
     assert recorder.client.belongings.doubt is not None
+
+
+def test_what_cannot_be_taken_back_from_another_client_does_not_end_this_one() -> None:
+    recorder = Recorder()
+    set_to(recorder, "ROLE", b"alice")
+    recorder.new_backend()
+    recorder.from_client(query("SELECT 1"))
+    recorder.take()
+    recorder.from_backend(error("no") + ready())
+    recorder.take()
+    recorder.from_backend(complete("RESET") + complete("SELECT 1") + ready())
+    assert recorder.take() == (query("SELECT 1"), b"")
+    assert recorder.failure is None
 
 
 def test_no_role_is_no_setting() -> None:
