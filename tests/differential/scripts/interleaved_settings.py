@@ -166,7 +166,7 @@ _CUSTOM = (
         ),
         turn(1, "DO $$BEGIN NULL; END$$", "SHOW plpgsql.extra_warnings"),
         turn(0, "SHOW plpgsql.extra_warnings", "SET plpgsql.extra_warnings = 'none'"),
-        turn(1, "SHOW plpgsql.extra_warnings", elsewhere=True),
+        turn(1, "DO $$BEGIN NULL; END$$", "SHOW plpgsql.extra_warnings", elsewhere=True),
     ),
 )
 
