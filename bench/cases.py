@@ -17,6 +17,8 @@ from interceptor.session.reported import reported_of
 from interceptor.session.settings import settings_of, transition
 from interceptor.sql.analysis import StatementCache, analyse
 from interceptor.sql.effects import Effect
+from interceptor.sql.facts_cache import FactsCache
+from interceptor.sql.statements import analyse_facts
 
 __all__ = ["CASES", "Case"]
 
@@ -162,6 +164,17 @@ def _parsed_text() -> Callable[[], object]:
     return lambda: analyse(b"SELECT upper(name) FROM customers WHERE id = %d" % next(numbers))
 
 
+def _seen_facts() -> Callable[[], object]:
+    cache = FactsCache()
+    sql = b"SELECT id, name, email FROM users WHERE id = $1"
+    cache.facts(sql)
+    return lambda: cache.facts(sql)
+
+
+def _unseen_facts() -> Callable[[], object]:
+    return lambda: analyse_facts(b"SELECT id, name, email FROM users WHERE id = $1")
+
+
 CASES = (
     Case("a simple query and its answer, session engine", _simple_query),
     Case("an extended query and its answer, session engine", _extended_query),
@@ -171,4 +184,6 @@ CASES = (
     Case("the effects of an unseen primary-key SELECT", _unseen_text, budget_us=25),
     Case("the effects of an unseen SELECT that must be parsed", _parsed_text),
     Case("from five settings of a client to those of the next", _five_settings),
+    Case("the facts of a seen text", _seen_facts),
+    Case("the facts of an unseen primary-key SELECT", _unseen_facts, budget_us=25),
 )

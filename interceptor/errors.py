@@ -72,6 +72,7 @@ TOO_MANY_STATEMENTS = _failure("too_many_statements", "53400")
 SHUTTING_DOWN = _failure("shutting_down", "57P01")
 
 PLUGIN_FAILED = _failure("plugin_failed", "58000")
+RESULT_LIMIT = _failure("result_limit", "54000")
 
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")
 BACKEND_LOGIN = _failure("backend_login_failed", "08004")

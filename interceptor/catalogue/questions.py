@@ -15,6 +15,9 @@ from typing import Final
 __all__ = ["DIGEST", "QUESTIONS", "UNCHANGED"]
 
 _KNOWN_RELATION: Final = "relpersistence <> 't' and relkind <> 't' and relnamespace <> 99"  # not pg_toast
+_TEMPORARY: Final = "(select oid from pg_class where relpersistence = 't')"
+_TEMPORARY_SCHEMA: Final = "(select oid from pg_namespace where nspname ~ '^pg_(toast_)?temp_')"
+_TEMPORARY_TYPE: Final = f"(select oid from pg_type where typnamespace in {_TEMPORARY_SCHEMA})"
 
 SCHEMAS: Final = """
 select n.oid, n.nspname, n.nspowner,
@@ -61,58 +64,64 @@ from pg_class c
 where {_KNOWN_RELATION}
 """
 
-INHERITANCE: Final = "select inhparent, array_agg(inhrelid) from pg_inherits group by inhparent"
+INHERITANCE: Final = f"""
+select inhparent, array_agg(inhrelid order by inhrelid)
+from pg_inherits
+where inhrelid not in {_TEMPORARY}
+group by inhparent
+"""
 
-DEFAULTS: Final = """
+DEFAULTS: Final = f"""
 select d.adrelid, d.adnum, d.adbin::text
 from pg_attrdef d
-where d.adrelid not in (select oid from pg_class where relpersistence = 't')
+where d.adrelid not in {_TEMPORARY}
 """
 
 # What is computed for each row that is written: the expressions of an index and of a partition key, and of an operator
 # class that isn't PostgreSQL's own the functions that order and hash its values.
-INDEXES: Final = """
+INDEXES: Final = f"""
 select i.indrelid, i.indexrelid, coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, ''),
   coalesce((select array_agg(distinct p.amproc::oid) from unnest(i.indclass) k, pg_opclass o, pg_amproc p
-            where k >= 16384 and o.oid = k and p.amprocfamily = o.opcfamily and p.amproc::oid >= 16384), '{}')
+            where k >= 16384 and o.oid = k and p.amprocfamily = o.opcfamily and p.amproc::oid >= 16384), '{{}}')
 from pg_index i
 where (i.indexprs is not null or i.indpred is not null or exists (select from unnest(i.indclass) k where k >= 16384))
-  and i.indrelid not in (select oid from pg_class where relpersistence = 't')
+  and i.indrelid not in {_TEMPORARY}
 union all
-select partrelid, partrelid, partexprs::text, '{}' from pg_partitioned_table where partexprs is not null
+select partrelid, partrelid, partexprs::text, '{{}}' from pg_partitioned_table
+where partexprs is not null and partrelid not in {_TEMPORARY}
 """
 
-CHECKS: Final = """
-select conrelid, contypid, conbin::text, coalesce(conexclop, '{}')
+CHECKS: Final = f"""
+select conrelid, contypid, conbin::text, coalesce(conexclop, '{{}}')
 from pg_constraint
-where contype in ('c', 'x') and conrelid not in (select oid from pg_class where relpersistence = 't')
+where contype in ('c', 'x') and conrelid not in {_TEMPORARY} and contypid not in {_TEMPORARY_TYPE}
 """
 
-FOREIGN_KEYS: Final = """
+FOREIGN_KEYS: Final = f"""
 select oid, conname, conrelid, confrelid, confupdtype, confdeltype
 from pg_constraint
-where contype = 'f' and conrelid not in (select oid from pg_class where relpersistence = 't')
+where contype = 'f' and conrelid not in {_TEMPORARY}
 """
 
-TRIGGERS: Final = """
+TRIGGERS: Final = f"""
 select oid, tgname, tgrelid, tgfoid, tgtype, tgqual::text
 from pg_trigger
-where not tgisinternal and tgenabled <> 'D' and tgrelid not in (select oid from pg_class where relpersistence = 't')
+where not tgisinternal and tgenabled <> 'D' and tgrelid not in {_TEMPORARY}
 """
 
-RULES: Final = """
+RULES: Final = f"""
 select oid, rulename, ev_class, ev_type, is_instead, ev_qual::text, ev_action::text
 from pg_rewrite
-where ev_enabled <> 'D' and ev_class not in (select oid from pg_class where relpersistence = 't')
+where ev_enabled <> 'D' and ev_class not in {_TEMPORARY}
 """
 
-POLICIES: Final = """
+POLICIES: Final = f"""
 select polname, polrelid, polcmd, polroles, polqual::text, polwithcheck::text
 from pg_policy
-where polrelid not in (select oid from pg_class where relpersistence = 't')
+where polrelid not in {_TEMPORARY}
 """
 
-FUNCTIONS: Final = """
+FUNCTIONS: Final = f"""
 select p.oid, p.pronamespace, p.proname, p.prokind, p.provolatile, l.lanname, p.proowner, p.proargtypes::oid[],
   p.pronargdefaults, p.provariadic <> 0, p.prorettype, p.prosecdef, p.proconfig, p.proretset,
   coalesce((select e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid
@@ -124,7 +133,7 @@ select p.oid, p.pronamespace, p.proname, p.prokind, p.provolatile, l.lanname, p.
 from pg_proc p
 join pg_language l on l.oid = p.prolang
 left join pg_aggregate a on a.aggfnoid = p.oid
-where p.oid >= 16384
+where p.oid >= 16384 and p.pronamespace not in {_TEMPORARY_SCHEMA}
 """
 
 SYSTEM_FUNCTIONS: Final = """
@@ -135,7 +144,11 @@ join pg_language l on l.oid = p.prolang
 where p.oid < 16384
 """
 
-OPERATORS: Final = "select oid, oprnamespace, oprname, oprleft, oprright, oprcode::oid from pg_operator"
+OPERATORS: Final = f"""
+select oid, oprnamespace, oprname, oprleft, oprright, oprcode::oid
+from pg_operator
+where oprnamespace not in {_TEMPORARY_SCHEMA}
+"""
 
 CASTS: Final = "select oid, castsource, casttarget, castfunc, castcontext from pg_cast"
 
@@ -143,7 +156,7 @@ TYPES: Final = f"""
 select t.oid, t.typnamespace, t.typname, t.typtype, t.typbasetype, t.typelem, t.typrelid
 from pg_type t
 where (t.typrelid = 0 or t.typrelid in (select oid from pg_class where {_KNOWN_RELATION}))
-  and t.typnamespace not in (select oid from pg_namespace where nspname ~ '^pg_(toast_)?temp_')
+  and t.typnamespace not in {_TEMPORARY_SCHEMA}
 """
 
 QUESTIONS: Final = {
@@ -178,23 +191,20 @@ def _sum(catalogue: str, where: str = "") -> str:
     return f"(select coalesce(sum(hashtextextended(xmin::text, 0)), 0) from {catalogue}{where and f' where {where}'})"
 
 
-_TEMPORARY: Final = "(select oid from pg_class where relpersistence = 't')"
-_TEMPORARY_SCHEMA: Final = "(select oid from pg_namespace where nspname ~ '^pg_(toast_)?temp_')"
-
 _SUMS: Final = (
     _sum("pg_class", _KNOWN_RELATION),
     _sum("pg_attribute", f"attnum > 0 and attrelid not in {_TEMPORARY}"),
     _sum("pg_attrdef", f"adrelid not in {_TEMPORARY}"),
-    _sum("pg_constraint", f"conrelid not in {_TEMPORARY}"),
+    _sum("pg_constraint", f"conrelid not in {_TEMPORARY} and contypid not in {_TEMPORARY_TYPE}"),
     _sum("pg_index", f"indrelid not in {_TEMPORARY}"),
     _sum("pg_trigger", f"tgrelid not in {_TEMPORARY}"),
     _sum("pg_rewrite", f"ev_class not in {_TEMPORARY}"),
-    _sum("pg_policy"),
-    _sum("pg_inherits"),
-    _sum("pg_partitioned_table"),
+    _sum("pg_policy", f"polrelid not in {_TEMPORARY}"),
+    _sum("pg_inherits", f"inhrelid not in {_TEMPORARY}"),
+    _sum("pg_partitioned_table", f"partrelid not in {_TEMPORARY}"),
     _sum("pg_proc", f"pronamespace not in {_TEMPORARY_SCHEMA}"),
     _sum("pg_aggregate"),
-    _sum("pg_operator"),
+    _sum("pg_operator", f"oprnamespace not in {_TEMPORARY_SCHEMA}"),
     _sum("pg_amproc"),
     _sum("pg_cast"),
     _sum("pg_type", f"typnamespace not in {_TEMPORARY_SCHEMA}"),

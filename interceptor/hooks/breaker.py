@@ -17,19 +17,19 @@ PAUSE: Final = 30.0
 class Breaker:
     """Counts failures. ``tripped`` is looked at before each call; only if it is set, ``may_try`` is asked."""
 
-    __slots__ = ("_failures", "_probing", "_until", "tripped")
+    __slots__ = ("_failures", "_until", "tripped")
 
     def __init__(self) -> None:
         self.tripped = False
         self._failures: deque[float] = deque(maxlen=MOST_FAILURES)
         self._until = 0.0
-        self._probing = False
 
     def may_try(self, now: float) -> bool:
         """Whether a call may be made although it is tripped. The one that may decides by how it ends."""
-        if self._probing or now < self._until:
+        if now < self._until:
             return False
-        self._probing = True
+        # Should nobody ever learn how it ended, the next one is let through after as long.
+        self._until = now + PAUSE
         return True
 
     def on_failure(self, now: float) -> None:
@@ -38,14 +38,13 @@ class Breaker:
         full = len(self._failures) == MOST_FAILURES and now - self._failures[0] <= WINDOW
         if self.tripped or full:
             self.tripped = True
-            self._probing = False
             self._until = now + PAUSE
 
     def on_success(self) -> None:
         """A call that was let through although it is tripped went well."""
-        self.tripped = self._probing = False
+        self.tripped = False
         self._failures.clear()
 
     def on_undecided(self) -> None:
         """A call that was let through was given up before it ended: the next one decides."""
-        self._probing = False
+        self._until = 0.0

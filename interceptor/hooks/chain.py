@@ -7,7 +7,8 @@ one an awaitable goes on with it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 from interceptor.hooks.audience import EMPTY_AUDIENCE, Audience
@@ -50,10 +51,16 @@ PHASE_DECISIONS: Final[dict[str, frozenset[type]]] = {
 }
 """What each phase may decide."""
 
+_ANSWERS: Final[frozenset[type]] = frozenset([Respond, Replay])
+
 MAX_ROUNDS: Final = 3
 """Rewrites of one execution, each of which starts again with the guards."""
 
 ParameterMap: TypeAlias = tuple[int | Value, ...]
+
+
+_NO_LIMITS: Final = Limits()
+_NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Planner(Protocol):
@@ -109,37 +116,27 @@ class AtParse:
 class Outcome:
     """What is to be done for one execution. The proxy carries it out."""
 
-    __slots__ = (
-        "action",
-        "before",
-        "by",
-        "describe_original",
-        "execution",
-        "limits",
-        "mapping",
-        "observers",
-        "reason",
-        "retry",
-        "settings",
-        "target",
-    )
+    # Defaults of the class, not of the instance: most executions change one or two of them.
+    action: Forward | Block | Respond | Replay = FORWARD
+    by: str = ""
+    """The plugin that decided last; empty where none did."""
+    hook: Hook | None = None
+    """The hook that decided to respond: rows are pulled in its name."""
+    reason: str = ""
+    """Of a failure."""
+    target: str | None = None
+    retry: Retry | None = None
+    mapping: ParameterMap | None = None
+    """From the client's parameters to those of the statement, where it was rewritten; None for one to one."""
+    before: tuple[str | CopyRows, ...] = ()
+    describe_original: bool = False
+    limits: Limits = _NO_LIMITS
+    settings: Mapping[str, str] = _NO_SETTINGS
+    observers: Audience = EMPTY_AUDIENCE
 
     def __init__(self, execution: Execution) -> None:
         self.execution = execution
         """As it is to run: its statement and parameters are those after all rewrites."""
-        self.action: Forward | Block | Respond | Replay = FORWARD
-        self.by = ""
-        """The plugin that decided ``action``; empty where none did."""
-        self.reason = ""
-        self.target: str | None = None
-        self.retry: Retry | None = None
-        self.mapping: ParameterMap | None = None
-        """From the client's parameters to those of the statement, where it was rewritten; None for one to one."""
-        self.before: tuple[str | CopyRows, ...] = ()
-        self.describe_original = False
-        self.limits = Limits()
-        self.settings: dict[str, str] = {}
-        self.observers: Audience = EMPTY_AUDIENCE
 
     def __repr__(self) -> str:
         return f"<Outcome {self.action!r} by {self.by or 'nobody'}>"
@@ -177,7 +174,11 @@ class Chain:
 
         An awaitable is to be awaited in a task that is canceled if the client leaves or asks for it.
         """
-        course = _run(self, execution)
+        if not self.steps:
+            outcome = Outcome(execution)
+            outcome.observers = self.observers
+            return outcome
+        course = _course(self, execution)
         try:
             pause = next(course)
         except StopIteration as done:
@@ -189,91 +190,84 @@ class Chain:
         return _at_parse(self, session, AtParse(self.statement), 0, frozenset())
 
 
-def _run(chain: Chain, execution: Execution) -> _Course:
-    """The whole of a run: the course, and what those observers are told that it leaves behind if it is given up."""
+def _course(chain: Chain, execution: Execution) -> _Course:
+    """The whole of a run. One function, for each call or generator more would cost every execution.
+
+    If it is given up, those observers are told that have heard, or would have heard, of its beginning.
+    """
     outcome = Outcome(execution)
+    rounds = 0
+    rewriters: frozenset[str] = frozenset()
     try:
-        yield from _course(chain, outcome)
+        while True:
+            rewrite: Rewrite | None = None
+            for step in chain.steps:
+                phase = step.phase
+                if phase == "route" and (outcome.target is not None or execution.transaction.open):
+                    continue
+                hook = step.hook
+                if rewriters and phase in ("virtual", "rewrite") and hook.plugin.name in rewriters:
+                    continue
+                decision: object = step.constant
+                if decision is None:
+                    decision = hook.call(cast("Callable[..., object]", step.call), outcome.execution)
+                    if decision is not None and type(decision) not in step.allowed and hasattr(decision, "__await__"):
+                        decision = yield _Pause(cast("Awaitable[object]", decision), hook)
+                    if decision is None:
+                        continue
+                kind = type(decision)
+                if kind not in step.allowed or kind in _ANSWERS:
+                    failure = _what_is_wrong(step, decision, outcome)
+                    if failure is not None:
+                        if not hook.closed:
+                            continue
+                        decision, outcome.reason = failure.as_block(), failure.reason
+                        kind = Block
+                if kind is Delay:
+                    yield _Pause(None, seconds=cast("Delay", decision).seconds)
+                elif kind is Rewrite:
+                    rewrite = cast("Rewrite", decision)
+                    break
+                elif _apply(cast("Decision", decision), step, outcome):
+                    if phase != "guard":
+                        outcome.observers = outcome.observers.joined(chain.observers)
+                    return outcome
+            if rewrite is None:
+                outcome.observers = outcome.observers.joined(chain.observers)
+                return outcome
+            rounds += 1
+            rewriters |= {hook.plugin.name}
+            if rounds > MAX_ROUNDS:
+                _refuse(outcome, chain, hook.failed(f"rewrote what had been rewritten {MAX_ROUNDS} times"))
+                return outcome
+            found = chain.planner.plan(execution.session, rewrite.sql.encode("utf-8", "surrogateescape"))
+            if not isinstance(found, tuple):
+                found = cast("tuple[Statement, Chain | None]", (yield _Pause(found)))
+            statement, following = found
+            failure = _rewritten(rewrite, statement, hook, outcome)
+            if failure is not None:
+                # Open or closed, what was asked for can't be done, and the old text may be what nobody wants to run.
+                _refuse(outcome, chain, failure)
+                return outcome
+            if following is None:
+                return outcome
+            chain = following
     except BaseException:
         audience = outcome.observers
         audience.started(execution)
         audience.failed(execution, Failure("57014", "the client left before its statement was run", 0.0, "proxy"))
         raise
-    return outcome
 
 
-def _course(chain: Chain, outcome: Outcome) -> Generator[_Pause, object, None]:
-    rounds = 0
-    rewriters: frozenset[str] = frozenset()
-    while True:
-        rewrite: Rewrite | None = None
-        for step in chain.steps:
-            phase = step.phase
-            if phase == "route" and (outcome.target is not None or outcome.execution.transaction.open):
-                continue
-            if rewriters and phase in ("virtual", "rewrite") and step.hook.plugin.name in rewriters:
-                continue
-            decision: object = step.constant
-            if decision is None:
-                decision = yield from _ask(step, outcome.execution)
-                if decision is None:
-                    continue
-            failure = decision if type(decision) is HookFailure else _unfit(step, decision, outcome)
-            if failure is not None:
-                if not step.hook.closed:
-                    continue
-                decision = failure.as_block()
-                outcome.reason = failure.reason
-            kind = type(decision)
-            if kind is Delay:
-                yield _Pause(None, seconds=cast("Delay", decision).seconds)
-            elif kind is Rewrite:
-                rewrite = cast("Rewrite", decision)
-                rewriters |= {step.hook.plugin.name}
-                rewriter = step.hook
-                break
-            elif _apply(cast("Decision", decision), step, outcome):
-                if phase != "guard":
-                    outcome.observers = outcome.observers.joined(chain.observers)
-                return
-        if rewrite is None:
-            outcome.observers = outcome.observers.joined(chain.observers)
-            return
-        rounds += 1
-        if rounds > MAX_ROUNDS:
-            _refuse(outcome, chain, rewriter.failed(f"rewrote what had been rewritten {MAX_ROUNDS} times"))
-            return
-        found = chain.planner.plan(outcome.execution.session, rewrite.sql.encode("utf-8", "surrogateescape"))
-        if not isinstance(found, tuple):
-            found = cast("tuple[Statement, Chain | None]", (yield _Pause(found)))
-        statement, following = found
-        failure = _rewritten(rewrite, statement, rewriter, outcome)
-        if failure is not None:
-            # Open or closed, what was asked for can't be done, and the old text may be what nobody wants to run.
-            _refuse(outcome, chain, failure)
-            return
-        if following is None:
-            return
-        chain = following
-
-
-def _ask(step: PlannedStep, execution: Execution) -> Generator[_Pause, object, object]:
-    """The answer of a step: a decision, None, or a HookFailure."""
-    hook = step.hook
-    answer = hook.call(cast("Callable[..., object]", step.call), execution)
-    if answer is None or type(answer) in step.allowed or type(answer) is HookFailure:
-        return answer
-    if not hasattr(answer, "__await__"):
-        return hook.failed(f"answered with a {type(answer).__name__}, which is no decision of its phase")
-    answer = yield _Pause(cast("Awaitable[object]", answer), hook)
-    if answer is None or type(answer) in step.allowed or type(answer) is HookFailure:
-        return answer
-    return hook.failed(f"answered with a {type(answer).__name__}, which is no decision of its phase")
-
-
-def _unfit(step: PlannedStep, decision: object, outcome: Outcome) -> HookFailure | None:
-    """A failure, where a decision is one of its phase and can't be carried out for this text."""
-    if type(decision) in (Respond, Replay) and len(outcome.execution.statement.facts.statements) != 1:
+def _what_is_wrong(step: PlannedStep, decision: object, outcome: Outcome) -> HookFailure | None:
+    """A failure, where the decision is none of its phase, or can't be carried out for this text."""
+    if type(decision) is HookFailure:
+        return decision
+    if type(decision) not in step.allowed:
+        if type(decision) is Block:  # raised, and a refusal is understood in any phase
+            return None
+        return step.hook.failed(f"answered with a {type(decision).__name__}, which is no decision of its phase")
+    if len(outcome.execution.statement.facts.statements) != 1:
         return step.hook.failed("answered a text that has not exactly one statement")
     return None
 
@@ -285,15 +279,16 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
         return True
     observer = getattr(decision, "observer", None)
     if observer is not None:
-        outcome.observers = outcome.observers.with_observer(step.hook, observer)
+        outcome.observers = outcome.observers.with_observer(step.hook.plugin.observing, observer)
     if isinstance(decision, (Respond, Replay)):
-        outcome.action, outcome.by = decision, step.hook.plugin.name
+        outcome.action, outcome.by, outcome.hook = decision, step.hook.plugin.name, step.hook
         return True
     if isinstance(decision, Forward):
         if decision.limits is not None:
             outcome.limits = outcome.limits.tightened(decision.limits)
-        for name, value in decision.settings.items():
-            outcome.settings.setdefault(name.lower(), value)
+        if decision.settings:
+            lowered = {name.lower(): value for name, value in decision.settings.items()}
+            outcome.settings = lowered | dict(outcome.settings)
     elif isinstance(decision, Route):
         outcome.target, outcome.retry = decision.target, decision.retry
         outcome.by = step.hook.plugin.name
@@ -318,7 +313,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
     outcome.describe_original = outcome.describe_original or rewrite.describe == "original"
     outcome.by = hook.plugin.name
     if rewrite.observer is not None:
-        outcome.observers = outcome.observers.with_observer(hook, rewrite.observer)
+        outcome.observers = outcome.observers.with_observer(hook.plugin.observing, rewrite.observer)
     return None
 
 

@@ -39,6 +39,7 @@ class HookFailure:
 
     hook: Hook
     reason: str
+    error: BaseException | None = None
 
     def as_block(self) -> Block:
         """What a client gets where the policy is closed. It names the plugin, and nothing that may be a secret."""
@@ -84,6 +85,24 @@ class PluginRuntime:
             found = self.hooks[name] = Hook(self, name)
         return found
 
+    def step_of(self, hook: Hook) -> Hook:
+        """The hook's steps, which run at executions. They fail, trip and count apart from its planning: else a plan
+        that goes well would close the breaker of a step that does not."""
+        name = f"{hook.name} step"
+        found = self.hooks.get(name)
+        if found is None:
+            found = self.hooks[name] = Hook(self, name, f"step of {hook.name}", hook.closed)
+        return found
+
+    @property
+    def observing(self) -> Hook:
+        """The plugin's observers, whatever gave them. Apart from the hooks: else one that miscounts would trip the
+        guard that attached it, and everything would be refused."""
+        found = self.hooks.get("observer")
+        if found is None:
+            found = self.hooks["observer"] = Hook(self, "observer", "observer", closed=False)
+        return found
+
     def log_once(self, kind: tuple[str, str], message: str) -> None:
         """Log, if nothing of this kind was logged for this plugin before."""
         if kind not in self._logged:
@@ -99,12 +118,14 @@ class PluginRuntime:
 class Hook:
     """One hook of one plugin: policy, breaker, and figures since it was loaded."""
 
-    __slots__ = ("breaker", "calls", "closed", "failures", "name", "plugin", "seconds", "slowest", "waited")
+    __slots__ = ("breaker", "calls", "closed", "failures", "name", "plugin", "seconds", "slowest", "title", "waited")
 
-    def __init__(self, plugin: PluginRuntime, name: str) -> None:
+    def __init__(self, plugin: PluginRuntime, name: str, title: str = "", closed: bool | None = None) -> None:
         self.plugin: Final = plugin
         self.name: Final = name
-        self.closed: Final = plugin.closed or name in CLOSED_BY_NATURE
+        self.title: Final = title or f"hook {name}"
+        """For sentences."""
+        self.closed: Final = (plugin.closed or name in CLOSED_BY_NATURE) if closed is None else closed
         self.breaker: Final = Breaker()
         self.calls = 0
         self.failures = 0
@@ -170,22 +191,22 @@ class Hook:
         self.breaker.on_failure(_monotonic())
         if isinstance(error, str):
             reason = error
-            self.plugin.log_once((self.name, reason), f"its hook {self.name} {reason}")
+            self.plugin.log_once((self.name, reason), f"its {self.title} {reason}")
         else:
             reason = f"raised {type(error).__name__}"
-            self.plugin.log_once((self.name, reason), f"its hook {self.name} {reason}\n{_own_traceback(error)}")
+            self.plugin.log_once((self.name, reason), f"its {self.title} {reason}\n{_own_traceback(error)}")
         if self.breaker.tripped:
             what = "what it is asked about is refused" if self.closed else "it is left out"
             self.plugin.log_once(
                 (self.name, "tripped"),
-                f"its hook {self.name} failed too often: for a while {what}, and then tried again",
+                f"its {self.title} failed too often: for a while {what}, and then tried again",
             )
-        return HookFailure(self, reason)
+        return HookFailure(self, reason, None if isinstance(error, str) else error)
 
     def _log_slow(self, spent: float) -> None:
         self.plugin.log_once(
             (self.name, "slow"),
-            f"its hook {self.name} held up all clients of this process for {spent:.1f} s: "
+            f"its {self.title} held up all clients of this process for {spent:.1f} s: "
             "what takes time belongs into an async function",
         )
 

@@ -64,9 +64,10 @@ def make_chain(
                 steps.append(PlannedStep("guard", one.hook, answer.as_block()))
             continue
         if answer.observer is not None:
-            observers.append((one.hook, answer.observer))
+            observers.append((one.hook.plugin.observing, answer.observer))
         if answer.decide is not None:
-            steps.append(PlannedStep(one.phase, one.hook, answer.decide, answer.shape))
+            step = one.hook.plugin.step_of(one.hook)
+            steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape))
     if not steps and not observers:
         return None, sound
     return Chain(planner, statement, tuple(steps), Audience(tuple(observers))), sound

@@ -9,6 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from interceptor.sql.creations import (
+    note_relation,
+    read_cast,
+    read_create_as,
+    read_create_foreign_table,
+    read_create_table,
+    read_event_trigger,
+    read_flags,
+    read_general,
+    read_index,
+    read_on_relation,
+    read_operator,
+    read_policy,
+    read_rule,
+    read_schema,
+    read_transform,
+    read_trigger,
+    read_view,
+)
 from interceptor.sql.expressions import StatementReader, name_of
 from interceptor.sql.facts import (
     Access,
@@ -18,8 +37,6 @@ from interceptor.sql.facts import (
     Group,
     OpaqueReason,
     QualifiedName,
-    RelationUse,
-    Via,
 )
 from interceptor.sql.parsing import Node
 from interceptor.sql.scopes import Scope
@@ -56,10 +73,6 @@ def _type_of(value: str) -> str:
     return _TYPES.get(name, name)
 
 
-def _relation(reader: StatementReader, name: QualifiedName, access: Access) -> None:
-    reader.relations.append(RelationUse(name, access, name.name, -1))
-
-
 def _object(reader: StatementReader, kind: str, node: Any) -> None:
     """Note an object by the name that DROP, COMMENT and ALTER have for it."""
     if "ObjectWithArgs" in node:
@@ -75,12 +88,12 @@ def _object(reader: StatementReader, kind: str, node: Any) -> None:
         if "TypeName" in items[0]:  # CAST, TRANSFORM, a domain's constraint
             name = name_of(items[0]["TypeName"]["names"])
         elif kind in _PARTS:
-            _relation(reader, name_of(items[:-1]), reader.subject_access)
+            note_relation(reader, name_of(items[:-1]), reader.subject_access)
             name = name_of(items[-1:])
         else:
             name = name_of(items)
             if kind in _RELATIONS:
-                _relation(reader, name, reader.subject_access)
+                note_relation(reader, name, reader.subject_access)
                 return
     else:
         return
@@ -99,158 +112,15 @@ def _named_object(kind: str, key: str) -> Read:
         else:
             name = QualifiedName(value.get("rolename", "")) if value is not None else QualifiedName("")
         reader.objects = (*reader.objects, DefinedObject(kind, name))
-        _flags(reader, body)
+        read_flags(reader, body)
         reader.walk([{field: part for field, part in body.items() if field != key}], scope, reader.level)
 
     return read
 
 
-_FLAGS = {
-    "if_not_exists": "if not exists",
-    "missing_ok": "if exists",
-    "concurrent": "concurrently",
-    "unique": "unique",
-    "replace": "or replace",
-}
-
-
-def _flags(reader: StatementReader, body: Node) -> None:
-    for key, word in _FLAGS.items():
-        if body.get(key):
-            reader.words.add(word)
-    if body.get("behavior") == "DROP_CASCADE":
-        reader.words.add("cascade")
-
-
-def _general(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
-    reader.walk([body], scope, reader.level)
-
-
-def _on_relation(reader: StatementReader, body: Node, scope: Scope) -> None:
-    """A statement about the relation in one of its fields; its expressions are over that relation's columns."""
-    for key in ("relation", "table", "view", "sequence"):
-        relation = body.get(key)
-        if relation is not None and "relname" in relation:
-            name = QualifiedName(relation["relname"], relation.get("schemaname"), relation.get("catalogname"))
-            scope.add(name.name, name)
-    _general(reader, body, scope)
-
-
-def _create_table(reader: StatementReader, body: Node, scope: Scope) -> None:
-    if "partbound" in body:
-        reader.words.add("partition of")
-    # LIKE, REFERENCES, INHERITS name other relations, not this one's; of LIKE, under the same field.
-    reader.use(body["relation"], Access.DEFINE)
-    scope.add(body["relation"]["relname"], reader.relations[0].name)
-    reader.subject_access = Access.MENTION
-    _flags(reader, body)
-    reader.walk([{key: value for key, value in body.items() if key != "relation"}], scope, reader.level)
-
-
-def _create_foreign_table(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _create_table(reader, body["base"], scope)
-
-
-def _index(reader: StatementReader, body: Node, scope: Scope) -> None:
-    relation = body["relation"]
-    if "idxname" in body:
-        _relation(reader, QualifiedName(body["idxname"], relation.get("schemaname")), Access.DEFINE)
-    for element in (*body.get("indexParams", ()), *body.get("indexIncludingParams", ())):
-        if "name" in element["IndexElem"]:
-            name = QualifiedName(relation["relname"], relation.get("schemaname"), relation.get("catalogname"))
-            reader.columns.append(ColumnUse(element["IndexElem"]["name"], None, (name,), -1))
-    _on_relation(reader, body, scope)
-
-
-def _view(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
-    reader.use(body["view"], Access.DEFINE)
-    reader.nest(body["query"], Via.VIEW, False)
-
-
-def _create_as(reader: StatementReader, body: Node, scope: Scope) -> None:
-    into = body["into"]
-    _flags(reader, body)
-    reader.into = reader.use(into["rel"], Access.DEFINE)
-    if body["objtype"] == "OBJECT_MATVIEW":
-        reader.words.add("materialized view")
-    skips = into.get("skipData", False)
-    if skips:
-        reader.words.add("with no data")
-    reader.fixed = False
-    reader.nest(body["query"], Via.CREATE_AS, not skips)
-
-
-def _rule(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
-    name = reader.use(body["relation"], Access.DEFINE)
-    reader.objects = (DefinedObject("rule", QualifiedName(body["rulename"])),)
-    around = Scope(None, scope.ctes)
-    around.items = {"old": (name,), "new": (name,)}
-    if "whereClause" in body:
-        reader.walk([body["whereClause"]], around, reader.level)
-    for action in body.get("actions", ()):
-        reader.nest(action, Via.RULE, False, around)
-
-
-def _schema(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
-    name = body.get("schemaname") or body.get("authrole", {}).get("rolename", "")
-    reader.objects = (DefinedObject("schema", QualifiedName(name)),)
-    for element in body.get("schemaElts", ()):
-        # What is made there is made in the new schema.
-        for made in next(iter(element.values())).values():
-            if type(made) is dict and "relname" in made:
-                made.setdefault("schemaname", name)
-        reader.nest(element, Via.SCHEMA)
-
-
-def _policy(reader: StatementReader, body: Node, scope: Scope) -> None:
-    reader.objects = (DefinedObject("policy", QualifiedName(body["policy_name"])),)
-    _on_relation(reader, body, scope)
-
-
-def _operator(reader: StatementReader, body: Node, scope: Scope) -> None:
-    reader.objects = (DefinedObject("operator", name_of(body["opername"]["objname"])),)
-
-
-def _cast(reader: StatementReader, body: Node, scope: Scope) -> None:
-    """A cast is named by its types."""
-    source, target = [str(name_of(body[key]["names"])) for key in ("sourcetype", "targettype")]
-    reader.objects = (DefinedObject("cast", QualifiedName(f"{source} as {target}")),)
-    if "func" in body:
-        reader.functions.append(FunctionUse(name_of(body["func"]["objname"]), -1))
-    for key in ("sourcetype", "targettype"):
-        reader.type_name(body[key])
-
-
-def _transform(reader: StatementReader, body: Node, scope: Scope) -> None:
-    name = name_of(body["type_name"]["names"])
-    reader.objects = (DefinedObject("transform", name),)
-    reader.type_name(body["type_name"])
-    for key in ("fromsql", "tosql"):
-        if key in body:
-            reader.functions.append(FunctionUse(name_of(body[key]["objname"]), -1))
-
-
-def _trigger(reader: StatementReader, body: Node, scope: Scope) -> None:
-    reader.objects = (DefinedObject("trigger", QualifiedName(body["trigname"])),)
-    reader.functions.append(FunctionUse(name_of(body["funcname"]), -1))
-    for alias in ("old", "new"):
-        scope.items[alias] = (QualifiedName(body["relation"]["relname"], body["relation"].get("schemaname")),)
-    rest = {key: value for key, value in body.items() if key not in ("funcname", "columns", "args")}
-    _on_relation(reader, rest, scope)
-
-
-def _event_trigger(reader: StatementReader, body: Node, scope: Scope) -> None:
-    reader.objects = (DefinedObject("event trigger", QualifiedName(body["trigname"])),)
-    reader.functions.append(FunctionUse(name_of(body["funcname"]), -1))
-
-
 def _drop(reader: StatementReader, body: Node, scope: Scope) -> None:
     kind = _type_of(body["removeType"])
-    _flags(reader, body)
+    read_flags(reader, body)
     for node in body["objects"]:
         _object(reader, kind, node)
 
@@ -260,7 +130,7 @@ def _about(key: str, type_key: str) -> Read:
 
     def read(reader: StatementReader, body: Node, scope: Scope) -> None:
         kind = _type_of(body[type_key])
-        _flags(reader, body)
+        read_flags(reader, body)
         relation = body.get("relation")
         if relation is not None:
             reader.use(relation, reader.subject_access)
@@ -279,7 +149,7 @@ def _about(key: str, type_key: str) -> Read:
 def _grant(reader: StatementReader, body: Node, scope: Scope) -> None:
     reader.kind = "grant" if body.get("is_grant") else "revoke"
     kind = _type_of(body["objtype"])
-    _flags(reader, body)
+    read_flags(reader, body)
     for privilege in body.get("privileges", ()):
         right = privilege["AccessPriv"]
         reader.words.add(right.get("priv_name", "all"))
@@ -297,13 +167,13 @@ def _grant(reader: StatementReader, body: Node, scope: Scope) -> None:
 
 def _grant_role(reader: StatementReader, body: Node, scope: Scope) -> None:
     reader.kind = "grant" if body.get("is_grant") else "revoke"
-    _flags(reader, body)
+    read_flags(reader, body)
     for role in body["granted_roles"]:
         reader.objects = (*reader.objects, DefinedObject("role", QualifiedName(role["AccessPriv"]["priv_name"])))
 
 
 def _roles(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
+    read_flags(reader, body)
     reader.objects = tuple(
         [DefinedObject("role", QualifiedName(role["RoleSpec"].get("rolename", ""))) for role in body.get("roles", ())]
     )
@@ -320,7 +190,7 @@ _DEFINE_FUNCTIONS = frozenset(
 
 def _define(reader: StatementReader, body: Node, scope: Scope) -> None:
     """CREATE AGGREGATE, OPERATOR, TYPE, TEXT SEARCH …, COLLATION: functions and types stand in one list."""
-    _flags(reader, body)
+    read_flags(reader, body)
     reader.objects = (DefinedObject(_type_of(body["kind"]), name_of(body["defnames"])),)
     nodes: list[Node] = []
     for option in body.get("definition", ()):
@@ -334,20 +204,20 @@ def _define(reader: StatementReader, body: Node, scope: Scope) -> None:
 
 
 def _extension(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
+    read_flags(reader, body)
     reader.objects = (DefinedObject("extension", QualifiedName(body["extname"])),)
     reader.is_opaque(OpaqueReason.EXTENSION, body["extname"])
 
 
 def _sequence(reader: StatementReader, body: Node, scope: Scope) -> None:
-    _flags(reader, body)
+    read_flags(reader, body)
     reader.use(body["sequence"], Access.DEFINE)
     for option in body.get("options", ()):
         element = option["DefElem"]
         if element["defname"] == "owned_by":
             names = element["arg"]["List"]["items"]
             if len(names) > 1:
-                _relation(reader, name_of(names[:-1]), Access.MENTION)
+                note_relation(reader, name_of(names[:-1]), Access.MENTION)
 
 
 def _composite_type(reader: StatementReader, body: Node, scope: Scope) -> None:
@@ -364,7 +234,7 @@ def _domain(reader: StatementReader, body: Node, scope: Scope) -> None:
 
 def _publication(reader: StatementReader, body: Node, scope: Scope) -> None:
     reader.objects = (DefinedObject("publication", QualifiedName(body["pubname"])),)
-    _general(reader, body, scope)
+    read_general(reader, body, scope)
 
 
 def _statistics(reader: StatementReader, body: Node, scope: Scope) -> None:
@@ -374,7 +244,7 @@ def _statistics(reader: StatementReader, body: Node, scope: Scope) -> None:
         if "RangeVar" in relation:
             name = relation["RangeVar"]["relname"]
             scope.add(name, QualifiedName(name, relation["RangeVar"].get("schemaname")))
-    _general(reader, {key: value for key, value in body.items() if key != "defnames"}, scope)
+    read_general(reader, {key: value for key, value in body.items() if key != "defnames"}, scope)
 
 
 def _function(reader: StatementReader, body: Node, scope: Scope) -> None:
@@ -426,9 +296,9 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterObjectDependsStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterObjectSchemaStmt": ("alter", _DDL, _D, _about("object", "objectType")),
     "AlterOpFamilyStmt": ("alter", _DDL, _D, _named_object("operator family", "opfamilyname")),
-    "AlterOperatorStmt": ("alter", _DDL, _D, _operator),
+    "AlterOperatorStmt": ("alter", _DDL, _D, read_operator),
     "AlterOwnerStmt": ("alter", _DDL, _D, _about("object", "objectType")),
-    "AlterPolicyStmt": ("alter", _DDL, _D, _policy),
+    "AlterPolicyStmt": ("alter", _DDL, _D, read_policy),
     "AlterPublicationStmt": ("alter", _DDL, _M, _publication),
     "AlterRoleSetStmt": ("alter", _DCL, _D, _setting_of("role", "role")),
     "AlterRoleStmt": ("alter", _DCL, _D, _named_object("role", "role")),
@@ -440,37 +310,37 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "AlterTSDictionaryStmt": ("alter", _DDL, _D, _named_object("text search dictionary", "dictname")),
     "AlterTableMoveAllStmt": ("alter", _DDL, _D, _named_object("tablespace", "orig_tablespacename")),
     "AlterTableSpaceOptionsStmt": ("alter", _DDL, _D, _named_object("tablespace", "tablespacename")),
-    "AlterTableStmt": ("alter", _DDL, _D, _on_relation),
+    "AlterTableStmt": ("alter", _DDL, _D, read_on_relation),
     "AlterTypeStmt": ("alter", _DDL, _D, _named_object("type", "typeName")),
     "AlterUserMappingStmt": ("alter", _DDL, _D, _named_object("user mapping", "servername")),
     "CommentStmt": ("comment", _DDL, _M, _about("object", "objtype")),
     "CompositeTypeStmt": ("create", _DDL, _D, _composite_type),
     "CreateAmStmt": ("create", _DDL, _D, _named_object("access method", "amname")),
-    "CreateCastStmt": ("create", _DDL, _D, _cast),
+    "CreateCastStmt": ("create", _DDL, _D, read_cast),
     "CreateConversionStmt": ("create", _DDL, _D, _named_object("conversion", "conversion_name")),
     "CreateDomainStmt": ("create", _DDL, _D, _domain),
     "CreateEnumStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
-    "CreateEventTrigStmt": ("create", _DDL, _D, _event_trigger),
+    "CreateEventTrigStmt": ("create", _DDL, _D, read_event_trigger),
     "CreateExtensionStmt": ("create", _DDL, _D, _extension),
     "CreateFdwStmt": ("create", _DDL, _D, _named_object("foreign data wrapper", "fdwname")),
     "CreateForeignServerStmt": ("create", _DDL, _D, _named_object("server", "servername")),
-    "CreateForeignTableStmt": ("create", _DDL, _D, _create_foreign_table),
+    "CreateForeignTableStmt": ("create", _DDL, _D, read_create_foreign_table),
     "CreateOpClassStmt": ("create", _DDL, _D, _named_object("operator class", "opclassname")),
     "CreateOpFamilyStmt": ("create", _DDL, _D, _named_object("operator family", "opfamilyname")),
     "CreatePLangStmt": ("create", _DDL, _D, _named_object("language", "plname")),
-    "CreatePolicyStmt": ("create", _DDL, _D, _policy),
+    "CreatePolicyStmt": ("create", _DDL, _D, read_policy),
     "CreatePublicationStmt": ("create", _DDL, _M, _publication),
     "CreateRangeStmt": ("create", _DDL, _D, _named_object("type", "typeName")),
     "CreateRoleStmt": ("create", _DCL, _D, _named_object("role", "role")),
-    "CreateSchemaStmt": ("create", _DDL, _D, _schema),
+    "CreateSchemaStmt": ("create", _DDL, _D, read_schema),
     "CreateSeqStmt": ("create", _DDL, _D, _sequence),
     "CreateStatsStmt": ("create", _DDL, _M, _statistics),
-    "CreateStmt": ("create", _DDL, _D, _create_table),
+    "CreateStmt": ("create", _DDL, _D, read_create_table),
     "CreateSubscriptionStmt": ("create", _DDL, _D, _named_object("subscription", "subname")),
-    "CreateTableAsStmt": ("create", _DDL, _D, _create_as),
+    "CreateTableAsStmt": ("create", _DDL, _D, read_create_as),
     "CreateTableSpaceStmt": ("create", _DDL, _D, _named_object("tablespace", "tablespacename")),
-    "CreateTransformStmt": ("create", _DDL, _D, _transform),
-    "CreateTrigStmt": ("create", _DDL, _D, _trigger),
+    "CreateTransformStmt": ("create", _DDL, _D, read_transform),
+    "CreateTrigStmt": ("create", _DDL, _D, read_trigger),
     "CreateUserMappingStmt": ("create", _DDL, _D, _named_object("user mapping", "servername")),
     "CreatedbStmt": ("create", _DDL, _D, _named_object("database", "dbname")),
     "DefineStmt": ("create", _DDL, _D, _define),
@@ -484,17 +354,32 @@ DEFINITIONS: dict[str, tuple[str, Group, Access, Read]] = {
     "GrantRoleStmt": ("grant", _DCL, _M, _grant_role),
     "GrantStmt": ("grant", _DCL, _M, _grant),
     "ImportForeignSchemaStmt": ("import", _DDL, _D, _named_object("schema", "local_schema")),
-    "IndexStmt": ("create", _DDL, _D, _index),
+    "IndexStmt": ("create", _DDL, _D, read_index),
     "ReassignOwnedStmt": ("reassign", _DCL, _D, _roles),
     "RenameStmt": ("alter", _DDL, _D, _about("object", "renameType")),
-    "RuleStmt": ("create", _DDL, _D, _rule),
+    "RuleStmt": ("create", _DDL, _D, read_rule),
     "SecLabelStmt": ("security", _DDL, _M, _about("object", "objtype")),
-    "ViewStmt": ("create", _DDL, _D, _view),
+    "ViewStmt": ("create", _DDL, _D, read_view),
 }
+
+
+# What sort of relation a statement is about, by its kind; DROP and ALTER say it themselves.
+_SORTS = {
+    "CreateForeignTableStmt": "foreign table",
+    "CreateSeqStmt": "sequence",
+    "CreateStmt": "table",
+    "AlterSeqStmt": "sequence",
+    "IndexStmt": "index",
+    "ViewStmt": "view",
+}
+_SORT_FIELDS = {"AlterTableStmt": "objtype", "CreateTableAsStmt": "objtype", "DropStmt": "removeType"}
 
 
 def read_definition(reader: StatementReader, kind: str, body: Node) -> str:
     """Read a statement of DEFINITIONS; return its keyword."""
+    sort = _SORTS.get(kind) or _type_of(body.get(_SORT_FIELDS.get(kind, ""), ""))
+    if sort in _RELATIONS:
+        reader.words.add(sort)
     keyword, reader.group, reader.subject_access, read = DEFINITIONS[kind]
     read(reader, body, Scope(reader.scope.parent, reader.scope.ctes))
     return keyword

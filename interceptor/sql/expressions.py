@@ -7,9 +7,10 @@ Queries inside an expression are put aside and read when the one around them is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from interceptor.sql.alterations import read_alteration, read_partition
 from interceptor.sql.facts import (
     Access,
     Alteration,
@@ -457,61 +458,6 @@ class StatementReader:
             else:
                 self.below.append(value)
 
-    def alteration(self, node: Node) -> None:
-        """One action of ALTER TABLE."""
-        column = node.get("name")
-        words: set[str] = set()
-        definition = node.get("def", {})
-        if "ColumnDef" in definition:
-            column = definition["ColumnDef"].get("colname", column)
-            words.update(_constraint_words(definition["ColumnDef"].get("constraints", ())))
-            if "raw_default" in definition["ColumnDef"]:
-                words.add("using")
-        elif "Constraint" in definition:
-            column = definition["Constraint"].get("conname", column)
-            words.update(_constraint_words([definition]))
-        if node.get("missing_ok"):
-            words.add("if exists")
-        if node.get("behavior") == "DROP_CASCADE":
-            words.add("cascade")
-        self.alterations = (*self.alterations, Alteration(_action(node["subtype"]), column, frozenset(words)))
-        if "RangeVar" in definition:  # INHERIT
-            self.use(definition["RangeVar"], Access.MENTION)
-        else:
-            self.below.append(definition)
-
-    def partition(self, node: Node) -> None:
-        """ATTACH and DETACH PARTITION."""
-        self.use(node["name"], Access.MENTION)
-        if "bound" in node:
-            self.below.append(node["bound"])
-
-
-_CONSTRAINTS = {
-    "CONSTR_NOTNULL": "not null", "CONSTR_DEFAULT": "default", "CONSTR_IDENTITY": "identity",
-    "CONSTR_GENERATED": "generated", "CONSTR_CHECK": "check", "CONSTR_PRIMARY": "primary key",
-    "CONSTR_UNIQUE": "unique", "CONSTR_EXCLUSION": "exclude", "CONSTR_FOREIGN": "foreign key",
-}  # fmt: skip
-
-
-def _constraint_words(constraints: Iterable[Node]) -> Iterator[str]:
-    for item in constraints:
-        constraint = item["Constraint"]
-        if constraint["contype"] in _CONSTRAINTS:
-            yield _CONSTRAINTS[constraint["contype"]]
-        if constraint.get("skip_validation"):
-            yield "not valid"
-        if "indexname" in constraint:
-            yield "using index"
-
-
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
-def _action(subtype: str) -> str:
-    """Return "add column" for AT_AddColumn."""
-    return _HUMP.sub(" ", subtype.removeprefix("AT_")).lower()
-
 
 def _text(node: Node) -> str | None:
     constant = node.get("A_Const")
@@ -539,7 +485,7 @@ HANDLERS: dict[str, Callable[[StatementReader, Any], None]] = {
     "CurrentOfExpr": StatementReader.current_of,
     "FuncCall": StatementReader.func_call,
     "ParamRef": StatementReader.parameter,
-    "PartitionCmd": StatementReader.partition,
+    "PartitionCmd": read_partition,
     "RangeVar": StatementReader.range_var,
     "SQLValueFunction": StatementReader.sql_value,
     "SelectStmt": StatementReader.select,
@@ -547,7 +493,7 @@ HANDLERS: dict[str, Callable[[StatementReader, Any], None]] = {
     "SubLink": StatementReader.sub_link,
     "TypeCast": StatementReader.type_cast,
     "TypeName": StatementReader.type_name,
-    "AlterTableCmd": StatementReader.alteration,
+    "AlterTableCmd": read_alteration,
     "constrrel": StatementReader.mention,
     "inhRelations": StatementReader.mention,
     "pktable": StatementReader.mention,

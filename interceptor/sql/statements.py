@@ -20,19 +20,12 @@ from interceptor.sql.facts import (
 from interceptor.sql.hints import find_comments
 from interceptor.sql.lexical import reads_alike
 from interceptor.sql.parsing import INLINE, Limits, Node, parse
-from interceptor.sql.queries import (
-    OUTERMOST,
-    read_delete,
-    read_insert,
-    read_merge,
-    read_pending,
-    read_select,
-    read_update,
-)
+from interceptor.sql.queries import OUTERMOST, read_pending, read_select
 from interceptor.sql.scopes import NO_CTES, Scope
 from interceptor.sql.utilities import UTILITIES, transaction_kind
+from interceptor.sql.writes import read_delete, read_insert, read_merge, read_update
 
-__all__ = ["KINDS", "analyse_facts", "read_statement"]
+__all__ = ["KINDS", "analyse_facts", "facts_of_tree", "read_statement"]
 
 _QUERIES: dict[str, tuple[str, Group, Callable[[StatementReader, Node, Scope | None, frozenset[str], int], None]]] = {
     "DeleteStmt": ("delete", Group.WRITE, read_delete),
@@ -65,8 +58,15 @@ def analyse_facts(sql: bytes | str, standard_lexing: bool = True, limits: Limits
     if not standard_lexing and not reads_alike(sql):
         return _opaque(sql, Opaque(OpaqueReason.LEXING))
     tree = parse(sql, limits)
-    if isinstance(tree, Opaque):
-        return _opaque(sql, tree)
+    return _opaque(sql, tree) if isinstance(tree, Opaque) else facts_of_tree(sql, tree, limits)
+
+
+def facts_of_tree(sql: bytes, tree: list[Node], limits: Limits = INLINE) -> MessageFacts:
+    """Return the facts of a text whose tree the caller has, from ``interceptor.sql.parsing.parse``, and leave that as
+    it is.
+
+    For who reads the tree for other purposes as well, so that one parse serves both. Never raises.
+    """
     message = MessageReader(limits, read_statement)
     try:
         statements = tuple([_read_top(message, node, len(sql)) for node in tree])

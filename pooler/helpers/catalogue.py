@@ -13,13 +13,15 @@ from typing import Final
 from interceptor.catalogue.loading import State, load, read_state
 from interceptor.catalogue.service import Listener
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.errors import BackendError
+from interceptor.errors import HELPER_TIMEOUT, BackendError
 from interceptor.services import HelperQueries
 from pooler.tasks import Handle, spawn
 
 __all__ = ["Catalogue", "CatalogueSettings", "CatalogueStats"]
 
 logger = logging.getLogger(__name__)
+
+_MOST_LOADS: Final = 4
 
 _MISSED_POLLS: Final = 3
 """After so many poll intervals without an answer the catalogue is no longer trusted."""
@@ -126,11 +128,7 @@ class Catalogue:
 
     async def _load_first(self, result: asyncio.Future[Snapshot]) -> None:
         try:
-            while True:
-                version = self.version
-                snapshot, state = await self._load()
-                if version == self.version:
-                    break
+            snapshot, state = await self._load_settled()
         except BackendError as error:
             logger.warning("the catalogue of %s could not be read: %s", self._name, error)
             self._end_loading(result)
@@ -145,6 +143,19 @@ class Catalogue:
             result.set_result(snapshot)
             if self._watch is None and not self._closed:
                 self._watch = spawn(self._poll(), name=f"polling of the catalogue of {self._name}")
+
+    async def _load_settled(self) -> tuple[Snapshot, State]:
+        """Load until nothing is defined meanwhile. Raises BackendError, also after a few times in vain."""
+        for _ in range(_MOST_LOADS):
+            version = self.version
+            loaded = await self._load()
+            if version == self.version:
+                return loaded
+        raise BackendError(
+            HELPER_TIMEOUT,
+            f"the catalogue of {self._name} changes faster than it can be read: {_MOST_LOADS} times something was "
+            "defined meanwhile",
+        )
 
     def _end_loading(self, result: asyncio.Future[Snapshot]) -> None:
         assert self._loading is result

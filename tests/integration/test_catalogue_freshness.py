@@ -102,23 +102,54 @@ async def test_a_change_made_elsewhere_is_found(postgres: PostgresServer, databa
 async def test_what_changes_nothing_tells_nobody(postgres: PostgresServer, database: str, client: WireClient) -> None:
     async with catalogue(postgres, database) as kept:
         snapshot = await kept.catalogue.current()
-        for harmless in (
+        for unseen in (
             "insert into t values (1), (2)",
             "create temp table tt (id serial primary key, v text default 'x' check (v <> ''))",
+            "create temp table ref (id int references tt); create rule r as on delete to ref do instead nothing",
             "create temp view tv as select * from tt",
+            "create domain pg_temp.dd as int check (value > 0); create operator pg_temp.<~> (leftarg = int, "
+            "rightarg = int, function = int4eq); create function pg_temp.ff() returns int language sql as 'select 1'",
+            "create temp table parted (id int) partition by list (abs(id)); "
+            "create temp table parted_1 partition of parted for values in (1)",
+            "alter table tt enable row level security; create policy p on tt using (true)",
+            "create index on tt (v)",
             "analyze",
             "vacuum t",
-            "truncate t cascade",
-            "reindex table t",
             "select nextval('s')",
             "drop view pg_temp.tv",
-            "vacuum full ref",
+        ):
+            client.query(unseen)
+            await polled(kept)
+            assert kept.catalogue.stats.loads == 1, unseen
+        for harmless in (
+            "truncate public.ref",
+            "reindex table t",
+            "vacuum full public.ref",
+            "create temp table heir () inherits (t)",
         ):
             client.query(harmless)
             await polled(kept)
+        assert kept.catalogue.stats.loads > 1
         assert kept.told == []
         assert kept.catalogue.snapshot is snapshot
         assert kept.catalogue.stats.changes == 0
+
+
+async def test_a_catalogue_that_changes_faster_than_it_is_read_is_an_error(
+    postgres18: PostgresServer, fresh_database: FreshDatabase
+) -> None:
+    async with catalogue(postgres18, fresh_database(postgres18), poll_interval=3600) as kept:
+
+        async def define_all_the_time() -> None:
+            while True:
+                kept.catalogue.on_ddl()
+                await asyncio.sleep(0.002)
+
+        defining = asyncio.get_running_loop().create_task(define_all_the_time())
+        with pytest.raises(BackendError, match="changes faster"):
+            await kept.catalogue.current()
+        defining.cancel()
+        assert isinstance(await kept.catalogue.current(), Snapshot)
 
 
 async def test_a_transaction_with_a_lower_number_that_commits_last_is_found(

@@ -45,8 +45,8 @@ def run(harness: PluginHarness, sql: str = "SELECT 1", waits: Waits | None = Non
 
 
 def hook(harness: PluginHarness) -> Hook:
-    (found,) = harness.plugins.plugins[0].runtime.hooks.values()
-    return found
+    """That of the steps, where there is one."""
+    return list(harness.plugins.plugins[0].runtime.hooks.values())[-1]
 
 
 def stepping(phase: str, body: str, head: str = "", declared: str = "") -> str:
@@ -104,7 +104,7 @@ async def test_a_failure_is_answered_by_the_policy(
     assert hook(harness).failures == 3
     errors = [record for record in plugin_log.records if record.levelname == "ERROR"]
     assert len(errors) == 1
-    assert errors[0].getMessage().startswith(f"plugin p1: its hook {phase} ")
+    assert errors[0].getMessage().startswith(f"plugin p1: its step of {phase} ")
 
 
 def test_the_log_shows_the_plugins_own_frames_and_no_others(
@@ -130,7 +130,7 @@ raise ValueError("b")
     for text in ("SELECT a", "SELECT b", "SELECT a", "SELECT b"):
         run(harness, text)
     kinds = [record.getMessage().split("\n")[0] for record in plugin_log.records]
-    assert kinds == ["plugin p1: its hook route raised KeyError", "plugin p1: its hook route raised ValueError"]
+    assert kinds == ["plugin p1: its step of route raised KeyError", "plugin p1: its step of route raised ValueError"]
 
 
 # --- The breaker ------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_a_hook_that_keeps_failing_is_left_out_for_a_while(
     trip(harness)
     assert len(asked) == breaker.MOST_FAILURES
     assert harness.status()[0].state == "tripped"
-    assert harness.status()[0].reason == f"failed too often: {phase}"
+    assert harness.status()[0].reason == f"failed too often: {phase} step"
     assert any("failed too often" in record.getMessage() for record in plugin_log.records)
 
     clock.now += breaker.PAUSE - 1
@@ -183,7 +183,7 @@ def test_failures_far_apart_do_not_trip(make: MakeHarness, clock: Clock) -> None
     assert harness.status()[0].state == "active"
 
 
-def test_a_failing_observer_does_not_trip_the_guard_of_its_plugin(make: MakeHarness) -> None:
+def test_a_failing_observer_does_not_trip_the_guard_that_attached_it(make: MakeHarness) -> None:
     """Or counting wrongly would refuse everything."""
     harness = make(
         """
@@ -195,14 +195,14 @@ def test_a_failing_observer_does_not_trip_the_guard_of_its_plugin(make: MakeHarn
             return Broken()
         @hookimpl
         def guard(statement, session):
-            return lambda execution: None
+            return lambda execution: Forward(observer=Broken())
         """
     )
     for _ in range(2 * breaker.MOST_FAILURES):
         outcome = run(harness)
-        with pytest.raises(AssertionError) if not hook_of(harness, "observe").failures else nothing():
+        with pytest.raises(AssertionError) if not hook_of(harness, "observer").failures else nothing():
             harness.finish(outcome)
-    assert hook_of(harness, "observe").breaker.tripped
+    assert hook_of(harness, "observer").breaker.tripped
     assert run(harness).action == Forward()
 
 
@@ -344,5 +344,55 @@ def test_a_call_that_was_given_up_lets_the_next_one_decide(clock: Clock) -> None
     assert not tripped.may_try(clock.now)
     tripped.on_undecided()
     assert tripped.may_try(clock.now)
+    clock.now += breaker.PAUSE
+    assert tripped.may_try(clock.now), "one whose end nobody tells is not waited for forever"
     tripped.on_success()
     assert not tripped.tripped
+
+
+async def test_a_client_that_leaves_does_not_decide_about_a_tripped_hook(make: MakeHarness, clock: Clock) -> None:
+    body = """
+async def later():
+    if not execution.session.settings.get("wait"):
+        raise KeyError
+    execution.session.settings["waiting"] = "yes"
+    await asyncio.Event().wait()
+return later()
+"""
+    harness = make(stepping("route", body, head="import asyncio"))
+    trip(harness)
+    clock.now += breaker.PAUSE + 1
+    session = harness.session(settings={"wait": "yes"})
+    chain = outcome_of(harness)
+    pending = chain.run(Execution(chain.statement, session, NO_PARAMETERS))
+    assert not isinstance(pending, Outcome)
+
+    async def wait() -> None:
+        await pending
+
+    task = asyncio.get_running_loop().create_task(wait())
+    while "waiting" not in session.settings:  # noqa: ASYNC110 - the plugin is no part of this test
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert hook(harness).breaker.tripped
+    assert hook(harness).breaker.may_try(clock.now)
+
+
+@pytest.mark.parametrize(("phase", "declared", "closed"), [("route", "", False), ("route", "policy='closed'", True)])
+def test_a_plan_that_fails_is_answered_by_the_policy(
+    make: MakeHarness, phase: str, declared: str, closed: bool
+) -> None:
+    harness = make(
+        f"""
+        plugin_info = PluginInfo({declared})
+        @hookimpl
+        def {phase}(statement, session):
+            raise KeyError
+        """,
+        "@hookimpl\ndef route(statement, session):\n    return Route('there')\n",
+    )
+    outcome = run(harness)
+    assert isinstance(outcome.action, Block) is closed
+    assert outcome.target == (None if closed else "there")

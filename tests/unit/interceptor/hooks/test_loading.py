@@ -156,6 +156,16 @@ def test_a_reload_takes_the_new_source_and_leaves_the_old_set_alone(world: World
     assert before.plugins[0].runtime is not after.plugins[0].runtime
 
 
+def test_the_log_shows_the_source_as_it_is_now(world: World, plugin_log: pytest.LogCaptureFixture) -> None:
+    source = "@hookimpl\ndef connection_opened(session):\n    raise KeyError('{0}')\n"
+    plugins = None
+    for word in ("first", "other"):
+        world.add("p", source.format(word))
+        plugins = world.load(plugins)
+        plugins.notify("connection_opened", None)
+        assert f"raise KeyError('{word}')" in plugin_log.records[-1].getMessage()
+
+
 def test_a_reload_remembers_which_plugin_was_closed(world: World) -> None:
     world.add("p", "plugin_info = PluginInfo(policy='closed')\n" + GOOD)
     before = world.load()

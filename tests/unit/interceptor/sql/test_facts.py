@@ -406,6 +406,7 @@ def reasons(facts: MessageFacts) -> list[OpaqueReason]:
         ("select " + "1," * 20_000 + "1", OpaqueReason.TOO_LONG),
         ("select " + "(" * 5000 + "1" + ")" * 5000, OpaqueReason.TOO_COMPLEX),
         ("select " + "+" * 4000 + "1", OpaqueReason.TOO_COMPLEX),
+        ("select " + "1+" * 420 + "1", OpaqueReason.TOO_DEEP),
         ("select " + "case when a then " * 450 + "1" + " end" * 450, OpaqueReason.TOO_DEEP),
         ("call p()", OpaqueReason.CALL),
         ("execute p", OpaqueReason.EXECUTE),
@@ -486,6 +487,27 @@ def test_objects(sql: str, objects: set[tuple[str, str]]) -> None:
     assert {(one.type, str(one.name)) for one in only(sql).objects} == objects
 
 
+@pytest.mark.parametrize(
+    ("sql", "sort"),
+    [
+        ("create table t (a int)", "table"),
+        ("create table t as select 1", "table"),
+        ("create materialized view t as select 1", "materialized view"),
+        ("create view t as select 1", "view"),
+        ("create sequence t", "sequence"),
+        ("create index on t (a)", "index"),
+        ("create foreign table t () server s", "foreign table"),
+        ("alter table t add a int", "table"),
+        ("alter index t set (fillfactor = 5)", "index"),
+        ("alter sequence t restart", "sequence"),
+        ("drop table t", "table"),
+        ("drop materialized view t", "materialized view"),
+    ],
+)
+def test_sorts_of_relations(sql: str, sort: str) -> None:
+    assert only(sql).words == {sort}
+
+
 def test_alterations() -> None:
     add, change, check = only(
         "alter table t add a int not null default f(), alter b type text using g(b),"
@@ -496,5 +518,5 @@ def test_alterations() -> None:
     assert check == Alteration("add constraint", "c", frozenset(["check", "not valid"]))
     (drop,) = only("alter table t drop column if exists a cascade").alterations
     assert drop == Alteration("drop column", "a", frozenset(["if exists", "cascade"]))
-    assert only("create index concurrently i on t (a)").words == {"concurrently"}
+    assert only("create index concurrently i on t (a)").words == {"index", "concurrently"}
     assert [str(one.name) for one in only("alter table t add a int default f()").functions] == ["f"]
