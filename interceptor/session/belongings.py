@@ -309,7 +309,7 @@ class Belongings:
         current = self.settings.parsing
         if wanted is None or wanted is current or self.deviates or self.doubt is not None:
             return False
-        if backend.owed or not backend.ready or backend.status == messages.FAILED_TRANSACTION:
+        if len(backend.owed) > len(backend.asked) or not backend.ready or backend.status == messages.FAILED_TRANSACTION:
             return False
         local = backend.status == messages.IN_TRANSACTION
         there = transition(current, wanted, backend.base_settings, local=local)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
-from interceptor.session.effects import PREPARES, TAKES_AWAY, note_effects
+from interceptor.session.effects import TAKES_AWAY, note_effects
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.statements import (
     close_named,
     deallocate,
-    named_in_deallocate,
+    look_up_by_name,
     need_unnamed,
     parse_named,
     use_named,
@@ -55,6 +55,8 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
                 splice = deallocate(session, backend, data[position + 5 : end - 1], end)
                 if splice is not None:
                     return splice
+            if effects.reduces:
+                effects = look_up_by_name(session, data[position + 5 : end - 1], effects)
             splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice
@@ -76,8 +78,8 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
         effects = session.effects_of(sql) if whole else opaque_effects(sql)
         if effects is not NONE:
-            if effects.effect is Effect.REDUCTION and named_in_deallocate(session, sql) is not None:
-                effects = PREPARES
+            if effects.reduces:
+                effects = look_up_by_name(session, sql, effects)
             splice = note_effects(session, backend, effects, position)
             if splice is HOLD:
                 return splice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ from interceptor.session.prepared import (
 )
 from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.states import Request
-from interceptor.sql.effects import NONE, OPAQUE, Effect
+from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects, graver
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -33,6 +34,8 @@ _DEALLOCATE: Final = re.compile(
     rb'\s*deallocate\s+(?:prepare\s+)?(?!all\b)(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[a-z_][a-z0-9_$]*))\s*;?\s*',
     re.IGNORECASE,
 )
+
+_DEALLOCATE_ONE: Final = re.compile(rb"\bdeallocate\b(?!\s+(?:prepare\s+)?all\b)", re.IGNORECASE)
 
 _OWED_PARSE: Final = int(Request.PARSE)
 
@@ -57,7 +60,7 @@ def parse_named(
         backend.owed.append(_OWED_PARSE)
         return None
     name = data[position + 5 : name_end]
-    if named.must_wait(name) or _may_be_taken(session, backend):
+    if named.must_wait(name) or _may_be_taken(session, backend) or _settings_may_change(session, backend):
         return hold(session)
     existing = named.by_name.get(name)
     if existing is not None:
@@ -123,9 +126,8 @@ def use_named(
         return None
     effects = prepared.effects
     if effects is not NONE:
-        if effects.effect is Effect.REDUCTION:
-            text = prepared.body[: prepared.body.find(0)]
-            effects = PREPARES if named_in_deallocate(session, text) is not None else effects
+        if effects.reduces:
+            effects = look_up_by_name(session, prepared.body[: prepared.body.find(0)], effects)
         splice = note_effects(session, backend, effects, position)
         if splice is not None:
             return splice
@@ -160,6 +162,11 @@ def _may_be_taken(session: ClientSession, backend: BackendSession) -> bool:
     return True
 
 
+def _settings_may_change(session: ClientSession, backend: BackendSession) -> bool:
+    """Whether an earlier batch may change what a text means, and it is not known yet how."""
+    return session.belongings.deviates and bool(backend.owed) and backend.between_batches
+
+
 def close_named(
     session: ClientSession, backend: BackendSession, named: ClientStatements, name: bytes, end: int
 ) -> Outcome:
@@ -186,6 +193,13 @@ def named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
         return None
     name = match["quoted"].replace(b'""', b'"') if match["quoted"] is not None else match["plain"].lower()
     return name if name in session.named.by_name else None
+
+
+def look_up_by_name(session: ClientSession, sql: bytes, effects: SessionEffects) -> SessionEffects:
+    """The effects of a text, which are graver if it deallocates by name and the client has prepared by message."""
+    if session.named is None or not session.named.by_name or _DEALLOCATE_ONE.search(sql) is None:
+        return effects
+    return replace(effects, effect=graver(effects.effect, Effect.PREPARED_STATEMENT))
 
 
 def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end: int) -> Outcome:
