@@ -141,7 +141,6 @@ class _Composer:
             f"SET LOCAL {setting.name} TO DEFAULT",
             f"SELECT set_config({quoted(setting.name)}, {quoted(value)}, false)",
             f"SELECT set_config({quoted(setting.name)}, {quoted(value)}, true)",
-            f"SET {setting.name} FROM CURRENT",
         )
         return self.pick(forms)
 

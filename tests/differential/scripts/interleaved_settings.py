@@ -84,7 +84,7 @@ _PLAIN = (
     changed("a long value", f"SET app.tenant = '{'x' * 20_000}'"),
     changed("a value with a line feed", "SET app.tenant = 'two\nlines'"),
     changed("empty values", "SET app.tenant = ''; SET application_name = ''; SET DateStyle = ''"),
-    changed("SET FROM CURRENT is no statement", "SET work_mem FROM CURRENT"),
+    changed("SET FROM CURRENT", "SET work_mem FROM CURRENT"),
     changed("UPDATE pg_settings", "UPDATE pg_settings SET setting = '5000' WHERE name = 'work_mem'"),
     changed(
         "UPDATE pg_settings by values",
