@@ -28,7 +28,7 @@ from interceptor.catalogue.model import (
     Volatility,
 )
 from interceptor.catalogue.names import Names, Scope, Unresolved, parse_search_path
-from interceptor.catalogue.reading import FactsReader
+from interceptor.catalogue.reading import FactsReader, read_body
 from interceptor.catalogue.service import CatalogueService, Listener
 from interceptor.catalogue.snapshot import FunctionSource, Snapshot
 
@@ -69,4 +69,5 @@ __all__ = [
     "Unresolved",
     "Volatility",
     "parse_search_path",
+    "read_body",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -22,7 +22,7 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope
 from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.catalogue.steps import CallOf, Node, Step, Steps, UseOf
+from interceptor.catalogue.steps import CallOf, CheckOf, Node, Step, Steps, UseOf
 from interceptor.sql.effects import Effect
 from interceptor.sql.functions import (
     PINNING,
@@ -112,9 +112,20 @@ _SEQUENCES: Final = SessionVerdict(SessionChange.SEQUENCES, "it takes values of 
 class Closures:
     """Follows everything in one snapshot. Keep one for each: it remembers. Not to be shared between threads."""
 
-    def __init__(self, snapshot: Snapshot, reader: BodyReader | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        reader: BodyReader | None = None,
+        trusted: Callable[[Function], bool] | None = None,
+        *,
+        key_checks: bool = True,
+    ) -> None:
+        """``trusted``: functions for which it is true count as touching nothing, whatever their bodies say.
+
+        ``key_checks``: whether the look-ups count as reads by which PostgreSQL holds foreign keys.
+        """
         self.snapshot = snapshot
-        self._steps = Steps(snapshot, reader or FactsReader())
+        self._steps = Steps(snapshot, reader or FactsReader(), trusted, key_checks=key_checks)
         self._touches: dict[Node, Touches] = {}
         self._verdicts: dict[Node, SessionVerdict] = {}
         self._quiet = harmless_functions(snapshot.server_version)
@@ -134,6 +145,10 @@ class Closures:
     def function_touches(self, function: int, scope: Scope) -> Touches:
         """All that a call of a function may touch, whatever its arguments."""
         return self._touched(CallOf(function, scope))
+
+    def type_touches(self, type: int, scope: Scope) -> Touches:
+        """All that the making of a value of this type may touch: the checks of a domain, and of what is made of it."""
+        return self._touched(CheckOf(type, scope))
 
     def may_change_session(self, function: int, scope: Scope) -> SessionVerdict:
         """What a call of a function may leave behind in its session, whatever its arguments.
@@ -197,7 +212,9 @@ class Closures:
     def _runs_text(self, node: Node) -> str:
         if isinstance(node, CallOf):
             function = self.snapshot.functions.get(node.function)
-            if function is not None and function.schema == PG_CATALOG and function.name in RUN_SQL_IN_TEXT:
+            if function is None or (self._steps.trusted is not None and self._steps.trusted(function)):
+                return ""
+            if function.schema == PG_CATALOG and function.name in RUN_SQL_IN_TEXT:
                 return "it runs SQL that it is given as text"
         return ""
 

@@ -79,7 +79,7 @@ class Planner(Protocol):
 class PlannedStep:
     """A plugin's part of a chain: either a decision that is always the same, or a function to be called."""
 
-    __slots__ = ("allowed", "call", "constant", "hook", "phase", "shape")
+    __slots__ = ("allowed", "call", "constant", "hook", "phase", "refused", "shape")
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class PlannedStep:
         hook: Hook,
         decide: Decision | Step | None,
         shape: Shape | Callable[[SessionClass], Shape | None] | None = None,
+        refused: Callable[[Session], None] | None = None,
     ) -> None:
         self.phase: Final = phase
         self.hook: Final = hook
@@ -95,6 +96,7 @@ class PlannedStep:
         self.constant: Final = cast("Decision", decide) if constant else None
         self.call: Final = None if constant else cast("Step", decide)
         self.shape: Final = shape
+        self.refused: Final = refused if isinstance(self.constant, Block) else None
 
 
 class AtParse:
@@ -186,7 +188,10 @@ class Chain:
         return _wait(course, pause, self.planner.waits)
 
     def at_parse(self, session: Session) -> AtParse | Awaitable[AtParse]:
-        """What is certain before the execution. Only constant decisions count, and no function of a step is called."""
+        """What is certain before the execution. Only constant decisions count, and no function of a step is called.
+
+        Call it once for each Parse: it counts refusals.
+        """
         return _at_parse(self, session, AtParse(self.statement), 0, frozenset())
 
 
@@ -276,6 +281,8 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
     """Note a decision. Returns whether it is the last word."""
     if isinstance(decision, Block):
         outcome.action, outcome.by = decision, step.hook.plugin.name
+        if step.refused is not None and decision is step.constant:
+            step.hook.call(step.refused, outcome.execution.session)
         return True
     observer = getattr(decision, "observer", None)
     if observer is not None:
@@ -374,6 +381,8 @@ def _at_parse(
         decision = step.constant
         if isinstance(decision, Block):
             found.block = decision
+            if step.refused is not None:
+                step.hook.call(step.refused, session)
             return found
         if isinstance(decision, Respond) and certain:
             if found.shape is None:

@@ -15,7 +15,7 @@ from interceptor.protocol.datatypes import PythonValue, find_type
 
 if TYPE_CHECKING:
     from interceptor.hooks.observing import Observer
-    from interceptor.hooks.statement import Execution, SessionClass
+    from interceptor.hooks.statement import Execution, Session, SessionClass
 
 __all__ = [
     "FORWARD",
@@ -271,7 +271,8 @@ class Plan:
 
     ``reason`` and ``facts`` are shown by ``interceptor explain`` and cost nothing at execution. With ``decide=None``
     nothing is done: the reason then says why not. ``shape``: what Describe would say, if it is to be answered here;
-    a callable gives it, or None while it isn't known. ``observer``: of each execution of this text.
+    a callable gives it, or None while it isn't known. ``observer``: of each execution of this text. ``refused``: with
+    a Block as ``decide``, called each time that it refuses, at Parse or at execution; it can't change anything.
     """
 
     decide: Decision | Step | None = None
@@ -279,6 +280,7 @@ class Plan:
     facts: tuple[str, ...] = ()
     shape: Shape | Callable[[SessionClass], Shape | None] | None = None
     observer: Observer | None = None
+    refused: Callable[[Session], None] | None = None
 
 
 Planned: TypeAlias = "Plan | Decision | Step | None"

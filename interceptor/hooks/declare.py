@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -117,9 +118,14 @@ class PluginContext(Generic[C_co]):
     services: Services
     log: logging.Logger
     host: PluginHost = field(repr=False)
+    folder: Path = field(default_factory=Path)
+    """Of the config file: relative paths in the plugin's config are counted from there."""
 
     def invalidate_plans(self, database: str | None = None) -> None:
-        """Have all plans made anew, or those of one database: something that they rest on is different now."""
+        """Have all plans made anew, or those of one database: something that they rest on is different now.
+
+        For all databases, sessions are classified anew too (``classify_session``).
+        """
         self.host.invalidate_plans(database)
 
     def collect(self, spec: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> tuple[Contribution[T], ...]:

@@ -223,7 +223,7 @@ def _load(
     instance = candidate.made
     if isinstance(instance, type):
         log = logging.getLogger(f"interceptor.plugins.{name}")
-        context = PluginContext(name, config, services_for(name), log, host)
+        context = PluginContext(name, config, services_for(name), log, host, Path(sources.file).absolute().parent)
         instance = _construct(instance, context, candidate.origin)
     try:
         manager.register(instance, name)

@@ -67,7 +67,7 @@ def make_chain(
             observers.append((one.hook.plugin.observing, answer.observer))
         if answer.decide is not None:
             step = one.hook.plugin.step_of(one.hook)
-            steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape))
+            steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape, answer.refused))
     if not steps and not observers:
         return None, sound
     return Chain(planner, statement, tuple(steps), Audience(tuple(observers))), sound

@@ -276,9 +276,15 @@ class PlanTables:
         return True
 
     def invalidate(self, database: str | None = None) -> None:
-        """Forget all plans, or those of a database: what they rest on is different now."""
+        """Forget all plans, or those of a database: what they rest on is different now.
+
+        For all databases, the classes of sessions go too: a plugin may see its sessions in another way now.
+        """
+        if database is None:
+            self._discard_tables()
+            return
         for table in self._all():
-            if database is None or table.database == database:
+            if table.database == database:
                 table.empty()
 
     def replace_plugins(self, plugins: PluginSet) -> None:

@@ -12,12 +12,12 @@ from typing import NoReturn
 
 from interceptor.errors import ConfigError
 from interceptor.hooks.sources import PluginSources
+from interceptor.toml_lines import find_lines
 from pooler.config.checks import check, is_loopback, resolve_paths
 from pooler.config.convert import Table, is_table, parse_value, read_named, read_section
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.model import ANY_DATABASE, CONSOLE_DATABASES, Config
 from pooler.config.plugins import read_plugins
-from pooler.config.positions import find_lines
 from pooler.config.problems import ConfigErrors, Problems
 from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.unknown import explain_unknown_section

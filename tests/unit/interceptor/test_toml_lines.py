@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooler.config.positions import find_lines
-from pooler.config.problems import KeyPath
+from interceptor.hooks.sources import KeyPath
+from interceptor.toml_lines import find_lines
 
 # ---- documents: what may stand under a key, and how it is written
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from pooler.config.problems import KeyPath
+from interceptor.hooks.sources import KeyPath
 
 __all__ = ["find_lines"]
 

@@ -1,0 +1,446 @@
+"""From the facts of a message to what rules are tried on: its statements, and those that they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from interceptor import MessageFacts, QualifiedName, StatementFacts
+from interceptor.catalogue import (
+    Action,
+    Expression,
+    Function,
+    FunctionKind,
+    FunctionSource,
+    SessionChange,
+    read_body,
+)
+from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting
+from interceptor.sql.functions import RUN_SQL_IN_TEXT
+from interceptor_rules.kinds import kinds_of
+from interceptor_rules.subjects import Subject, Use
+from interceptor_rules.world import FIRST_USER_OID, Reach, World
+
+__all__ = ["MessageReader"]
+
+_UNREAD: Final = frozenset(
+    [
+        OpaqueReason.UNPARSABLE,
+        OpaqueReason.TOO_LONG,
+        OpaqueReason.TOO_DEEP,
+        OpaqueReason.TOO_COMPLEX,
+        OpaqueReason.LEXING,
+        OpaqueReason.UNKNOWN_SYNTAX,
+    ]
+)
+_MOST_USES: Final = 20_000
+_MOST_SUBJECTS: Final = 1000
+_ACTIONS: Final = {"insert": Action.INSERT, "update": Action.UPDATE, "delete": Action.DELETE}
+_WRITES: Final[dict[str, tuple[Action, ...]]] = {
+    "insert": (Action.INSERT,),
+    "copy": (Action.INSERT,),
+    "update": (Action.UPDATE,),
+    "refresh": (Action.UPDATE,),
+    "delete": (Action.DELETE,),
+    "truncate": (Action.TRUNCATE,),
+}
+_PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
+_ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
+# After these the settings of the session may be those of an earlier time.
+_RETURNING: Final = frozenset(["rollback", "reset", "discard"])
+
+
+class MessageReader:
+    """Reads the statements of one message, one after the other: each may change what names mean to the next."""
+
+    def __init__(self, world: World, *, names_columns: bool) -> None:
+        """``names_columns``: whether any rule is about columns; they cost time."""
+        self.world = world
+        self._names_columns = names_columns
+
+    def read(self, facts: MessageFacts) -> list[Subject]:
+        """The statements of the message, nested ones too, each with those that it reaches."""
+        if sum([len(one.columns) + len(one.relations) + len(one.functions) for one in facts.all]) > _MOST_USES:
+            subject = Subject(frozenset(), "", unread="it names more than is looked at")
+            return [subject]
+        found: list[Subject] = []
+        for top in facts.statements:
+            several = len(facts.statements) > 1
+            places = (top.start, top.end)
+            for one in _flattened(top):
+                subject = self._read_statement(one, self.world, "")
+                subject.start, subject.end = places
+                self._follow(subject)
+                found.append(subject)
+                if several or one.settings:
+                    self._go_on(one, subject)
+        return found
+
+    def read_function(self, oid: int) -> Subject:
+        """What a FunctionCall message is."""
+        subject = Subject(frozenset(["select"]), "read")
+        if self.world.closures is None:
+            subject.opaque.append("it calls a function by its number, and there is no catalogue to look it up")
+            return subject
+        function = self.world.snapshot.functions.get(oid)
+        if function is None:
+            subject.opaque.append("it calls a function that is not in the catalogue")
+            return subject
+        if not self.world.worlds.trusted_functions(*self.world.snapshot.qualified_name(function)):
+            subject.opaque.append("it is a FunctionCall message")
+        self._call(subject, function, self.world)
+        self._follow(subject)
+        return subject
+
+    def _follow(self, subject: Subject) -> None:
+        """Add to a statement what the functions do that it calls, and those that they call."""
+        if not subject.calls:
+            return
+        seen = set(subject.calls)
+        waiting = list(subject.calls)
+        while waiting:
+            oid, world = waiting.pop()
+            assert isinstance(world, World)
+            body = world.bodies.get(oid)
+            if body is None:
+                body = world.bodies[oid] = self._read_function(world.snapshot.functions[oid], world)
+            subject.use([Use(use.schema, use.name, use.action, body.origin) for use in body.uses])
+            subject.columns |= body.columns
+            for name, through in body.functions.items():
+                subject.functions.setdefault(name, through or body.origin)
+            subject.opaque.extend(body.opaque)
+            subject.indirect.extend(body.indirect)
+            if len(subject.indirect) > _MOST_SUBJECTS:
+                subject.opaque.append("it reaches more statements than are looked at")
+                return
+            for call in body.calls:
+                if call not in seen:
+                    seen.add(call)
+                    waiting.append(call)
+
+    # --- Statements ------------------------------------------------------------------------------------------------
+
+    def _read_statement(self, facts: StatementFacts, world: World, origin: str) -> Subject:
+        subject = Subject(kinds_of(facts), facts.group.value, facts, origin)
+        self._read_opaque(subject, facts, world)
+        for relation in facts.relations:
+            self._read_relation(subject, facts, relation, world)
+        calling = world
+        if facts.settings and facts.kind not in ("set", "reset", "begin") and any(map(_changes_names, facts.settings)):
+            # set_config acts before a function is called that stands behind it.
+            calling = world.with_path(None)
+        for call in facts.functions:
+            self._read_function_name(subject, call.name, len(call.texts), calling)
+        for name in facts.operators:
+            self._call_all(subject, world.user_operators(name), calling, f"the operator {name}")
+        for name in facts.types:
+            self._read_type(subject, name, calling)
+        if self._names_columns or world.closures is not None:
+            for column in set(map(_placeless, facts.columns)):
+                self._read_column(subject, column, world)
+        if facts.objects or facts.alterations or facts.group in ("ddl", "dcl"):
+            self._read_definition(subject, facts, world)
+        return subject
+
+    def _read_opaque(self, subject: Subject, facts: StatementFacts, world: World) -> None:
+        nested = subject.origin != ""
+        for why in facts.opaque:
+            if why.reason in _UNREAD and not facts.kind:
+                subject.unread = why.reason.value
+            elif why.reason is OpaqueReason.CALL:
+                # A procedure that a body calls is followed by its name.
+                if not nested and not self._calls_trusted(facts, world):
+                    subject.opaque.append("it calls a procedure")
+            else:
+                detail = f" ({why.detail})" if why.detail else ""
+                subject.opaque.append(f"{why.reason.value}{detail}")
+        if facts.kind == "do" and not nested:
+            subject.opaque.append("it is a DO block")
+        elif facts.kind == "load":
+            subject.opaque.append("it loads a library")
+        if facts.copy is not None and facts.copy.program is not None:
+            subject.opaque.append("it runs a program on the server")
+
+    def _calls_trusted(self, facts: StatementFacts, world: World) -> bool:
+        trusted = world.worlds.trusted_functions
+        candidates = world.functions(facts.functions[0].name, len(facts.functions[0].texts))
+        if candidates:
+            return all(trusted(*world.snapshot.qualified_name(one)) for one in candidates)
+        name = facts.functions[0].name
+        return name.schema is not None and trusted(name.schema, name.name)
+
+    # --- Relations -------------------------------------------------------------------------------------------------
+
+    def _read_relation(self, subject: Subject, facts: StatementFacts, use: RelationUse, world: World) -> None:
+        name, access = use.name, use.access
+        if world.is_storage(name.schema):
+            subject.everything = f"{name} holds the contents of some table"
+        candidates = world.relations(name)
+        actions: Sequence[Action] = (Action.SELECT,)
+        if access is Access.WRITE:
+            actions = _written(facts)
+        label = access.value if access in (Access.DEFINE, Access.MENTION) else ""
+        if not candidates:
+            schema = world.written_schema(name, defines=access is Access.DEFINE)
+            for action in actions:
+                subject.uses.append(Use(schema, name.name, label or action.value, place=use.place))
+            return
+        for relation in candidates:
+            for action in actions:
+                reach = world.reach(relation, action)
+                self._reached(subject, reach, world)
+                for one in reach.uses:
+                    if not one.through:
+                        one = Use(one.schema, one.name, label or one.action, "", use.place)
+                    subject.uses.append(one)
+
+    def _reached(self, subject: Subject, reach: Reach, world: World) -> None:
+        subject.columns |= reach.columns
+        for name in reach.names:
+            subject.functions.setdefault(name, "what it reads or writes")
+        subject.opaque.extend(reach.opaque)
+        self._call_all(subject, reach.functions, world, "")
+        for origin, touched in reach.rules:
+            self._read_touched(subject, origin, touched, world)
+
+    def _read_touched(self, subject: Subject, origin: str, touched: Iterable[tuple[int, Action]], world: World) -> None:
+        """Statements of which only the relations are known."""
+        for oid, action in touched:
+            relation = world.snapshot.relations.get(oid)
+            if relation is None:
+                continue
+            group = "read" if action is Action.SELECT else "write"
+            inner = Subject(frozenset([action.value]), group, None, origin)
+            inner.use(world.reach(relation, action).uses)
+            subject.indirect.append(inner)
+
+    # --- Functions -------------------------------------------------------------------------------------------------
+
+    def _read_function_name(self, subject: Subject, name: QualifiedName, count: int, world: World) -> None:
+        candidates = world.functions(name, count)
+        if candidates:
+            for function in candidates:
+                self._call(subject, function, world)
+            return
+        subject.functions[(name.schema, name.name)] = ""
+        if world.closures is None and world.knows_path and world.is_builtin(name):
+            return
+        if name.schema is None or not world.worlds.trusted_functions(name.schema, name.name):
+            subject.opaque.append(f"the function {name} is not in the catalogue")
+
+    def _call(self, subject: Subject, function: Function, world: World, through: str = "") -> None:
+        schema, name = world.snapshot.qualified_name(function)
+        if subject.functions.get((schema, name), " "):
+            subject.functions[(schema, name)] = through
+        if world.worlds.trusted_functions(schema, name):
+            return
+        if function.oid >= FIRST_USER_OID:
+            subject.calls.append((function.oid, _inside(function, world)))
+        elif schema == "pg_catalog" and name in RUN_SQL_IN_TEXT:
+            subject.opaque.append(f"the function {name} runs SQL that it is given as text")
+
+    def _call_all(self, subject: Subject, oids: Iterable[int], world: World, through: str) -> None:
+        for oid in oids:
+            function = world.snapshot.functions.get(oid)
+            if function is not None:
+                self._call(subject, function, world, through or "what it reads or writes")
+
+    def _read_function(self, function: Function, world: World) -> Subject:
+        """What a function that anybody made does by itself, in the world in which its body runs."""
+        snapshot = world.snapshot
+        origin = f"the function {'.'.join(snapshot.qualified_name(function))}"
+        subject = Subject(frozenset(), "", origin=origin)
+        for type_oid in (*function.arguments, function.result):
+            self._make_value(subject, type_oid, world)
+        self._call_all(subject, snapshot.argument_defaults(function.oid).functions, world, origin)
+        if function.kind in (FunctionKind.AGGREGATE, FunctionKind.WINDOW) and function.parts:
+            self._call_all(subject, function.parts, world, origin)
+            return subject
+        body = snapshot.sql_body(function.oid)
+        source = snapshot.source(function.oid)
+        if body is not None:
+            self._read_expression(subject, body, origin, world)
+        elif source is None or function.language not in ("sql", "plpgsql"):
+            subject.opaque.append(f"{origin} is in the language {function.language}, which can't be read")
+        else:
+            self._read_text(subject, function, source, origin, world)
+        return subject
+
+    def _read_expression(self, subject: Subject, body: Expression, origin: str, world: World) -> None:
+        """A body in standard SQL, of which the catalogue keeps what it names."""
+        snapshot = world.snapshot
+        self._read_touched(subject, origin, body.relations, world)
+        for oid, action in body.relations:
+            relation = snapshot.relations.get(oid)
+            if relation is not None:
+                reach = world.reach(relation, action)
+                self._reached(subject, reach, world)
+                subject.use(reach.uses)
+        for oid, number in body.columns:
+            subject.columns |= world.columns_of(oid, number)
+        operators = [snapshot.operators[one].function for one in body.operators if one in snapshot.operators]
+        self._call_all(subject, [*body.functions, *operators], world, origin)
+        for oid in body.types:
+            self._make_value(subject, oid, world)
+        if body.unread:
+            subject.opaque.append(f"{origin}: {body.unread}")
+
+    def _read_text(
+        self, subject: Subject, function: Function, source: FunctionSource, origin: str, world: World
+    ) -> None:
+        facts = read_body(function, source, world.snapshot)
+        for why in facts.opaque:
+            if why.reason is not OpaqueReason.CALL:
+                subject.opaque.append(f"{origin}: {why.reason.value}")
+        for one in facts.statements:
+            statement = self._read_statement(one, world, origin)
+            subject.indirect.append(statement)
+            subject.indirect.extend(statement.indirect)
+            statement.indirect = []
+            subject.calls.extend(statement.calls)
+            subject.use(statement.uses)
+            subject.columns |= statement.columns | statement.columns_written
+            for name, through in statement.functions.items():
+                subject.functions.setdefault(name, through)
+            if any(map(_changes_names, one.settings)):
+                subject.opaque.append(f"{origin} changes what names mean on its way")
+
+    # --- Types -----------------------------------------------------------------------------------------------------
+
+    def _read_type(self, subject: Subject, name: QualifiedName, world: World) -> None:
+        for one in world.types(name):
+            self._make_value(subject, one.oid, world)
+            self._call_all(subject, world.worlds.casts_to(one.oid), world, f"a cast to {name}")
+
+    def _make_value(self, subject: Subject, oid: int, world: World) -> None:
+        if oid < FIRST_USER_OID or world.closures is None:
+            return
+        one = world.snapshot.types.get(oid)
+        if one is not None and (one.kind in "dc" or one.element):
+            reach = world.reach_of_type(one)
+            if reach.functions or reach.uses or reach.opaque:
+                self._reached(subject, reach, world)
+                subject.use(reach.uses)
+
+    # --- Columns ---------------------------------------------------------------------------------------------------
+
+    def _read_column(self, subject: Subject, use: ColumnUse, world: World) -> None:
+        target = subject.columns_written if use.written else subject.columns
+        known = False
+        for name in use.relations:
+            candidates = world.relations(name)
+            if not candidates:
+                column = "*" if use.star or use.whole_row else use.name
+                target.add((world.written_schema(name), name.name, column))
+                known = True
+            for relation in candidates:
+                if self._names_columns:
+                    target |= world.columns(relation, None if use.star or use.whole_row else {use.name})
+                if use.whole_row:
+                    self._call_all(subject, world.worlds.takers_of_rows(relation.oid), world, f"a row of {name}")
+                known = known or use.star or use.whole_row or world.has_column(relation, use.name)
+        if not known and use.relations and world.closures is not None:
+            # t.f is f(t) where t has no column f.
+            for function in world.functions(QualifiedName(use.name), 1):
+                if function.oid >= FIRST_USER_OID:
+                    self._call(subject, function, world)
+
+    # --- Definitions -----------------------------------------------------------------------------------------------
+
+    def _read_definition(self, subject: Subject, facts: StatementFacts, world: World) -> None:
+        for one in facts.objects:
+            if one.type == "schema":
+                subject.schemas.add(one.name.name)
+            elif one.type in ("function", "procedure", "routine", "aggregate") and facts.kind != "create":
+                for function in world.functions(one.name, None):
+                    self._call(subject, function, world)
+            elif one.type == "database" and facts.kind == "drop":
+                subject.everything = "it drops a database"
+            elif one.type == "role" and facts.group == "dcl" and facts.kind in ("drop", "reassign"):
+                subject.everything = "it is about all that a role owns"
+            elif one.type in ("publication", "subscription"):
+                subject.everything = f"it is about a {one.type}"
+        if world.closures is not None:
+            self._call_all(subject, world.snapshot.event_triggers, world, "an event trigger")
+        if not self._names_columns:
+            return
+        named = {use.relations[0] for use in facts.columns if use.relations}
+        for relation in facts.relations:
+            changed = {one.column for one in facts.alterations if one.column is not None}
+            if relation.access not in (Access.DEFINE, Access.MENTION) or relation.name in named:
+                continue
+            if facts.kind == "create" and relation is facts.relations[0] and "trigger" not in _object_types(facts):
+                continue
+            for candidate in world.relations(relation.name):
+                subject.columns |= world.columns(candidate, changed if facts.alterations else None)
+
+    # --- One after the other ---------------------------------------------------------------------------------------
+
+    def _go_on(self, facts: StatementFacts, subject: Subject) -> None:
+        """Take into account what a statement does to the meaning of names in those behind it."""
+        world = self.world
+        if facts.kind in _RETURNING or subject.opaque or subject.unread:
+            self.world = world.with_path(None)
+            return
+        for setting in facts.settings:
+            if setting.name in _PATH_SETTINGS:
+                values = setting.values
+                known = setting.name == "search_path" and setting.known and values is not None
+                listed = facts.kind == "set"  # set_config is given the whole list as one text
+                path = ", ".join(map(_quoted, values or ())) if listed else (values or ("",))[0]
+                self.world = world = world.with_path(path if known else None)
+            elif setting.name in _ROLE_SETTINGS:
+                values = setting.values
+                known = setting.known and values is not None and len(values) == 1 and values[0] != "none"
+                self.world = world = world.with_role(values[0] if known and values else None)
+        if world.closures is not None and facts.functions:
+            for name in facts.functions:
+                for function in world.functions(name.name, len(name.texts)):
+                    if function.oid >= FIRST_USER_OID:
+                        verdict = world.closures.may_change_session(function.oid, world.scope)
+                        if verdict.change >= SessionChange.CHANGES:
+                            self.world = world = world.with_path(None)
+
+
+def _flattened(statement: StatementFacts) -> Iterable[StatementFacts]:
+    yield statement
+    for one in statement.nested:
+        yield from _flattened(one)
+
+
+def _inside(function: Function, world: World) -> World:
+    """The world in which the body of a function runs."""
+    if function.security_definer:
+        owner = world.snapshot.roles.get(function.owner)
+        world = world.with_role(None if owner is None else owner.name)
+    for setting in function.settings:
+        key, _, value = setting.partition("=")
+        if key.lower() == "search_path":
+            world = world.with_path(value)
+    return world
+
+
+def _changes_names(setting: Setting) -> bool:
+    return setting.name in _PATH_SETTINGS or setting.name in _ROLE_SETTINGS
+
+
+def _placeless(use: ColumnUse) -> ColumnUse:
+    return ColumnUse(use.name, None, use.relations, -1, use.star, use.whole_row, use.written)
+
+
+def _written(facts: StatementFacts) -> tuple[Action, ...]:
+    if facts.kind == "merge":
+        words = facts.words
+        return tuple([action for kind, action in _ACTIONS.items() if f"merge {kind}" in words]) or (Action.UPDATE,)
+    actions = _WRITES.get(facts.kind, (Action.INSERT, Action.UPDATE, Action.DELETE))
+    if facts.kind == "insert" and "on conflict" in facts.words:
+        return (*actions, Action.UPDATE)
+    return actions
+
+
+def _object_types(facts: StatementFacts) -> set[str]:
+    return {one.type for one in facts.objects}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,236 @@
+"""Rules that were read and checked, and those of them that may concern one session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from interceptor_rules.conditions import What, Who, Whom
+from interceptor_rules.model import LearnedStatement, Mode, Rule, RulesFile, RulesTest
+from interceptor_rules.patterns import NamePattern, Words
+from interceptor_rules.subjects import Subject
+from interceptor_rules.when import When
+
+__all__ = ["CompiledRule", "NameIndex", "RuleSet", "Subset"]
+
+_MOST_WHOMS: Final = 10_000
+_MOST_SUBSETS: Final = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRule:
+    """One rule, ready to be tried."""
+
+    number: int
+    """Its place among all rules."""
+    source: Rule
+    who: Who
+    when: When
+    what: What
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def allows(self) -> bool:
+        """It lets statements pass, so that it has to be sure of what they do."""
+        return self.source.action == "allow"
+
+    @property
+    def blocks(self) -> bool:
+        return self.source.action == "block"
+
+    @property
+    def covers_effects(self) -> bool:
+        """What it allows is a whole statement with all that follows from it: it names nothing, or its text."""
+        return self.what.anything or bool(self.what.canonical)
+
+
+class NameIndex:
+    """Finds the patterns that may stand for a name, without trying all."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[int]] = {}
+        self._by_schema: dict[str, list[int]] = {}
+        self._loose: list[int] = []
+
+    def add(self, pattern: NamePattern, number: int, last: int = -1) -> None:
+        """``last``: which part of the pattern is the name of the relation or function."""
+        parts = pattern.parts
+        if len(parts) < -last:
+            self._loose.append(number)
+            return
+        name = parts[last]
+        if name.text is not None:
+            self._by_name.setdefault(name.text, []).append(number)
+        elif len(parts) > -last and (schema := parts[last - 1].text) is not None:
+            self._by_schema.setdefault(schema, []).append(number)
+        else:
+            self._loose.append(number)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_name or self._by_schema or self._loose)
+
+    def find(self, schema: str | None, name: str, found: set[int]) -> None:
+        """Add the numbers of patterns that may stand for the name; ``schema`` None or "" is any."""
+        if name in self._by_name:
+            found.update(self._by_name[name])
+        if self._by_schema:
+            if not schema:
+                for some in self._by_schema.values():
+                    found.update(some)
+            elif schema in self._by_schema:
+                found.update(self._by_schema[schema])
+        found.update(self._loose)
+
+    def of_schema(self, schema: str, found: set[int]) -> None:
+        """Add the numbers of patterns that may stand for something in a schema."""
+        for some in (*self._by_name.values(), *self._by_schema.values()):
+            found.update(some)
+        found.update(self._loose)
+
+    def all(self, found: set[int]) -> None:
+        """Add all numbers."""
+        self.of_schema("", found)
+
+
+class Subset:
+    """The rules that may concern sessions of one class, indexed by what they are about."""
+
+    def __init__(self, rules: Sequence[CompiledRule], owner: RuleSet) -> None:
+        self.rules: Final = tuple(rules)
+        self.owner: Final = owner
+        self.rewrites: Final = any(rule.source.add_limit is not None for rule in self.rules)
+        self._nameless: dict[tuple[frozenset[str], str], tuple[int, ...]] = {}
+        self._plain = [number for number, rule in enumerate(self.rules) if not rule.what.names and not _by_text(rule)]
+        self._by_text: dict[str, list[int]] = {}
+        self._tables = NameIndex()
+        self._columns = NameIndex()
+        self._functions = NameIndex()
+        for number, rule in enumerate(self.rules):
+            if _by_text(rule):
+                for text in rule.what.canonical:
+                    self._by_text.setdefault(text, []).append(number)
+                continue
+            for pattern in rule.what.tables:
+                self._tables.add(pattern, number)
+            for pattern in rule.what.columns:
+                self._columns.add(pattern, number, -2)
+            for pattern in rule.what.functions:
+                self._functions.add(pattern, number)
+
+    def candidates(self, subject: Subject, canonical: str | None) -> Iterable[CompiledRule]:
+        """The rules that may be about a statement, in their order."""
+        if subject.unread:
+            return self.rules
+        if subject.opaque or subject.everything:
+            # It may be about whatever a rule names.
+            return self.rules
+        found = set(self._of_kind(subject))
+        for use in subject.uses:
+            self._tables.find(use.schema, use.name, found)
+        for schema in subject.schemas:
+            self._tables.of_schema(schema, found)
+        if self._columns:
+            for table in {(one[0], one[1]) for one in (*subject.columns, *subject.columns_written)}:
+                self._columns.find(*table, found)
+        if self._functions:
+            for name in subject.functions:
+                self._functions.find(*name, found)
+        if canonical is not None and self._by_text:
+            found.update(self._by_text.get(canonical, ()))
+        return [self.rules[number] for number in sorted(found)]
+
+    def _of_kind(self, subject: Subject) -> tuple[int, ...]:
+        key = (subject.kinds, subject.group)
+        known = self._nameless.get(key)
+        if known is None:
+            known = self._nameless[key] = tuple(
+                [
+                    number
+                    for number in self._plain
+                    if (statements := self.rules[number].what.statements) is None or statements.match(*key)
+                ]
+            )
+        return known
+
+
+def _by_text(rule: CompiledRule) -> bool:
+    return bool(rule.what.canonical) and not rule.what.names
+
+
+@dataclass(eq=False)
+class RuleSet:
+    """All that a rules file says, ready to be used. Never changed: a reload makes another."""
+
+    mode: Mode = "enforce"
+    default_blocks: bool = False
+    unparsable_blocks: bool = True
+    opaque_blocks: bool = False
+    rules: tuple[CompiledRule, ...] = ()
+    tests: tuple[tuple[RulesTest, str, int], ...] = ()
+    """With the file, and the place among its tests."""
+    learned: tuple[LearnedStatement, ...] = ()
+    trusted_functions: tuple[NamePattern, ...] = ()
+    trusted_tables: tuple[NamePattern, ...] = ()
+    sources: tuple[RulesFile, ...] = ()
+    _subsets: dict[tuple[int, ...], Subset] = field(default_factory=dict)
+    _known: dict[Whom, Subset] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names_columns = any(rule.what.columns for rule in self.rules)
+        self.needs_text = any(rule.what.canonical or rule.source.regex for rule in self.rules) or bool(self.learned)
+        self._column_tables = NameIndex()
+        self._guarded: dict[tuple[str | None, str], bool] = {}
+        self._column_patterns = [pattern for rule in self.rules for pattern in rule.what.columns]
+        for number, pattern in enumerate(self._column_patterns):
+            self._column_tables.add(pattern, number, -2)
+        self._learned: dict[str, list[tuple[Words, Words]]] = {}
+        for one in self.learned:
+            self._learned.setdefault(one.statement, []).append((Words([one.user]), Words([one.database])))
+
+    def for_session(self, whom: Whom) -> Subset:
+        """The rules that may concern a session."""
+        known = self._known.get(whom)
+        if known is None:
+            if len(self._known) >= _MOST_WHOMS:
+                self._known.clear()
+            numbers = tuple([rule.number for rule in self.rules if rule.who.match(whom, not rule.allows)])
+            known = self._subsets.get(numbers)
+            if known is None:
+                if len(self._subsets) >= _MOST_SUBSETS:
+                    self._subsets.clear()
+                    self._known.clear()
+                known = self._subsets[numbers] = Subset([self.rules[number] for number in numbers], self)
+            self._known[whom] = known
+        return known
+
+    def is_learned(self, canonical: str, user: str, database: str) -> bool:
+        """Whether the allow-list has a statement for a user."""
+        return any(users.match(user) and databases.match(database) for users, databases in
+                   self._learned.get(canonical, ()))  # fmt: skip
+
+    def trusts_function(self, schema: str, name: str) -> bool:
+        """Whether somebody vouched for a function."""
+        return any(pattern.match((schema, name)) for pattern in self.trusted_functions)
+
+    def trusts_table(self, schema: str, name: str) -> bool:
+        """Whether somebody vouched for a foreign table."""
+        return any(pattern.match((schema, name)) for pattern in self.trusted_tables)
+
+    def guards_columns(self, schema: str | None, table: str) -> bool:
+        """Whether any rule may be about columns of a table."""
+        key = (schema, table)
+        known = self._guarded.get(key)
+        if known is None:
+            if len(self._guarded) > 10_000:
+                self._guarded.clear()
+            found: set[int] = set()
+            self._column_tables.find(schema, table, found)
+            known = self._guarded[key] = any(
+                self._column_patterns[number].match((schema, table, None)) for number in found
+            )
+        return known

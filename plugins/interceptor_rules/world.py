@@ -1,0 +1,372 @@
+"""What names of a session mean, and what they lead to, as far as rules want to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from interceptor.catalogue import (
+    Action,
+    Closures,
+    Function,
+    Kind,
+    Relation,
+    Scope,
+    Snapshot,
+    Touches,
+    Type,
+    Unresolved,
+    parse_search_path,
+)
+from interceptor.sql.facts import QualifiedName
+from interceptor.sql.functions import harmless_functions
+from interceptor_rules.subjects import ColumnName, FunctionName, Subject, Use
+
+__all__ = ["FIRST_USER_OID", "Reach", "World", "Worlds"]
+
+FIRST_USER_OID: Final = 16384
+_SYSTEM_COLUMNS: Final = frozenset(["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"])
+_SCHEMAS_OF_STORAGE: Final = "pg_toast"
+_ASSUMED_VERSION: Final = 180000
+_MOST_SCOPES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an action on one relation, or a value of one type, reaches in the end."""
+
+    uses: tuple[Use, ...]
+    columns: frozenset[ColumnName]
+    functions: tuple[int, ...]
+    """Those that anybody made."""
+    names: tuple[FunctionName, ...]
+    """Of all of them, PostgreSQL's own too."""
+    opaque: tuple[str, ...]
+    rules: tuple[tuple[str, frozenset[tuple[int, Action]]], ...]
+    """Of rewrite rules that run: name, and what they touch."""
+
+
+class Worlds:
+    """The world of each session's scope, kept as long as the catalogue is the same.
+
+    ``trusted_functions`` and ``trusted_tables`` say whether somebody vouched for a function, or a foreign table, by
+    schema and name; ``guarded`` whether any rule names columns of a table.
+    """
+
+    def __init__(
+        self,
+        trusted_functions: Callable[[str, str], bool],
+        trusted_tables: Callable[[str, str], bool],
+        guarded: Callable[[str | None, str], bool],
+    ) -> None:
+        self.trusted_functions = trusted_functions
+        self.trusted_tables = trusted_tables
+        self.guarded = guarded
+        self._closures: Closures | None = None
+        self._mine: Closures | None = None
+        self._known: dict[Scope, World] = {}
+        self._rows: dict[int, int] | None = None
+        self._takers: dict[int, list[int]] | None = None
+        self._casts: dict[int, list[int]] | None = None
+
+    def of(self, closures: Closures | None, scope: Scope) -> World:
+        """The world of a scope. ``closures`` None: there is no catalogue."""
+        if closures is not self._closures or len(self._known) > _MOST_SCOPES:
+            self._closures = closures
+            self._known = {}
+            self._mine = self._rows = self._takers = self._casts = None
+        if self._mine is None and closures is not None:
+            snapshot = closures.snapshot
+
+            def trusted(function: Function) -> bool:
+                return self.trusted_functions(*snapshot.qualified_name(function))
+
+            self._mine = Closures(snapshot, trusted=trusted, key_checks=False)
+        return self.world(scope)
+
+    def world(self, scope: Scope) -> World:
+        """The world of a scope in the catalogue that ``of`` was given last."""
+        world = self._known.get(scope)
+        if world is None:
+            world = self._known[scope] = World(self, self._mine, scope)
+        return world
+
+    # --- What is the same for all scopes of one catalogue ------------------------------------------------------------
+
+    def casts_to(self, type: int) -> list[int]:
+        """The functions, made by anybody, that convert something to a type."""
+        if self._casts is None:
+            self._casts = {}
+            for (_, target), cast in self._snapshot.casts.items():
+                if cast.function >= FIRST_USER_OID:
+                    self._casts.setdefault(target, []).append(cast.function)
+        return self._casts.get(type, [])
+
+    def takers_of_rows(self, relation: int) -> list[int]:
+        """The functions, made by anybody, that may be called with a row of the relation alone: ``t.f`` may be one."""
+        if self._rows is None or self._takers is None:
+            snapshot = self._snapshot
+            self._rows = {one.relation: one.oid for one in snapshot.types.values() if one.relation}
+            self._takers = {}
+            for function in snapshot.functions.values():
+                most = len(function.arguments)
+                if function.oid >= FIRST_USER_OID and most and most - function.defaults <= 1:
+                    self._takers.setdefault(function.arguments[0], []).append(function.oid)
+        return self._takers.get(self._rows.get(relation, 0), [])
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        assert self._mine is not None
+        return self._mine.snapshot
+
+
+class World:
+    """What names mean in one scope, and what they reach."""
+
+    def __init__(self, worlds: Worlds, closures: Closures | None, scope: Scope) -> None:
+        self.worlds: Final = worlds
+        self.closures: Final = closures
+        self.scope: Final = scope
+        # What the transaction itself defined was judged when it was, so that the catalogue of before is good enough.
+        self._scope = replace(scope, after_ddl=False)
+        if scope.temporary is None:
+            self._scope = replace(self._scope, temporary=frozenset())
+        self._reach: dict[tuple[int, Action], Reach] = {}
+        self.bodies: Final[dict[int, Subject]] = {}
+        """What functions do by themselves, as far as it was read: kept here by who reads them."""
+        self._functions: dict[tuple[str, str | None, int | None], tuple[Function, ...]] = {}
+        self._operators: dict[tuple[str, str | None], tuple[int, ...]] = {}
+
+    # --- Names -------------------------------------------------------------------------------------------------------
+
+    @property
+    def knows_path(self) -> bool:
+        """Whether it is known where unqualified names are looked for."""
+        return self.scope.search_path is not None
+
+    def elsewhere(self, scope: Scope) -> World:
+        """The world of another scope, of the same catalogue."""
+        if scope == self.scope:
+            return self
+        return self.worlds.world(scope)
+
+    def with_path(self, setting: str | None) -> World:
+        """The world under another search_path; None for one that isn't known."""
+        return self.elsewhere(replace(self.scope, search_path=None if setting is None else parse_search_path(setting)))
+
+    def with_role(self, role: str | None) -> World:
+        """The world of another role; None for one that isn't known."""
+        if role is None:
+            return self.elsewhere(replace(self.scope, search_path=None))
+        return self.elsewhere(self.scope.with_role(role))
+
+    def relations(self, name: QualifiedName) -> tuple[Relation, ...]:
+        """The relations that a name may mean; none if it means nothing that the catalogue knows."""
+        closures = self.closures
+        if closures is None:
+            return ()
+        found = closures.names.relation(self._scope, name.name, name.schema)
+        if not isinstance(found, Unresolved):
+            return (found,)
+        if found in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
+            snapshot = closures.snapshot
+            candidates = [snapshot.relation_named(schema, name.name) for schema in snapshot.schemas]
+            return tuple([one for one in candidates if one is not None])
+        return ()
+
+    def written_schema(self, name: QualifiedName, *, defines: bool = False) -> str | None:
+        """The schema of a name that means nothing to the catalogue: as written, or where it would be made; else None.
+
+        Without a catalogue and with a known search_path, the first schema of that.
+        """
+        if name.schema is not None:
+            return name.schema
+        path = self.scope.search_path
+        if path is None:
+            return None
+        if self.closures is None or defines:
+            fixed = [entry for entry in path if entry != "$user" and not entry.startswith("pg_temp")]
+            return fixed[0] if fixed else None
+        return ""  # in no schema of the path: something temporary, or not there
+
+    def functions(self, name: QualifiedName, count: int | None) -> tuple[Function, ...]:
+        """The functions that a call may reach; none if it can't be told."""
+        key = (name.name, name.schema, count)
+        known = self._functions.get(key)
+        if known is None:
+            if len(self._functions) > 5000:
+                self._functions.clear()
+            known = self._functions[key] = self._find_functions(name, count)
+        return known
+
+    def _find_functions(self, name: QualifiedName, count: int | None) -> tuple[Function, ...]:
+        if self.closures is None:
+            return ()
+        names = self.closures.names
+        found = names.functions(self._scope, name.name, name.schema, count)
+        if found is Unresolved.ABSENT and count is not None:
+            found = names.functions(self._scope, name.name, name.schema)
+        if found in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
+            return tuple([one for some in self.closures.snapshot.functions_named(name.name).values() for one in some])
+        return () if isinstance(found, Unresolved) else found
+
+    def is_builtin(self, name: QualifiedName) -> bool:
+        """Without a catalogue: whether a name is surely one of PostgreSQL's own harmless functions."""
+        return name.schema in (None, "pg_catalog") and name.name in harmless_functions(_ASSUMED_VERSION)
+
+    def user_operators(self, name: QualifiedName) -> tuple[int, ...]:
+        """The functions, made by anybody, that an operator of this name may call."""
+        key = (name.name, name.schema)
+        known = self._operators.get(key)
+        if known is None:
+            known = self._operators[key] = self._find_operators(name)
+        return known
+
+    def _find_operators(self, name: QualifiedName) -> tuple[int, ...]:
+        if self.closures is None:
+            return ()
+        by_schema = self.closures.snapshot.operators_named(name.name)
+        if all(one.function < FIRST_USER_OID for some in by_schema.values() for one in some):
+            return ()
+        found = self.closures.names.operators(self._scope, name.name, name.schema)
+        if isinstance(found, Unresolved):
+            found = tuple([one for some in by_schema.values() for one in some])
+        return tuple([one.function for one in found if one.function >= FIRST_USER_OID])
+
+    def types(self, name: QualifiedName) -> tuple[Type, ...]:
+        """The types, made by anybody, that a name may mean."""
+        if self.closures is None or name.schema == "pg_catalog":
+            return ()
+        found = self.closures.names.type(self._scope, name.name, name.schema)
+        if isinstance(found, Unresolved):
+            if found not in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
+                return ()
+            snapshot = self.closures.snapshot
+            candidates = [snapshot.type_named(schema, name.name) for schema in snapshot.schemas]
+            return tuple([one for one in candidates if one is not None and one.oid >= FIRST_USER_OID])
+        return (found,) if found.oid >= FIRST_USER_OID else ()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The catalogue. Only where there is one."""
+        assert self.closures is not None
+        return self.closures.snapshot
+
+    # --- What names lead to ----------------------------------------------------------------------------------------
+
+    def reach(self, relation: Relation, action: Action) -> Reach:
+        """What an action on a relation reaches, itself included."""
+        key = (relation.oid, action)
+        known = self._reach.get(key)
+        if known is None:
+            if len(self._reach) > 5000:
+                self._reach.clear()
+            assert self.closures is not None
+            touches = [self.closures.relations_touched(relation.oid, action, self._scope)]
+            if action is Action.SELECT:
+                # A materialized view has rows of its own: those that its definition shows.
+                stored = [one for one in touches[0].read if self._is_materialized(one)]
+                touches += [self.closures.relations_touched(one, Action.UPDATE, self._scope) for one in stored]
+            known = self._reach[key] = self._reached(relation, action, touches)
+        return known
+
+    def _is_materialized(self, oid: int) -> bool:
+        relation = self.snapshot.relations.get(oid)
+        return relation is not None and relation.kind is Kind.MATERIALIZED_VIEW
+
+    def reach_of_type(self, type: Type) -> Reach:
+        """What the making of a value of this type reaches."""
+        assert self.closures is not None
+        return self._reached(None, Action.SELECT, [self.closures.type_touches(type.oid, self._scope)])
+
+    def _reached(self, start: Relation | None, action: Action, all_touches: Sequence[Touches]) -> Reach:
+        snapshot = self.snapshot
+        uses: dict[tuple[int, str], Use] = {}
+        columns: set[ColumnName] = set()
+        functions: dict[int, None] = {}
+        names: dict[FunctionName, None] = {}
+        opaque: dict[str, None] = {}
+        rules: list[tuple[str, frozenset[tuple[int, Action]]]] = []
+        via = "" if start is None else ".".join(snapshot.qualified_name(start))
+        parts = () if start is None else snapshot.descendants(start.oid)
+        for number, touches in enumerate(all_touches):
+            for oid, done in touches.relations:
+                relation = snapshot.relations.get(oid)
+                if relation is None:
+                    continue
+                # A materialized view that is read is not written; a row that moves to another partition is updated.
+                if number or (oid in parts and done is not action):
+                    done = Action.SELECT if number else action
+                here = "" if start is not None and oid == start.oid and done is action else via
+                for one in (oid, *snapshot.ancestors(oid)):
+                    found = snapshot.relations.get(one)
+                    if found is not None:
+                        schema, name = snapshot.qualified_name(found)
+                        uses.setdefault((one, done.value), Use(schema, name, done.value, here))
+                rules += [
+                    (
+                        f"the rule {rule.name} of {'.'.join(snapshot.qualified_name(relation))}",
+                        rule.expression.relations,
+                    )
+                    for rule in snapshot.rules.get(oid, ())
+                    if rule.action is done and done is not Action.SELECT
+                ]
+            for oid, column in touches.columns:
+                columns |= self.columns_of(oid, column)
+            for oid in touches.functions:
+                function = snapshot.functions.get(oid)
+                if function is not None:
+                    names[snapshot.qualified_name(function)] = None
+                    if oid >= FIRST_USER_OID:
+                        functions[oid] = None
+            for thing in touches.opaque:
+                if thing.kind == "relation":
+                    relation = snapshot.relations.get(thing.oid)
+                    if relation is not None and self.worlds.trusted_tables(*snapshot.qualified_name(relation)):
+                        continue
+                if thing.kind == "function" and thing.oid >= FIRST_USER_OID:
+                    continue  # read by itself
+                opaque[f"the {thing.kind} {thing.name}: {thing.because}"] = None
+        return Reach(
+            tuple(uses.values()), frozenset(columns), tuple(functions), tuple(names), tuple(opaque), tuple(rules)
+        )
+
+    # --- Columns -------------------------------------------------------------------------------------------------
+
+    def family(self, relation: Relation) -> list[Relation]:
+        """A relation, what it is a part of, and its parts: rows of one are rows of the others."""
+        snapshot = self.snapshot
+        oids = (relation.oid, *snapshot.ancestors(relation.oid), *snapshot.descendants(relation.oid))
+        return [snapshot.relations[oid] for oid in oids if oid in snapshot.relations]
+
+    def columns_of(self, oid: int, number: int) -> set[ColumnName]:
+        relation = self.snapshot.relations.get(oid)
+        if relation is None:
+            return set()
+        names = None
+        if number:
+            names = {column.name for column in self.snapshot.columns(oid) if column.number == number}
+        return self.columns(relation, names)
+
+    def columns(self, relation: Relation, names: set[str] | None) -> set[ColumnName]:
+        """Columns of a relation by these names, and of what it is a part of; None: all. Only where a rule names some.
+
+        Names that are no columns of it are left out.
+        """
+        found: set[ColumnName] = set()
+        for one in self.family(relation):
+            schema, table = self.snapshot.qualified_name(one)
+            if self.worlds.guarded(schema, table):
+                for column in self.snapshot.columns(one.oid):
+                    if names is None or column.name in names:
+                        found.add((schema, table, column.name))
+        return found
+
+    def has_column(self, relation: Relation, name: str) -> bool:
+        """Whether a relation has a column of this name."""
+        return name in _SYSTEM_COLUMNS or any(column.name == name for column in self.snapshot.columns(relation.oid))
+
+    def is_storage(self, schema: str | None) -> bool:
+        """Whether a relation of this schema holds what belongs to tables that can't be told."""
+        return schema == _SCHEMAS_OF_STORAGE
