@@ -6,7 +6,7 @@ A case that stands for a query gets what pgbench -S and PostgreSQL send, byte fo
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -57,7 +57,17 @@ class _ClientHost:
     def write(self, data: bytes) -> None:
         self.sent += len(data)
 
-    def acquire(self) -> BackendSession | None:
+    @property
+    def is_full(self) -> bool:
+        return False
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    async def drain(self) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    def acquire(self, target: str | None) -> BackendSession | None:
         self.backend_session.link(self.session)
         return self.backend_session
 

@@ -68,10 +68,12 @@ STATEMENT_POOLING = _failure("statement_pooling_transaction", "0A000")
 SETTINGS_LOST = _failure("settings_lost", "08006")
 TOO_MANY_PINNED = _failure("too_many_pinned", "53300")
 PIN_TIMEOUT = _failure("pin_timeout", "57P05")
+NOT_JUDGED = _failure("not_judged", "54000")
 TOO_MANY_STATEMENTS = _failure("too_many_statements", "53400")
 SHUTTING_DOWN = _failure("shutting_down", "57P01")
 
 PLUGIN_FAILED = _failure("plugin_failed", "58000")
+ROUTE_REFUSED = _failure("route_refused", "58000")
 RESULT_LIMIT = _failure("result_limit", "54000")
 
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
+from interceptor.hooks.statement import Session
 from interceptor.protocol import messages
+from interceptor.protocol.rows import encode_error_fields
 from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
+from pooler.plugins import SessionRefused
+from pooler.tasks import Handle, spawn
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
@@ -66,9 +71,11 @@ class ClientConnection(asyncio.Protocol):
         "active_at",
         "backend",
         "connected_at",
+        "drained",
         "login",
         "pauses",
         "peer",
+        "plugin_session",
         "pool",
         "process_id",
         "profile",
@@ -79,6 +86,7 @@ class ClientConnection(asyncio.Protocol):
         "slow",
         "state",
         "transport",
+        "wait",
         "write",
     )
 
@@ -102,6 +110,12 @@ class ClientConnection(asyncio.Protocol):
         self.slow = False
         """It does not read as fast as it is sent to."""
         self.pauses = Pause.NONE
+        self.wait: Handle | None = None
+        """Something that a plugin takes its time for."""
+        self.drained: asyncio.Future[None] | None = None
+        """What waits until the client has read what it was sent."""
+        self.plugin_session: Session | None = None
+        """What plugins see of it; None where no plugin wants to."""
         self.connected_at = self.active_at = server.clock.now
 
     def __str__(self) -> str:
@@ -150,6 +164,8 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.slow = False
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
         self._resume(Pause.SLOW)
         if self.backend is not None:
             self.backend.transport.resume_reading()
@@ -182,7 +198,39 @@ class ClientConnection(asyncio.Protocol):
             self.on_welcome(welcome)
 
     def on_welcome(self, welcome: Welcome) -> None:
-        """Let the client in."""
+        """What the server says at login is there: let the client in, unless a plugin refuses it."""
+        if not self.server.has_sessions:
+            self._let_in(welcome)
+            return
+        assert self.login is not None
+        try:
+            session = self.server.open_plugin_session(self, welcome)
+        except SessionRefused as refused:
+            self._refuse_session(refused)
+            return
+        if isinstance(session, Session):
+            self.plugin_session = session
+            self._let_in(welcome)
+        else:
+            self.login.hold(spawn(self._await_session(session, welcome), name=f"admission of {self.peer}"))
+
+    async def _await_session(self, pending: Awaitable[Session], welcome: Welcome) -> None:
+        try:
+            self.plugin_session = await pending
+        except SessionRefused as refused:
+            self._refuse_session(refused)
+        else:
+            self._let_in(welcome)
+
+    def _refuse_session(self, refused: SessionRefused) -> None:
+        if self.server.config.server.log_pooler_errors:
+            logger.warning("%s: refused by a plugin: %s", self, refused)
+        block = refused.block
+        fields = [("S", "FATAL"), ("V", "FATAL"), ("C", block.sqlstate), ("M", block.message)]
+        self.write(encode_error_fields([*fields, ("D", block.detail), ("H", block.hint)]))
+        self.close()
+
+    def _let_in(self, welcome: Welcome) -> None:
         login = self.login
         assert login is not None
         self.server.on_client_ready(self)
@@ -197,6 +245,9 @@ class ClientConnection(asyncio.Protocol):
             registry,
             reuses=self.settings.reuse_unnamed_statements,
         )
+        tables = self.server.plan_tables
+        if tables is not None and self.plugin_session is not None:
+            self.session.intercept(Interception(self.session, tables, self.plugin_session))
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK
@@ -215,8 +266,32 @@ class ClientConnection(asyncio.Protocol):
 
     # --- ClientHost ------------------------------------------------------------------------------------------------
 
-    def acquire(self) -> BackendSession | None:
-        return self.pool.acquire(self)
+    @property
+    def is_full(self) -> bool:
+        """It does not read as fast as it is sent to."""
+        return self.slow
+
+    def acquire(self, target: str | None) -> BackendSession | None:
+        pool = self.pool if target is None else self.server.pool_for_target(self.settings, target)
+        return pool.acquire(self)
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        self.wait = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
+
+    async def _wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        result = await awaitable
+        if self.state is not ClientState.READY:
+            return
+        try:
+            on_done(result)
+        except ClientError as error:
+            self.on_failed(error)
+
+    async def drain(self) -> None:
+        while self.slow and self.state is ClientState.READY:
+            self.drained = asyncio.get_running_loop().create_future()
+            await self.drained
+        self.drained = None
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         self.pool.on_pins_changed(self, pins)
@@ -306,6 +381,8 @@ class ClientConnection(asyncio.Protocol):
         self.state = ClientState.CLOSED
         if self.login is not None:
             self.login.cancel()
+        if self.wait is not None:
+            self.wait.cancel()
         if logged_in:
             self.pool.forget(self)
             self.pool.clients.discard(self)
@@ -313,6 +390,7 @@ class ClientConnection(asyncio.Protocol):
             self.pool.abandon(self.backend)
         if logged_in:
             self.pool.pinned.pop(self, None)
+            self.server.close_plugin_session(self)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():

@@ -64,6 +64,15 @@ class ClientLoginFlow:
             raise ProtocolViolation(f"more than {MAX_SENT_AHEAD} bytes came before the login was over")
         self._read_answers()
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Those of the client's startup message."""
+        return {} if self._startup is None else dict(self._startup.parameters)
+
+    def hold(self, work: Handle) -> None:
+        """The login waits for this too, and cancels it if the client goes."""
+        self._work = work
+
     def take_rest(self) -> bytes:
         """What the client sent ahead of its welcome."""
         return self._buffer.take_rest()

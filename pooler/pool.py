@@ -22,6 +22,7 @@ from pooler.backend import Backend, BackendState
 from pooler.cancel import cancel_backend
 from pooler.clock import Clock
 from pooler.config import PoolSettings
+from pooler.config.pool_settings import PRIMARY
 from pooler.login import LoggedIn, Welcome, log_in
 from pooler.tasks import spawn
 from pooler.waiting import Waiting
@@ -73,6 +74,12 @@ class Capacity(Protocol):
 
         Where none is idle and this pool has no backend at all, the largest closes the next one that comes back.
         """
+
+    def on_connected(self, backend: Backend) -> None:
+        """A backend has logged in."""
+
+    def on_lost(self, backend: Backend) -> None:
+        """A backend that had logged in is gone."""
 
     def on_freed(self, pool: Pool) -> None:
         """A backend of this pool is gone: pools that share its limits may open one."""
@@ -127,7 +134,9 @@ class Pool:
         self._always_reset = settings.server_reset_query_always and bool(settings.server_reset_query)
 
     def __str__(self) -> str:
-        return f"{self.settings.database}/{self.settings.user}"
+        settings = self.settings
+        where = "" if settings.target == PRIMARY else f" on {settings.target}"
+        return f"{settings.database}/{settings.user}{where}"
 
     @property
     def size(self) -> int:
@@ -253,6 +262,7 @@ class Pool:
         backend.state = BackendState.GONE
         if client is not None:
             client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
+        self.capacity.on_lost(backend)
         self.capacity.on_freed(self)
         self.grow()
 
@@ -447,6 +457,7 @@ class Pool:
         backend = Backend(self, logged_in, profile)
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
+        self.capacity.on_connected(backend)
         self._remember_welcome(profile, welcome)
         if self.settings.connect_query:
             backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED, may_fail=True)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from operator import itemgetter
+from typing import Protocol
 
 from pooler.auth import KeyCache
-from pooler.backend import BackendState
+from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.pool import Pool
+
+
+class BackendWatcher(Protocol):
+    """Who wants to be told of connections to servers."""
+
+    def on_backend_connected(self, backend: Backend) -> None:
+        """It is logged in."""
+
+    def on_backend_lost(self, backend: Backend) -> None:
+        """It is gone. Once for each of the above."""
 
 
 class Registry:
@@ -19,7 +30,8 @@ class Registry:
     def __init__(self, clock: Clock, keys: KeyCache) -> None:
         self._clock = clock
         self._keys = keys
-        self._pools: dict[tuple[str, str], Pool] = {}
+        self._pools: dict[tuple[str, str, str], Pool] = {}
+        self.watcher: BackendWatcher | None = None
         self._freed: asyncio.Future[None] | None = None
 
     def __iter__(self) -> Iterator[Pool]:
@@ -35,10 +47,16 @@ class Registry:
             pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self)
         return pool
 
+    def find(self, key: tuple[str, str, str]) -> Pool | None:
+        """The pool with this key (``PoolSettings.pool_key``), if there is one."""
+        return self._pools.get(key)
+
     def drop_unused(self) -> None:
         """Forget pools with neither clients nor backends: under "*" clients choose their names."""
         for key, pool in list(self._pools.items()):
-            if not pool.clients and not pool.size and not pool.settings.min_pool_size:
+            # Those who wait at a replica's pool are clients of the primary's.
+            unused = not pool.clients and not pool.size and not pool.waiting.for_backend
+            if unused and not pool.settings.min_pool_size:
                 del self._pools[key]
 
     async def wait_until_empty(self) -> None:
@@ -66,6 +84,14 @@ class Registry:
                     if asked is not None:
                         asked.owes_place = True
 
+    def on_connected(self, backend: Backend) -> None:
+        if self.watcher is not None:
+            self.watcher.on_backend_connected(backend)
+
+    def on_lost(self, backend: Backend) -> None:
+        if self.watcher is not None:
+            self.watcher.on_backend_lost(backend)
+
     def on_freed(self, pool: Pool) -> None:
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
@@ -84,6 +110,7 @@ class Registry:
         """The limits that this pool shares with others, and who they are, itself included."""
         settings = pool.settings
         if settings.max_db_connections > 0:
-            yield settings.max_db_connections, [p for p in self if p.settings.database == settings.database]
+            place = settings.database, settings.target
+            yield settings.max_db_connections, [p for p in self if (p.settings.database, p.settings.target) == place]
         if settings.max_user_connections > 0:
             yield settings.max_user_connections, [p for p in self if p.settings.user == settings.user]

@@ -9,8 +9,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interceptor.errors import SHUTTING_DOWN, ClientError
 from interceptor.protocol.startup import StartupMessage
@@ -28,12 +29,22 @@ from pooler.auth import (
 )
 from pooler.client import ClientConnection
 from pooler.clock import Clock
-from pooler.config import ANY_DATABASE, Config, PoolSettings
+from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
 from pooler.janitor import Janitor
+from pooler.plugins import PluginHost
 from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
 from pooler.tasks import cancel_all
+
+if TYPE_CHECKING:
+    from interceptor.hooks.plans import PlanTables
+    from interceptor.hooks.plugins import PluginSet
+    from interceptor.hooks.sources import PluginSources
+    from interceptor.hooks.statement import Session
+    from interceptor.hooks.waits import Waits
+    from pooler.login import Welcome
+    from pooler.plugins.targets import TargetRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +56,8 @@ class Server:
     """One process's worth of clients and backends."""
 
     def __init__(self, config: Config) -> None:
-        """Reads the user file. Raises ConfigError."""
+        """Reads the user file and loads the plugins. Raises ConfigError, and PluginsRefused for a plugin that must not
+        be missing."""
         self.config = config
         self.clock = Clock()
         self.keys = KeyCache()
@@ -70,6 +82,7 @@ class Server:
             keys=self.keys,
             scram_iterations=config.server.scram_iterations,
         )
+        self.host = PluginHost(self)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
         )
@@ -77,9 +90,11 @@ class Server:
     # --- Life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen. Raises OSError where an address can't be had; then nothing listens."""
+        """Start the plugins, and listen. Raises OSError where an address can't be had, and PluginsRefused; then nothing
+        listens and no plugin runs."""
         settings = self.config.server
         loop = asyncio.get_running_loop()
+        await self.host.start()
         try:
             for address in settings.listen_addr:
                 host = None if address == "*" else address
@@ -95,6 +110,7 @@ class Server:
                 )
         except BaseException:
             self._stop_listening()
+            await self.host.stop(STOP_TIMEOUT)
             raise
         for name, database in self.config.databases.items():
             if database.primary.user is not None and name != ANY_DATABASE:
@@ -132,6 +148,7 @@ class Server:
                 await self.pools.wait_until_empty()
         except TimeoutError:
             logger.warning("some servers did not hang up within %g s", STOP_TIMEOUT)
+        await self.host.stop(STOP_TIMEOUT)
         await cancel_all()
 
     def _stop_listening(self) -> None:
@@ -216,6 +233,59 @@ class Server:
             entry = None if self._users is None else self._users.get(settings.user)
             return None if isinstance(entry, ScramVerifier) else entry
         return from_login
+
+    # --- Plugins ---------------------------------------------------------------------------------------------------
+
+    @property
+    def plugins(self) -> PluginSet:
+        """Those that are loaded."""
+        return self.host.plugins
+
+    @property
+    def plan_tables(self) -> PlanTables | None:
+        """The plans of all statements; None where no plugin makes any."""
+        return self.host.tables
+
+    @property
+    def waits(self) -> Waits:
+        """How hooks are awaited."""
+        return self.host.waits
+
+    @property
+    def targets(self) -> TargetRegistry:
+        """The servers of each database."""
+        return self.host.targets
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a plugin wants to know of sessions."""
+        return self.host.has_sessions
+
+    def open_plugin_session(self, client: ClientConnection, welcome: Welcome) -> Session | Awaitable[Session]:
+        """As ``PluginHost.open_session``. Raises SessionRefused."""
+        return self.host.open_session(client, welcome)
+
+    def close_plugin_session(self, client: ClientConnection) -> None:
+        """The client is gone, or was never let in."""
+        self.host.close_session(client)
+
+    def pool_for_target(self, settings: PoolSettings, target: str) -> Pool:
+        """The pool of a target that a plugin chose. Raises ClientError, not fatal, if nothing can be sent there."""
+        return self.host.targets.pool_for(settings, target)
+
+    def on_ddl(self, database: str) -> None:
+        """A change of the schema was committed, and the server has said so."""
+        self.host.on_ddl(database)
+
+    async def reload_plugins(self, sources: PluginSources | None = None) -> None:
+        """Replace the plugins: those of the configuration file as it is now, if no sources are given.
+
+        Raises ConfigError and PluginsRefused; then all is as it was.
+        """
+        if sources is None:
+            file = self.config.file
+            sources = self.config.plugins if file is None else load_config(file).plugins
+        await self.host.reload(sources)
 
     # --- Replication -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from interceptor.errors import BackendError, ClientError
@@ -17,8 +18,21 @@ class ClientHost(Protocol):
     def write(self, data: bytes) -> None:
         """Send to the client."""
 
-    def acquire(self) -> BackendSession | None:
-        """A backend for this client now, or None: then ``ClientSession.on_linked`` is called once there is one."""
+    @property
+    def is_full(self) -> bool:
+        """The client does not read as fast as it is sent to."""
+
+    def acquire(self, target: str | None) -> BackendSession | None:
+        """A backend for this client now, or None: then ``ClientSession.on_linked`` is called once there is one.
+
+        ``target`` names where, if it is not the database's primary server.
+        """
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        """Call ``on_done`` with the result, unless the client has left by then: then the wait is canceled."""
+
+    async def drain(self) -> None:
+        """Return when the client has read what it was sent, or nearly."""
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         """From now on this client keeps its backend for these reasons; for none of its own if there are none.

@@ -13,7 +13,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
 from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
-from interceptor.session.replies import ALL_GONE, on_error_in_batch, on_parameter, on_rare, on_tag
+from interceptor.session.replies import ALL_GONE, on_blocked, on_error_in_batch, on_parameter, on_rare, on_tag
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
@@ -41,6 +41,8 @@ _REUSED: Final = int(Action.REUSED)
 _REUSED_FIRST: Final = int(Action.REUSED_FIRST)
 _DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
 _SWALLOW_READY: Final = int(Action.SWALLOW_READY)
+_BLOCK_QUERY: Final = int(Action.BLOCK_QUERY)
+_BLOCK: Final = int(Action.BLOCK)
 _RETRY: Final = int(Action.RETRY)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
@@ -56,6 +58,8 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.ASKED_READY,
         Action.RETRY,
         Action.SWALLOW_READY,
+        Action.BLOCK_QUERY,
+        Action.BLOCK,
     }
 )
 _IDLE: Final = messages.IDLE
@@ -105,6 +109,7 @@ class BackendSession:
     __slots__ = (
         "asked",
         "base_settings",
+        "blocks",
         "broken_off",
         "changes",
         "client",
@@ -177,6 +182,8 @@ class BackendSession:
         """It waits for CopyData, CopyDone or CopyFail."""
         self.copy_syncs = 0
         """Syncs that it was sent while it copied, or just before."""
+        self.blocks: deque[bytes] = deque()
+        """The errors that take the place of the server's, for blocked statements among what is owed."""
         self.asked: deque[_Asked] = deque()
         """The questions of our own among what is owed."""
 
@@ -373,6 +380,9 @@ class BackendSession:
                     self.status = data[position + 5]
                     ready = True
                     owed.popleft()
+                elif action == _BLOCK_QUERY or action == _BLOCK:
+                    ready = False
+                    on_blocked(self, client, data[position + 5 : end], in_batch=action == _BLOCK)
                 elif action == _RETRY:
                     ready = True
                     owed.popleft()

@@ -114,6 +114,8 @@ class Belongings:
         if self.doubt is None:
             self.doubt = effect
             self.session.read_carefully()
+            if self.session.interception is not None:
+                self.session.interception.on_settings(None)
         else:
             self.doubt = graver(self.doubt, effect)
         if len(self.names) < MAX_NAMES:
@@ -180,6 +182,8 @@ class Belongings:
         self.names = frozenset()
         self.named_only = False
         self.session.read_carefully()
+        if self.session.interception is not None:
+            self.session.interception.on_settings(self.settings.values)
 
     def _on_named(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if error:
@@ -234,6 +238,8 @@ class Belongings:
         if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
             return False
         self.settings = backend.settings = settings
+        if self.session.interception is not None:
+            self.session.interception.on_settings(settings.values)
         if not backend.base_settings.values.keys() <= values.keys():
             # The client has reset what every client of this pool is to have.
             backend.settings = UNKNOWN_SETTINGS

@@ -15,12 +15,15 @@ MAX_MESSAGE: Final = 0x3FFFFFFE
 MAX_SMALL_MESSAGE: Final = 10_000
 """PostgreSQL's PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT (libpq.h), in bytes."""
 
+MAX_JUDGED: Final = 2 * 1024 * 1024
+"""Bytes up to which a message is collected where plugins decide about statements: they have to see it whole."""
+
 LARGE_KINDS: Final = frozenset(b"QPBFd")
 SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
 
 
-def must_wait(kind: int, length: int, present: int) -> bool:
-    """Whether to wait for more of an incomplete message, of which ``present`` bytes are there.
+def must_wait(kind: int, length: int, present: int, whole: int = WHOLE_MESSAGE) -> bool:
+    """Whether to wait for more of an incomplete message, of which ``present`` bytes are there, up to ``whole`` of them.
 
     Raises ProtocolViolation for one that can't be right.
     """
@@ -32,4 +35,4 @@ def must_wait(kind: int, length: int, present: int) -> bool:
         raise ProtocolViolation(f"invalid frontend message type {kind}")
     if not 4 <= length <= MAX_MESSAGE:
         raise ProtocolViolation("invalid message length")
-    return present < min(length + 1, WHOLE_MESSAGE) and kind != messages.COPY_DATA
+    return present < min(length + 1, whole) and kind != messages.COPY_DATA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.protocol import messages
@@ -12,15 +12,19 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
-from interceptor.session.bounds import MAX_SMALL_MESSAGE, must_wait
+from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESSAGE, must_wait
 from interceptor.session.copying import process_copy_in, skip_to_sync
 from interceptor.session.effects import first_effects
 from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
-from interceptor.session.requests import HANDLERS
+from interceptor.session.requests import HANDLERS, INTERCEPTED
 from interceptor.session.splice import HOLD
 from interceptor.session.states import PoolMode, Request
+from interceptor.session.substitutes import SUBSTITUTE, act_alone, refuse
 from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
+
+if TYPE_CHECKING:
+    from interceptor.session.interception import Interception
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
@@ -54,14 +58,19 @@ class ClientSession:
     __slots__ = (
         "analyse",
         "backend",
+        "begins",
         "belongings",
+        "deciding",
         "discarding",
         "effects_of",
         "finishing",
         "follows",
+        "handlers",
         "held",
         "host",
         "ignoring",
+        "interception",
+        "max_whole",
         "mode",
         "named",
         "paused",
@@ -102,6 +111,16 @@ class ClientSession:
         self.effects_of: Callable[[bytes], SessionEffects] = analyse
         """What a text may do to this client's session."""
         self.backend: BackendSession | None = None
+
+        # What plugins decide
+        self.interception: Interception | None = None
+        self.handlers = HANDLERS
+        self.deciding = False
+        """Until a plugin has decided about what came."""
+        self.begins = False
+        """What is held begins a batch that nobody has looked at."""
+        self.max_whole = WHOLE_MESSAGE
+        """Bytes up to which a message is collected before it is acted on."""
 
         # What it has in its session, and what keeps its backend
         self.follows = mode is not PoolMode.SESSION
@@ -163,14 +182,21 @@ class ClientSession:
         if self.backend is None:
             self._process_unlinked(data)
         else:
-            self._process(self.backend, data, 0)
+            self._run(self.backend, data, 0)
+
+    def intercept(self, interception: Interception) -> None:
+        """From now on plugins decide about the statements of this client."""
+        self.interception = interception
+        self.handlers = INTERCEPTED
+        self.max_whole = MAX_JUDGED
 
     def keep_input(self, data: bytes) -> None:
         """Act on this later."""
         if self.finishing:
             return
         self.rest = data
-        if len(data) > MAX_KEPT_INPUT and not self.paused:
+        most = MAX_KEPT_INPUT if self.interception is None else MAX_JUDGED + MAX_KEPT_INPUT
+        if len(data) > most and not self.paused:
             self.paused = True
             self.host.pause_reading()
 
@@ -204,15 +230,34 @@ class ClientSession:
         position = 0
         syncs = 0
         needs_backend = False
+        interception = self.interception
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(
+                kind, length, size - position, self.max_whole
+            ):
                 break
             if kind in _NEED_BACKEND:
                 if not self.ignoring:
                     needs_backend = True
                     break
+                if interception is not None:
+                    interception.skip(kind)
+            elif kind == SUBSTITUTE and interception is not None and interception.substitutes:
+                if syncs:
+                    self.write(messages.READY[messages.IDLE] * syncs)
+                    syncs = 0
+                if self.ignoring:
+                    interception.substitutes.popleft()
+                elif not act_alone(self, interception):
+                    needs_backend = True
+                    break
+                interception.planned -= 1
+                if interception.busy:
+                    self.held = True
+                    self.keep_input(data[end:])
+                    return
             elif length != 4 and kind in _NO_BODY:
                 if kind == _SYNC or not self.ignoring:
                     # As PostgreSQL (pq_getmsgend): a failure of this one message, which a Sync ends itself.
@@ -234,14 +279,32 @@ class ClientSession:
         if self.finishing:
             self.host.on_finished()
         elif needs_backend:
-            self._acquire(data, position)
+            self._look_then_acquire(data, position)
         elif position > size:
             self.discarding = position - size
         else:
             self.rest = data[position:]
 
-    def _acquire(self, data: bytes, position: int) -> None:
-        backend = self.host.acquire()
+    def _look_then_acquire(self, data: bytes, position: int) -> None:
+        interception = self.interception
+        target = None
+        if interception is not None:
+            if not interception.planned and not interception.has_no_interest_in(data, position):
+                decided = self._look_at(interception, data, position)
+                if decided is not None:
+                    self._process_unlinked(decided)
+                return
+            target = interception.take_target()
+        self._acquire(data, position, target)
+
+    def _look_at(self, interception: Interception, data: bytes, position: int) -> bytes | None:
+        decided = interception.look_at(data, position)
+        if decided is None:
+            self.deciding = self.held = True
+        return decided
+
+    def _acquire(self, data: bytes, position: int, target: str | None) -> None:
+        backend = self.host.acquire(target)
         if backend is None:
             self.waiting = True
             self.keep_input(data[position:])
@@ -252,7 +315,7 @@ class ClientSession:
             and backend.reported is belongings.told
             and not (backend.sequences_of or backend.hidden_of)
         ) or self._move_to(backend, data, position):
-            self._process(backend, data, position)
+            self._run(backend, data, position)
 
     def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
         """See that a backend has what this client has; False if the client's messages must wait until then."""
@@ -278,6 +341,51 @@ class ClientSession:
             # A statement is under way that may have changed it: only what reads alike is understood.
             self.effects_of = partial(self.analyse, standard_lexing=False)
 
+    def _run(self, backend: BackendSession, data: bytes, position: int) -> None:
+        """Act on messages while a backend is linked, each batch of them once plugins have decided about it."""
+        self._process(backend, data, position)
+        interception = self.interception
+        while interception is not None and self.begins and self.backend is backend:
+            # It was held at the beginning of a batch.
+            if backend.owed or backend.asked or (not backend.ready and not interception.in_batch):
+                self.wants_flush = False
+                if backend.owed:
+                    backend.write(messages.FLUSH_MESSAGE)
+                return
+            self.begins = self.held = False
+            decided = self._look_at(interception, self._take_kept(), 0)
+            if decided is None:
+                return
+            self._process(backend, decided, 0)
+
+    def on_decided(self, data: bytes) -> None:
+        """What plugins had to think about is decided: ``data`` takes the place of what was looked at."""
+        self.deciding = self.held = False
+        data += self._take_kept()
+        if self.backend is None:
+            self._process_unlinked(data)
+        else:
+            self._run(self.backend, data, 0)
+
+    def on_answer_sent(self) -> None:
+        """The rows of an answer have all been sent, and what came meanwhile may be acted on."""
+        self.held = False
+        data = self._take_kept()
+        if self.backend is None:
+            self._process_unlinked(data)
+        else:
+            self._run(self.backend, data, 0)
+
+    def fail(self, error: bytes, *, simple: bool) -> None:
+        """End what was being answered here with an error, as a server would have."""
+        if self.backend is not None:
+            self.backend.write(refuse(self, self.backend, error, simple=simple))
+        elif simple:
+            self.write(error + messages.READY[messages.IDLE])
+        else:
+            self.write(error)
+            self.ignoring = True
+
     def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked.
 
@@ -293,10 +401,13 @@ class ClientSession:
         start = position
         out = b""
         owed = backend.owed
+        handlers = self.handlers
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(kind, length, size - position):
+            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(
+                kind, length, size - position, self.max_whole
+            ):
                 break
             if kind == _EXECUTE:
                 owed.append(_OWED_EXECUTE)
@@ -306,12 +417,16 @@ class ClientSession:
                     self.named.in_batch.clear()
                 owed.append(_OWED_SYNC)
             else:
-                splice = HANDLERS[kind](self, backend, data, position, end)
+                splice = handlers[kind](self, backend, data, position, end)
                 if splice is not None:
                     if splice is HOLD:
                         break
                     out += data[start:position] + splice[0]
                     start = splice[1]
+                    if self.held:
+                        # An answer of a plugin is being sent; what follows waits for its end.
+                        position = end
+                        break
             position = end
         if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
             backend.write(data)
@@ -355,7 +470,7 @@ class ClientSession:
         self.waiting = False
         data = self._take_kept()
         if self._move_to(backend, data, 0):
-            self._process(backend, data, 0)
+            self._run(backend, data, 0)
 
     def take_up_retry(self) -> Prepared:
         """Send the batch again that failed because of a statement's old plan. Returns that statement.
@@ -411,13 +526,16 @@ class ClientSession:
             if not backend.owed and not backend.streaming:
                 self.host.on_finished()
             return
-        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked:
+        if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:
+            return
+        interception = self.interception
+        if interception is not None and (interception.busy or (self.begins and backend.owed)):
             return
         self.held = False
         if not backend.copy_in:
             # The COPY has ended well: what was sent into it counts for nothing any more.
             backend.copy_syncs = 0
-        self._process(backend, self._take_kept(), 0)
+        self._run(backend, self._take_kept(), 0)
 
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
@@ -434,6 +552,8 @@ class ClientSession:
                 return
         if self.streaming:
             return
+        if self.interception is not None:
+            self.interception.on_ready(backend.status)
         if idle:
             self.retry = None
             backend.watches_tags = False

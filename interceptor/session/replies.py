@@ -25,6 +25,7 @@ _REUSED: Final = frozenset({Request.REUSED_BIND, Request.REUSED_DESCRIBE})
 _DATA_EXCEPTION: Final = b"\0C22"
 """Where the SQLSTATE of an ErrorResponse begins with class 22."""
 
+_BLOCKED: Final = int(Request.BLOCKED)
 _SYNC: Final = int(Request.SYNC)
 _INJECTED_SYNC: Final = int(Request.INJECTED_SYNC)
 _LOCAL: Final = int(Request.LOCAL)
@@ -71,6 +72,20 @@ def on_error_in_batch(
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
     return end
+
+
+def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, in_batch: bool) -> None:
+    """The server has refused what stands for a blocked statement, or says farewell."""
+    if b"VFATAL\0" in body or b"VPANIC\0" in body:
+        backend.said_why = True
+        client.write(messages.encode_message(messages.ERROR_RESPONSE, body))
+        return
+    client.write(backend.blocks[0])
+    client.belongings.on_error()
+    if in_batch:
+        _fail_until_sync(backend, client)
+    else:
+        backend.blocks.popleft()
 
 
 def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepared: Prepared) -> bool:
@@ -140,6 +155,8 @@ def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
             backend.parses.popleft()
         elif request == _LOCAL or request == _LOCAL_CHANGE:
             backend.local_replies.popleft()
+        elif request == _BLOCKED:
+            backend.blocks.popleft()
         undone += request in _CHANGES
     skipped = [backend.changes.popleft() for _ in range(undone)]
     for undo, statements, name in reversed(skipped):

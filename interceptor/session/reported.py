@@ -7,10 +7,12 @@ one comparison.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 from weakref import WeakValueDictionary
 
 from interceptor.protocol.messages import PARAMETER_STATUS, encode_message
+from interceptor.protocol.text_style import TextStyle
 
 _ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
     {b"SJIS", b"SHIFT_JIS_2004", b"BIG5", b"GBK", b"UHC", b"JOHAB", b"GB18030"}
@@ -21,7 +23,7 @@ _ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
 class Reported:
     """The reported settings of a session. Made by ``reported_of`` alone; never changed."""
 
-    __slots__ = ("__weakref__", "items", "standard_lexing", "values")
+    __slots__ = ("__dict__", "__weakref__", "items", "standard_lexing", "values")
 
     def __init__(self, items: frozenset[tuple[bytes, bytes]]) -> None:
         self.items = items
@@ -34,6 +36,11 @@ class Reported:
 
     def __repr__(self) -> str:
         return f"Reported({len(self.items)} settings)"
+
+    @cached_property
+    def text_style(self) -> TextStyle:
+        """How values look as text. Raises ValueError where the client's encoding or time zone isn't known here."""
+        return TextStyle.of({name.decode().lower(): value.decode("utf-8", "replace") for name, value in self.items})
 
     def changed(self, name: bytes, value: bytes) -> Reported:
         """The settings after a ParameterStatus."""

@@ -24,6 +24,7 @@ from interceptor.session.statements import (
     use_named,
 )
 from interceptor.session.states import PoolMode, Request
+from interceptor.session.substitutes import SUBSTITUTE, on_substitute
 from interceptor.sql.analysis import opaque_effects
 from interceptor.sql.effects import NONE, OPAQUE, Effect
 
@@ -204,4 +205,32 @@ _KNOWN_HANDLERS: Final[dict[int, Handler]] = {
     messages.FLUSH: _on_flush,
     messages.TERMINATE: _on_terminate,
 }
+
+
+def _on_substitute(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
+    if session.interception is None or not session.interception.substitutes:
+        raise ProtocolViolation(f"invalid frontend message type {data[position]}")
+    return on_substitute(session, backend, session.interception, end)
+
+
+def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
+    """A message where plugins decide about statements: it is acted on once it has been looked at."""
+    interception = session.interception
+    assert interception is not None
+    if not interception.planned and not interception.has_no_interest_in(data, position):
+        session.begins = True
+        return hold(session)
+    outcome = HANDLERS[data[position]](session, backend, data, position, end)
+    if outcome is not HOLD:
+        interception.planned -= 1
+    return outcome
+
+
+_KNOWN_HANDLERS[SUBSTITUTE] = _on_substitute
 HANDLERS: Final[tuple[Handler, ...]] = tuple(_KNOWN_HANDLERS.get(kind, _on_invalid) for kind in range(256))
+
+_LOOKED_AT: Final = frozenset(b"QPBDCF") | {SUBSTITUTE}
+INTERCEPTED: Final[tuple[Handler, ...]] = tuple(
+    _on_unlooked_at if kind in _LOOKED_AT else handler for kind, handler in enumerate(HANDLERS)
+)
+"""The handlers of a client about whose statements plugins decide."""

@@ -54,6 +54,10 @@ class Request(IntEnum):
     """Likewise, a Describe."""
     INJECTED_SYNC = 23
     """Ends a batch of ours."""
+    BLOCKED_QUERY = 24
+    """A Query in the place of one that a plugin blocked; the server refuses it, with an error that we replace."""
+    BLOCKED = 25
+    """Likewise, a Parse in the place of a message of the extended protocol."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -111,6 +115,10 @@ class Action(IntEnum):
     """NoticeResponse of a Parse: to the client, and remembered, since each client that prepares the text gets it."""
     SWALLOW_READY = 28
     """ReadyForQuery: not to the client; the request is done and the transaction status is known."""
+    BLOCK_QUERY = 30
+    """The error of a blocked statement, in the place of the server's; a ReadyForQuery is still to come."""
+    BLOCK = 31
+    """Likewise; the backend ignores everything up to the next Sync."""
     RETRY = 25
     """ReadyForQuery: not to the client; its batch can be sent again."""
     ASKED_READY = 24
@@ -165,6 +173,8 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
     Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
     Request.INJECTED_SYNC: _row(Z=Action.SWALLOW_READY, error=Action.ERROR),
+    Request.BLOCKED_QUERY: _row(Z=Action.READY, error=Action.BLOCK_QUERY),
+    Request.BLOCKED: _row(error=Action.BLOCK),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),

@@ -46,6 +46,7 @@ def check(
     _check_sizes(server, databases, problems)
     _check_login(server, databases, problems)
     _check_effect(server, databases, users, problems)
+    _check_replicas(databases, problems)
     for name in databases:
         if name in CONSOLE_DATABASES:
             problems.add(("databases", name), "this name belongs to the admin console: take another name")
@@ -143,6 +144,23 @@ def _check_effect(
                     ("users", name, setting),
                     "has no effect: it is about backends that log in under this name, and the connection string of "
                     "each database has another user",
+                )
+
+
+def _check_replicas(databases: Mapping[str, DatabaseSettings], problems: Problems) -> None:
+    for name, database in databases.items():
+        for index, replica in enumerate(database.replicas):
+            if replica.user is not None and replica.user != database.primary.user:
+                # A statement must not run with other privileges because it was sent elsewhere.
+                whose = "each client's own" if database.primary.user is None else "that of the primary"
+                problems.add(
+                    ("databases", name, "replicas", index),
+                    f"the user must be {whose}, as in the primary's connection string: leave it out here",
+                )
+            elif replica.parameters and replica.parameters != database.primary.parameters:
+                problems.add(
+                    ("databases", name, "replicas", index),
+                    "the options must be those of the primary's connection string: leave them out here",
                 )
 
 

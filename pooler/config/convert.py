@@ -41,7 +41,7 @@ def _kind(hint: object) -> Kind[object]:
 
 def parse_value(kind: Kind[T], value: object, environ: Mapping[str, str]) -> T:
     """Turn what TOML gave into a setting's value. Raises Unfit, with a text that says it all and holds no secret."""
-    put_in = expand_dsn if kind is dsn.upstream else expand
+    put_in = expand_dsn if kind in (dsn.upstream, dsn.upstreams) else expand
     # What comes from the environment is not repeated, since it may be a secret in the wrong place.
     shown = not kind.secret and not any(has_variable(text) for text in _texts(value))
     try:

@@ -15,7 +15,7 @@ from pooler.config.secret import Secret
 from pooler.config.suggest import did_you_mean
 from pooler.config.values import Kind, Unfit
 
-__all__ = ["DEFAULT_PORT", "SCHEMES", "Upstream", "parse_dsn", "upstream"]
+__all__ = ["DEFAULT_PORT", "SCHEMES", "Upstream", "parse_dsn", "upstream", "upstreams"]
 
 DEFAULT_PORT = 5432
 SCHEMES = ("postgresql://", "postgres://")
@@ -174,5 +174,19 @@ upstream: Kind[Upstream] = Kind(
     "connection string",
     "a connection string of the form postgresql://USER:PASSWORD@HOST:PORT/DBNAME",
     _parse_upstream,
+    secret=True,
+)
+
+
+def _parse_upstreams(value: object) -> tuple[Upstream, ...]:
+    if not isinstance(value, list):
+        raise Unfit
+    return tuple(_parse_upstream(item) for item in value)
+
+
+upstreams: Kind[tuple[Upstream, ...]] = Kind(
+    "connection strings",
+    "an array of connection strings of the form postgresql://USER:PASSWORD@HOST:PORT/DBNAME",
+    _parse_upstreams,
     secret=True,
 )

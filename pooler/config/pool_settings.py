@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from pooler.config.secret import Secret
 from pooler.config.settings import EMPTY_QUERY, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.values import PoolMode
 
-__all__ = ["PoolSettings", "merge"]
+__all__ = ["PRIMARY", "PoolSettings", "merge", "settings_of_target", "target_names"]
+
+PRIMARY: Final = "primary"
+"""The name of the target that takes what is not routed."""
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ class PoolSettings:
     """Whether the connection string names the role; else it is the client's own."""
     parameters: tuple[tuple[str, str], ...]
     """Startup parameters of every backend."""
+    target: str = PRIMARY
+    """Which of the database's servers this is."""
 
     # By login: clients of one pool may differ in these.
     pool_mode: PoolMode
@@ -58,7 +63,7 @@ class PoolSettings:
     reserve_pool_timeout: float
     """How long a client waits before the reserve is opened for it; 0: the reserve is never opened."""
     max_db_connections: int
-    """For all pools of ``database``."""
+    """For all pools of ``database`` on one server."""
     max_user_connections: int
     """For all pools of ``user``."""
     server_round_robin: bool
@@ -91,9 +96,9 @@ class PoolSettings:
     max_packet_size: int
 
     @property
-    def pool_key(self) -> tuple[str, str]:
-        """What identifies the pool: the database that clients name, and the role on the server."""
-        return self.database, self.user
+    def pool_key(self) -> tuple[str, str, str]:
+        """What identifies the pool: the database that clients name, the role on the server, and which server."""
+        return self.database, self.user, self.target
 
     @property
     def reset_on_release(self) -> bool:
@@ -153,6 +158,31 @@ def merge(
         catalogue_user=database.catalogue_user,
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,
+    )
+
+
+def target_names(database: DatabaseSettings) -> tuple[str, ...]:
+    """The names of a database's servers, the primary first."""
+    return (PRIMARY, *(f"replica{number}" for number, _ in enumerate(database.replicas, start=1)))
+
+
+def settings_of_target(settings: PoolSettings, database: DatabaseSettings, target: str) -> PoolSettings:
+    """These settings, of the primary, for another server of the same database. Raises LookupError for an unknown one.
+
+    What the replica's connection string leaves out is as in that of the primary.
+    """
+    if target == settings.target:
+        return settings
+    replicas = dict(zip(target_names(database)[1:], database.replicas, strict=True))
+    replica = replicas[target]
+    return replace(
+        settings,
+        host=replica.host,
+        port=replica.port,
+        dbname=replica.dbname or settings.dbname,
+        password=replica.password or settings.password,
+        min_pool_size=0,
+        target=target,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 from pooler.config import values
 from pooler.config.dsn import Upstream
 from pooler.config.dsn import upstream as upstream_kind
+from pooler.config.dsn import upstreams as upstreams_kind
 from pooler.config.values import AuthType, PoolMode
 
 __all__ = ["EMPTY_QUERY", "DatabaseSettings", "ServerSettings", "UserSettings"]
@@ -111,6 +112,7 @@ class DatabaseSettings:
     """``[databases.NAME]``."""
 
     primary: Annotated[Upstream, upstream_kind]
+    replicas: Annotated[tuple[Upstream, ...], upstreams_kind] = ()
     pool_mode: _PoolMode | None = None
     pool_size: _PoolSize | None = None
     min_pool_size: _Count | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -57,7 +58,17 @@ class Client:
         if not self.lingers:
             self.heard += data
 
-    def acquire(self) -> BackendSession | None:
+    @property
+    def is_full(self) -> bool:
+        return False
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    async def drain(self) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    def acquire(self, target: str | None) -> BackendSession | None:
         return self.scheduler.acquire(self)
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:

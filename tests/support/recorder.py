@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from struct import pack
 
 from interceptor.errors import TOO_MANY_PINNED, BackendError, ClientError
@@ -187,7 +188,17 @@ class _ClientHost:
         assert data, "an empty write"
         self._recorder.to_client += data
 
-    def acquire(self) -> BackendSession | None:
+    @property
+    def is_full(self) -> bool:
+        return False
+
+    def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    async def drain(self) -> None:
+        raise AssertionError("no plugin is at work here")
+
+    def acquire(self, target: str | None) -> BackendSession | None:
         recorder = self._recorder
         if not recorder.has_backends:
             return None

@@ -109,7 +109,7 @@ so_reuseport = 1
 [databases.app]
 primary = "postgresql://h"
 host = "10.0.0.1"
-replicas = ["postgresql://h"]
+replicas = ["postgresql://bob@h"]
 default_pool_size = 3
 [users.alice]
 password = "hunter2"
@@ -132,7 +132,8 @@ pools its name is default_pool_size
 :9: server.so_reuseport: this setting is not built yet: leave it out
 :12: databases.app.host: there is no such setting here: it is part of the connection string, as in \
 primary = "postgresql://USER:PASSWORD@HOST:PORT/DBNAME"
-:13: databases.app.replicas: this setting is not built yet: leave it out
+:13: databases.app.replicas[0]: the user must be each client's own, as in the primary's connection string: leave it \
+out here
 :14: databases.app.default_pool_size: there is no such setting here: its name is pool_size here
 :16: users.alice.password: there is no such setting here: passwords stand in the auth_file
 :17: users.alice.more: unknown setting

@@ -29,7 +29,7 @@ def test_the_star_does_not_stand_for_the_console(console: str) -> None:
 def test_under_the_star_the_servers_database_has_the_clients_name() -> None:
     merged = BOTH.pool_settings("tenant-1", "alice")
     assert (merged.database, merged.dbname) == ("tenant-1", "tenant-1")
-    assert merged.pool_key == ("tenant-1", "rest")
+    assert merged.pool_key == ("tenant-1", "rest", "primary")
 
 
 def test_pool_settings_of_no_database() -> None:

@@ -72,7 +72,7 @@ def test_the_narrower_place_wins_and_zero_counts(
 
 
 def test_no_narrower_setting_is_left_out_of_the_table() -> None:
-    alone = {"primary", "connect_query", "catalogue_user"}
+    alone = {"primary", "replicas", "connect_query", "catalogue_user"}
     of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - alone
     assert {row[0] for row in NARROWER if row[2] is not None} == of_database
     assert {row[0] for row in NARROWER if row[3] is not None} == {
@@ -122,7 +122,7 @@ def test_connect_query_is_passed_on() -> None:
 def test_without_a_user_in_the_connection_string_each_client_has_its_own_pool() -> None:
     own = settings()
     assert (own.user, own.forced_user, own.password) == ("alice", False, None)
-    assert own.pool_key == ("shop", "alice")
+    assert own.pool_key == ("shop", "alice", "primary")
     assert (own.host, own.port, own.dbname) == ("h", 5433, "real")
 
 
@@ -130,7 +130,7 @@ def test_with_a_user_in_the_connection_string_all_clients_share_its_pool() -> No
     shared = settings(database=DatabaseSettings(primary=FORCED))
     assert (shared.client_user, shared.user, shared.forced_user) == ("alice", "app", True)
     assert shared.password == Secret("s")
-    assert shared.pool_key == ("shop", "app")
+    assert shared.pool_key == ("shop", "app", "primary")
     assert shared.parameters == (("application_name", "x"),)
 
 

@@ -60,7 +60,6 @@ def test_no_setting_is_called_unknown_or_not_built() -> None:
     [
         ("[server]", "track_extra_parameters", "this setting is not built yet: leave it out"),
         ("[server]", "admin_listen", "this setting is not built yet: leave it out"),
-        ("[databases.NAME]", "replicas", "this setting is not built yet: leave it out"),
         ("[server]", "user", "there is no such setting here: start the process as the user that it is to run as"),
         ("[users.NAME]", "password", "there is no such setting here: passwords stand in the auth_file"),
         ("[server]", "port", "there is no such setting here: its name is listen_port"),

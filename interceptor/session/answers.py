@@ -1,0 +1,85 @@
+"""Answers that plugins give, as portals: described, and run at once or in parts (Execute with a row limit)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from interceptor.hooks.answers import Answer, Piece, describe_columns
+from interceptor.hooks.decisions import Block, Replay, Respond, Shape
+from interceptor.protocol import messages
+from interceptor.protocol.datatypes import find_type
+from interceptor.protocol.rows import encode_command_complete, encode_error_fields, encode_parameter_description
+from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
+
+if TYPE_CHECKING:
+    from interceptor.hooks.chain import Outcome
+    from interceptor.hooks.waits import Waits
+
+PORTAL_SUSPENDED: Final = b"s\0\0\0\x04"
+NO_DATA: Final = b"n\0\0\0\x04"
+
+
+def encode_block(block: Block, style: TextStyle = DEFAULT_STYLE) -> bytes:
+    """The ErrorResponse of a Block."""
+    fields = (
+        ("S", "ERROR"),
+        ("V", "ERROR"),
+        ("C", block.sqlstate),
+        ("M", block.message),
+        ("D", block.detail),
+        ("H", block.hint),
+        ("P", str(block.position) if block.position else ""),
+        ("s", block.schema),
+        ("t", block.table),
+        ("c", block.column),
+        ("n", block.constraint),
+    )
+    return encode_error_fields(fields, style)
+
+
+def encode_shape(shape: Shape, style: TextStyle) -> bytes:
+    """The answer to a Describe of a statement."""
+    oids = [find_type(name).oid for name in shape.parameters]
+    rows = NO_DATA if shape.columns is None else describe_columns(shape.columns, (), style)
+    return encode_parameter_description(oids) + rows
+
+
+class LocalPortal:
+    """The answer to one execution. Rows are taken from it once."""
+
+    __slots__ = ("_answer", "_left", "_replayed", "count", "description", "outcome", "tag")
+
+    def __init__(self, outcome: Outcome, waits: Waits, formats: Sequence[int], style: TextStyle) -> None:
+        """Raises ValueError for result formats that don't go with the columns."""
+        decision = outcome.action
+        self.outcome = outcome
+        self.count = 0
+        """Rows sent so far."""
+        self._answer: Answer | None = None
+        self._replayed: Iterator[bytes] | None = None
+        if isinstance(decision, Replay):
+            self.description = messages.encode_message(messages.ROW_DESCRIPTION, decision.description)
+            self.tag = decision.tag
+            self._replayed = iter(decision.rows)
+            return
+        assert isinstance(decision, Respond) and outcome.hook is not None
+        self.description = describe_columns(decision.columns, formats, style)
+        self.tag = ""
+        self._answer = Answer(decision, outcome.hook, waits, formats=formats, style=style, limits=outcome.limits)
+
+    def pull(self, most: int) -> Piece | Awaitable[Piece]:
+        """The next rows, at most ``most`` if that is not 0."""
+        if self._answer is not None:
+            return self._answer.pull(most)
+        assert self._replayed is not None
+        piece = next(self._replayed, None)
+        return Piece(b"", 0, done=True) if piece is None else Piece(piece, 0)
+
+    def complete(self) -> bytes:
+        """The CommandComplete message."""
+        return encode_command_complete(self.tag if self._answer is None else self._answer.tag(self.count))
+
+    def close(self) -> Awaitable[None] | None:
+        """Nobody wants more of it. An awaitable has to be awaited."""
+        return None if self._answer is None else self._answer.close()

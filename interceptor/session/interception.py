@@ -1,0 +1,489 @@
+"""What plugins decide about a client's messages, before anything acts on them.
+
+At the beginning of a batch (a Query, or all up to a Sync) its messages are looked at one by one, and chains of plugins
+are run. What comes out is a batch again: messages as they came, rewritten ones, and substitutes for those that are
+blocked or answered here. So the rest of the session knows nothing of plugins, and order, errors and transactions hold
+for their answers as they do for the backend's.
+
+A decision may have to be waited for: then this client's messages wait, and nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+from interceptor.errors import NOT_JUDGED, ClientError
+from interceptor.hooks.answers import Piece
+from interceptor.hooks.chain import AtParse, Chain, Outcome
+from interceptor.hooks.decisions import Block, Replay, Respond, Shape
+from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
+from interceptor.hooks.statement import Execution
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
+from interceptor.session.answers import PORTAL_SUSPENDED, LocalPortal, encode_block, encode_shape
+from interceptor.session.binding import decode_bind, encode_bind, map_types
+from interceptor.session.bounds import LARGE_KINDS, MAX_JUDGED, SMALL_KINDS
+from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Blocked, Bound, Reply, Substitute
+
+if TYPE_CHECKING:
+    from interceptor.hooks.plans import PlanTables
+    from interceptor.hooks.statement import Session
+    from interceptor.session.client import ClientSession
+
+PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
+BIND_COMPLETE: Final = b"2\0\0\0\x04"
+CLOSE_COMPLETE: Final = messages.CLOSE_COMPLETE_MESSAGE
+
+MAX_TEXTS: Final = 20_000
+"""Statements whose text is remembered for one client; its session refuses more than half as many."""
+
+_EXTENDED: Final = frozenset(b"PBDEC")
+_COUNTED: Final = frozenset(b"QPBDCF") | {SUBSTITUTE}
+"""Messages that go through a handler; Execute and Sync don't."""
+
+Pending = Generator[Awaitable[object], object, bytes]
+"""Yields what has to be waited for, and returns the batch that takes the place of the one that came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A statement that the client prepared, as it stands."""
+
+    body: bytes
+    """What followed the name in Parse: the text, its zero, the parameter types."""
+    sent: bytes
+    """What is prepared on a backend in its place; empty where nothing is."""
+    shape: Shape | None = None
+
+    @property
+    def sql(self) -> bytes:
+        """The client's text."""
+        return self.body[: self.body.find(0)]
+
+
+class Interception:
+    """One client's side of the plugins."""
+
+    def __init__(self, session: ClientSession, tables: PlanTables, facts: Session) -> None:
+        """``facts`` is what plugins know of the session."""
+        self.session = session
+        self.tables = tables
+        self.facts = facts
+        self.search_path = facts.search_path
+        """That of a session as after login."""
+        self.substitutes: deque[Substitute] = deque()
+        self.planned = 0
+        """Messages at the front of what is to be acted on that have been looked at; Execute and Sync don't count."""
+        self.statements: dict[bytes, Known] = {}
+        self.portals: dict[bytes, LocalPortal] = {}
+        self.busy = False
+        """Rows of an answer are being sent."""
+        self.target: str | None = None
+        """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
+
+    # --- Looking ---------------------------------------------------------------------------------------------------
+
+    def look_at(self, data: bytes, position: int) -> bytes | None:
+        """The data from ``position`` on, with its first batch as plugins decided; None if that has to be waited for.
+
+        In the latter case the caller keeps the data, and ``ClientSession.on_decided`` is called.
+        """
+        end = self._end_of_batch(data, position)
+        pending = self._plan(data, position, end)
+        try:
+            waits = next(pending)
+        except StopIteration as done:
+            return cast("bytes", done.value) + data[end:]
+        self.session.host.wait_for(self._finish(pending, waits), self._on_decided(data[end:]))
+        return None
+
+    async def _finish(self, pending: Pending, waits: Awaitable[object]) -> bytes:
+        while True:
+            try:
+                answer = await waits
+            except BaseException as error:
+                try:
+                    waits = pending.throw(error)
+                except StopIteration as done:
+                    return cast("bytes", done.value)
+                continue
+            try:
+                waits = pending.send(answer)
+            except StopIteration as done:
+                return cast("bytes", done.value)
+
+    def _on_decided(self, rest: bytes) -> Callable[[object], None]:
+        return lambda batch: self.session.on_decided(cast("bytes", batch) + rest)
+
+    def _end_of_batch(self, data: bytes, position: int) -> int:
+        """Where the first batch in the data ends, or the last whole message of it."""
+        size = len(data)
+        while size - position >= 5:
+            kind, length = unpack_header(data, position)
+            end = position + 1 + length
+            if end > size or length < 4 or (kind not in LARGE_KINDS and kind not in SMALL_KINDS):
+                break
+            position = end
+            if kind in (messages.SYNC, messages.QUERY, messages.FUNCTION_CALL):
+                break
+        return position
+
+    def _plan(self, data: bytes, position: int, end: int) -> Pending:
+        out: list[bytes] = []
+        self.planned = 0
+        self.target = None
+        targets: set[str | None] = set()
+        was_open = self.facts.transaction.open
+        first = True
+        while position < end:
+            kind, length = unpack_header(data, position)
+            after = position + 1 + length
+            message = data[position:after]
+            if kind == messages.QUERY:
+                message = yield from self._on_query(message, targets)
+            elif kind == messages.FUNCTION_CALL:
+                message = yield from self._on_function_call(message)
+            elif kind in _EXTENDED:
+                message = yield from self._on_extended(kind, message, targets)
+            elif kind == messages.SYNC and not self.facts.transaction.open:
+                self.portals.clear()
+            self.planned += message[0] in _COUNTED
+            out.append(message)
+            position = after
+            first = False
+        if first:
+            raise ClientError(
+                NOT_JUDGED,
+                f"a message of more than {MAX_JUDGED} bytes, which plugins would have to see whole",
+                hint="Send large values in several statements, or by COPY.",
+            )
+        self.facts.transaction.implicit = True
+        if len(targets) == 1 and not was_open:
+            self.target = targets.pop()
+        return b"".join(out)
+
+    def _lookup(self, sql: bytes) -> Generator[Awaitable[object], object, Chain | None]:
+        facts = self.facts
+        table = facts.table
+        found = None if table is None or table.stale else table.get(sql)
+        if found is None:
+            answer = self.tables.lookup(facts, sql)
+            if answer is False or isinstance(answer, Chain):
+                return answer or None
+            return cast("Chain | None", (yield cast("Awaitable[object]", answer)) or None)
+        return found or None
+
+    def _decide(self, chain: Chain, execution: Execution) -> Generator[Awaitable[object], object, Outcome]:
+        answer = chain.run(execution)
+        if isinstance(answer, Outcome):
+            return answer
+        return cast("Outcome", (yield answer))
+
+    # --- Query -----------------------------------------------------------------------------------------------------
+
+    def _on_query(self, message: bytes, targets: set[str | None]) -> Pending:
+        sql = message[5:-1]
+        self.statements.pop(b"", None)
+        chain = yield from self._lookup(sql)
+        if chain is None:
+            targets.add(None)
+            return message
+        outcome = yield from self._decide(chain, Execution(chain.statement, self.facts, NO_PARAMETERS))
+        action = outcome.action
+        if isinstance(action, Block):
+            return self._put(Blocked(encode_block(action, self.style), simple=True))
+        if isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed":
+            return self._put(Answered(LocalPortal(outcome, self.tables.waits, (), self.style), 0, simple=True))
+        targets.add(outcome.target)
+        statement = outcome.execution.statement
+        if statement is chain.statement:
+            return message
+        return messages.encode_message(messages.QUERY, statement.sql + b"\0")
+
+    def _on_function_call(self, message: bytes) -> Pending:
+        chain_or = self.tables.lookup_function(self.facts, int.from_bytes(message[5:9], "big"))
+        if not (chain_or is False or isinstance(chain_or, Chain)):
+            chain_or = cast("Chain | bool", (yield chain_or))  # type: ignore[assignment]
+        if not isinstance(chain_or, Chain):
+            return message
+        execution = Execution(chain_or.statement, self.facts, NO_PARAMETERS, protocol="function call")
+        outcome = yield from self._decide(chain_or, execution)
+        if isinstance(outcome.action, Block):
+            return self._put(Blocked(encode_block(outcome.action, self.style), simple=True))
+        return message
+
+    # --- The extended protocol -------------------------------------------------------------------------------------
+
+    def _on_extended(self, kind: int, message: bytes, targets: set[str | None]) -> Pending:
+        if kind == messages.PARSE:
+            return (yield from self._on_parse(message))
+        if kind == messages.BIND:
+            return (yield from self._on_bind(message, targets))
+        if kind == messages.EXECUTE:
+            return self._on_execute(message)
+        return self._on_describe(message) if kind == messages.DESCRIBE else self._on_close(message)
+
+    def _on_parse(self, message: bytes) -> Pending:
+        name_end = message.find(0, 5)
+        name, body = message[5:name_end], message[name_end + 1 :]
+        sql = body[: body.find(0)]
+        known = Known(body, body)
+        chain = yield from self._lookup(sql)
+        if chain is not None:
+            found = chain.at_parse(self.facts)
+            at_parse = found if isinstance(found, AtParse) else cast("AtParse", (yield found))
+            if at_parse.block is not None:
+                self.statements.pop(b"", None) if not name else None
+                return self._put(Blocked(encode_block(at_parse.block, self.style), simple=False))
+            if at_parse.shape is not None:
+                known = replace(known, sent=b"", shape=at_parse.shape)
+            elif at_parse.statement is not chain.statement:
+                types = map_types(body, at_parse.parameters)
+                known = replace(known, sent=at_parse.statement.sql + b"\0" + types)
+        if name and name in self.statements:
+            # PostgreSQL refuses this: what the name stands for stays as it is.
+            return message
+        if len(self.statements) < MAX_TEXTS:
+            self.statements[name] = known
+        if known.shape is not None:
+            return self._put(Reply(PARSE_COMPLETE))
+        if known.sent is body:
+            return message
+        return messages.encode_message(messages.PARSE, name + b"\0" + known.sent)
+
+    def _on_bind(self, message: bytes, targets: set[str | None]) -> Pending:
+        bind = decode_bind(message)
+        self.portals.pop(bind.portal, None)
+        known = self.statements.get(bind.statement)
+        if known is None:
+            targets.add(None)
+            return message
+        chain = yield from self._lookup(known.sql)
+        if chain is None and known.shape is None:
+            targets.add(None)
+            return message if known.sent is known.body else self._bind_elsewhere(bind.portal, known, message)
+        if chain is None:
+            # The plugin that answered Parse does not want it any more, as after a reload.
+            return self._bind_elsewhere(bind.portal, known, message)
+        types = map_types(known.body, None)
+        parameters = Parameters(
+            [BoundValue(_oid(types, number), code, value) for number, (code, value) in enumerate(bind.values())]
+        )
+        execution = Execution(
+            chain.statement, self.facts, parameters, protocol="extended", result_formats=bind.result_formats
+        )
+        outcome = yield from self._decide(chain, execution)
+        action = outcome.action
+        if isinstance(action, Block):
+            return self._put(Blocked(encode_block(action, self.style), simple=False))
+        if isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed":
+            try:
+                portal = LocalPortal(outcome, self.tables.waits, bind.result_formats, self.style)
+            except ValueError as error:
+                return self._put(Blocked(encode_block(Block("08P01", str(error)), self.style), simple=False))
+            self.portals[bind.portal] = portal
+            return self._put(Reply(BIND_COMPLETE))
+        targets.add(outcome.target)
+        statement = outcome.execution.statement
+        if statement is chain.statement and outcome.mapping is None and known.sent is known.body:
+            return message
+        rewritten = statement.sql + b"\0" + map_types(known.body, outcome.mapping)
+        again = message
+        if outcome.mapping is not None:
+            bound = outcome.execution.parameters
+            again = encode_bind(bind.portal, bind.statement, list(bound), bind.result_formats)
+        if rewritten == known.sent:
+            return again
+        return self._bind_elsewhere(bind.portal, replace(known, sent=rewritten), again)
+
+    def _bind_elsewhere(self, portal: bytes, known: Known, message: bytes) -> bytes:
+        """A Bind to a statement that the client did not name: one that is prepared when it is needed."""
+        session = self.session
+        body = known.sent or known.body
+        registry = session.registry
+        if registry is None:
+            # The statement is under the client's own name on a backend of its own; another name can't be shared.
+            raise AssertionError("a rewritten statement needs shared statements")
+        prepared = registry.unshared(body, session.effects_of(body[: body.find(0)]))
+        rest = message[message.find(0, 5 + len(portal) + 1) + 1 :]
+        bound = messages.encode_message(messages.BIND, portal + b"\0" + prepared.name + b"\0" + rest)
+        return self._put(Bound(prepared, bound))
+
+    def _on_describe(self, message: bytes) -> bytes:
+        name = message[6:-1]
+        if message[5:6] == b"S":
+            known = self.statements.get(name)
+            if known is None or known.shape is None:
+                return message
+            return self._put(Reply(encode_shape(known.shape, self.style)))
+        answer = self.portals.get(name)
+        return message if answer is None else self._put(Reply(answer.description))
+
+    def _on_execute(self, message: bytes) -> bytes:
+        portal_end = message.find(0, 5)
+        answer = self.portals.get(message[5:portal_end])
+        if answer is None:
+            return message
+        return self._put(
+            Answered(answer, int.from_bytes(message[portal_end + 1 : portal_end + 5], "big"), simple=False)
+        )
+
+    def _on_close(self, message: bytes) -> bytes:
+        name = message[6:-1]
+        if message[5:6] == b"S":
+            known = self.statements.pop(name, None)
+            local = known is not None and known.shape is not None
+        else:
+            local = self.portals.pop(name, None) is not None
+        return self._put(Reply(CLOSE_COMPLETE)) if local else message
+
+    def _put(self, substitute: Substitute) -> bytes:
+        self.substitutes.append(substitute)
+        return SUBSTITUTE_MESSAGE
+
+    # --- Answering -------------------------------------------------------------------------------------------------
+
+    @property
+    def style(self) -> TextStyle:
+        """How values look as text in this session."""
+        reported = self.session.belongings.told
+        try:
+            return reported.text_style
+        except ValueError:
+            return DEFAULT_STYLE
+
+    def answer(self, answered: Answered, ready: bytes) -> None:
+        """Send the rows of an answer, and what ends them. ``busy`` is set while that goes on."""
+        if answered.simple:
+            self.session.write(answered.portal.description)
+        self.busy = True
+        course = self._send(answered, ready)
+        waits = next(course, None)
+        if waits is not None:
+            self.session.host.wait_for(self._go_on(course, waits), self._on_sent)
+
+    def _send(self, answered: Answered, ready: bytes) -> Generator[Awaitable[object], object, None]:
+        """Pull and write, as fast as the client reads. Yields what has to be waited for."""
+        portal = answered.portal
+        host = self.session.host
+        left = answered.max_rows
+        while True:
+            if host.is_full:
+                yield host.drain()
+            pulled = portal.pull(left)
+            piece = pulled if isinstance(pulled, Piece) else cast("Piece", (yield pulled))
+            portal.count += piece.rows
+            if piece.messages:
+                self.session.write(piece.messages)
+            if piece.block is not None:
+                end = encode_block(piece.block, self.style)
+                break
+            if piece.done:
+                end = portal.complete()
+                break
+            if answered.max_rows:
+                left -= piece.rows
+                if left <= 0:
+                    end = PORTAL_SUSPENDED
+                    break
+        if end is not PORTAL_SUSPENDED:
+            closing = portal.close()
+            if closing is not None:
+                yield closing
+        self.busy = False
+        if end[0] == messages.ERROR_RESPONSE:
+            self.session.fail(end, simple=answered.simple)
+        else:
+            self.session.write(end + ready)
+
+    async def _go_on(self, course: Generator[Awaitable[object], object, None], waits: Awaitable[object]) -> None:
+        try:
+            while True:
+                try:
+                    waits = course.send(await waits)
+                except StopIteration:
+                    return
+        finally:
+            course.close()
+
+    def _on_sent(self, _: object) -> None:
+        self.session.on_answer_sent()
+
+    # --- What the session tells ------------------------------------------------------------------------------------
+
+    def has_no_interest_in(self, data: bytes, position: int) -> bool:
+        """Whether nobody wants anything of the batch that begins here, as far as that is known without waiting.
+
+        Then it counts as looked at.
+        """
+        table = self.facts.table
+        if table is None or table.stale or self.session.belongings.doubt is not None:
+            return False
+        end = self._end_of_batch(data, position)
+        count = 0
+        while position < end:
+            kind, length = unpack_header(data, position)
+            after = position + 1 + length
+            if kind == messages.QUERY:
+                if table.get(data[position + 5 : after - 1]) is not False:
+                    return False
+                self.statements.pop(b"", None)
+                count += 1
+            elif kind != messages.SYNC and kind != messages.FLUSH:
+                return False
+            position = after
+        self.planned = count
+        return count > 0
+
+    def skip(self, kind: int) -> None:
+        """A message is dropped because of an error before it."""
+        if self.planned and kind != messages.EXECUTE:
+            self.planned -= 1
+
+    def take_target(self) -> str | None:
+        """Where the batch that comes now is to run."""
+        target, self.target = self.target, None
+        return target
+
+    @property
+    def in_batch(self) -> bool:
+        """A batch goes on, whose beginning has been looked at."""
+        return self.facts.transaction.implicit
+
+    def on_ready(self, status: int) -> None:
+        """A ReadyForQuery, with this transaction status, and nothing is owed."""
+        transaction = self.facts.transaction
+        transaction.implicit = False
+        if status == messages.IDLE:
+            was_failed = transaction.status == "failed"
+            for callback in transaction.end():
+                callback(not was_failed)
+            self.portals.clear()
+        else:
+            transaction.status = "open" if status == messages.IN_TRANSACTION else "failed"
+
+    def on_settings(self, settings: Mapping[str, bytes] | None) -> None:
+        """The session has these settings now, beside those after login; None: nobody knows."""
+        facts = self.facts
+        facts.table = None
+        facts.reads_alike = self.session.belongings.told.standard_lexing
+        if settings is None:
+            facts.role = facts.search_path = facts.application_name = None
+            facts.settings_unknown = True
+            return
+        known = {name: value.decode("utf-8", "replace") for name, value in settings.items()}
+        facts.settings_unknown = False
+        facts.settings = dict(known)
+        facts.role = known.get("role") or known.get("session_authorization") or facts.backend_user
+        facts.application_name = known.get("application_name", facts.startup.get("application_name", ""))
+        facts.search_path = known.get("search_path", self.search_path)
+
+
+def _oid(types: bytes, number: int) -> int:
+    """The OID of a parameter in the tail of a Parse message; 0 where it is not said."""
+    count = int.from_bytes(types[:2], "big")
+    return int.from_bytes(types[2 + 4 * number : 6 + 4 * number], "big") if number < count else 0

@@ -1,0 +1,127 @@
+"""Messages of our own making in a client's stream: what stands in the place of one that a plugin decided about.
+
+A client's messages are looked at once, where a batch begins (``interception``). Each that is blocked or answered here
+is replaced by a substitute: a message of a kind that no client may send, whose meaning is in
+``Interception.substitutes``, in the same order. From there on it takes its turn among the other messages, and so do its
+replies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from interceptor.protocol import messages
+from interceptor.session.prepared import Prepared, provide
+from interceptor.session.splice import Outcome, hold
+from interceptor.session.states import Request
+
+if TYPE_CHECKING:
+    from interceptor.session.answers import LocalPortal
+    from interceptor.session.backend import BackendSession
+    from interceptor.session.client import ClientSession
+    from interceptor.session.interception import Interception
+
+SUBSTITUTE: Final = 1
+"""The message type. PostgreSQL's are printable."""
+
+SUBSTITUTE_MESSAGE: Final = b"\x01\0\0\0\x04"
+
+_OWED_BLOCKED_QUERY: Final = int(Request.BLOCKED_QUERY)
+_OWED_BLOCKED: Final = int(Request.BLOCKED)
+
+# PostgreSQL refuses these before it looks at anything, with a syntax error, and so ends what was begun: the transaction
+# is failed as the statement itself would have failed it. The text is what its log shows.
+_REFUSED_QUERY: Final = messages.encode_query("interceptor: a plugin blocked this statement")
+_REFUSED_PARSE: Final = messages.encode_message(
+    messages.PARSE, b"_interceptor_blocked\0interceptor: a plugin blocked this statement\0\0\0"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """An error in the place of a statement."""
+
+    error: bytes
+    """The ErrorResponse message."""
+    simple: bool
+    """It was a Query, or a FunctionCall, which a ReadyForQuery ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Fixed messages in the place of a message of the extended protocol: ParseComplete, a description."""
+
+    messages: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Rows in the place of a Query or an Execute."""
+
+    portal: LocalPortal
+    max_rows: int
+    """As in Execute; 0 is all."""
+    simple: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A Bind to a statement other than the one that the client named."""
+
+    prepared: Prepared
+    message: bytes
+    """With the statement's own name in it."""
+
+
+Substitute = Blocked | Reply | Answered | Bound
+
+
+def on_substitute(session: ClientSession, backend: BackendSession, interception: Interception, end: int) -> Outcome:
+    """Act on the next substitute while a backend is linked (a handler of ``requests``)."""
+    substitute = interception.substitutes[0]
+    if isinstance(substitute, (Reply, Answered)) and backend.owed:
+        session.wants_flush = True
+        return hold(session)
+    interception.substitutes.popleft()
+    if isinstance(substitute, Reply):
+        session.write(substitute.messages)
+    elif isinstance(substitute, Answered):
+        interception.answer(substitute, messages.READY[backend.status] if substitute.simple else b"")
+        session.held = session.held or interception.busy
+    elif isinstance(substitute, Blocked):
+        return refuse(session, backend, substitute.error, simple=substitute.simple), end
+    else:
+        before = provide(backend, substitute.prepared)
+        backend.owed.append(Request.BIND)
+        return before + substitute.message, end
+    return b"", end
+
+
+def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, simple: bool) -> bytes:
+    """What has to be sent so that the transaction fails as by this error, which the client then gets."""
+    backend.blocks.append(error)
+    if simple:
+        session.unnamed = b""
+        backend.owed.append(_OWED_BLOCKED_QUERY)
+        return _REFUSED_QUERY
+    backend.owed.append(_OWED_BLOCKED)
+    return _REFUSED_PARSE
+
+
+def act_alone(session: ClientSession, interception: Interception) -> bool:
+    """Act on the next substitute without a backend. False if it needs one."""
+    substitute = interception.substitutes[0]
+    if isinstance(substitute, Bound):
+        return False
+    interception.substitutes.popleft()
+    if isinstance(substitute, Reply):
+        session.write(substitute.messages)
+    elif isinstance(substitute, Answered):
+        interception.answer(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
+    elif substitute.simple:
+        session.write(substitute.error + messages.READY[messages.IDLE])
+    else:
+        session.write(substitute.error)
+        session.ignoring = True
+    return True

@@ -1,0 +1,67 @@
+"""The process that analyses long SQL: a question on its standard input, the facts on its standard output.
+
+A question is a header (``QUESTION``: the length of the text, and whether it reads by standard lexing) and the text. An
+answer is a header with the number of parts and each part's length, and the parts: the facts without their literals,
+then literals in parts of ``LITERALS``, all pickled. Small parts keep the loop of who reads them free.
+"""
+
+from __future__ import annotations
+
+import pickle
+import resource
+import signal
+import sys
+from struct import Struct
+from typing import BinaryIO, Final
+
+import msgspec
+
+from interceptor.sql.facts import Group, MessageFacts, Opaque, OpaqueReason, StatementFacts
+from interceptor.sql.parsing import HELPER
+from interceptor.sql.statements import analyse_facts
+
+__all__ = ["LENGTH", "LITERALS", "MAX_FIRST", "QUESTION", "opaque_facts"]
+
+QUESTION: Final = Struct("!I?")
+LENGTH: Final = Struct("!I")
+LITERALS: Final = 2000
+"""Literals in one part: some 2 ms to read."""
+MAX_FIRST: Final = 256 * 1024
+"""Bytes of the part that has all but the literals. What has more relations, columns and calls than that is opaque."""
+MAX_MEMORY: Final = 4 * 1024**3
+"""Bytes of address space. A text that needs more ends the process, and is opaque."""
+
+
+def opaque_facts(sql: bytes, reason: OpaqueReason, detail: str = "") -> MessageFacts:
+    """The facts of a text of which nothing is known."""
+    opaque = (Opaque(reason, detail),)
+    statement = StatementFacts("", Group.UTILITY, 0, len(sql), opaque=opaque)
+    return MessageFacts(len(sql), 0, (statement,), (statement,), opaque=opaque)
+
+
+def _answer(sql: bytes, standard_lexing: bool) -> list[bytes]:
+    facts = analyse_facts(sql, standard_lexing, HELPER)
+    first = pickle.dumps(msgspec.structs.replace(facts, literals=()), pickle.HIGHEST_PROTOCOL)
+    if len(first) > MAX_FIRST:
+        return [pickle.dumps(opaque_facts(sql, OpaqueReason.TOO_COMPLEX), pickle.HIGHEST_PROTOCOL)]
+    literals = facts.literals
+    parts = [literals[start : start + LITERALS] for start in range(0, len(literals), LITERALS)]
+    return [first, *[pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in parts]]
+
+
+def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    while header := questions.read(QUESTION.size):
+        size, standard_lexing = QUESTION.unpack(header)
+        parts = _answer(questions.read(size), standard_lexing)
+        answers.write(LENGTH.pack(len(parts)))
+        for part in parts:
+            answers.write(LENGTH.pack(len(part)) + part)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # Ctrl-C in a terminal goes to all processes there; this one ends when its input does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _serve(sys.stdin.buffer, sys.stdout.buffer)

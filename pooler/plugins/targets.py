@@ -1,0 +1,166 @@
+"""The servers of each database, as plugins see them, and the pool for each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from interceptor.errors import ROUTE_REFUSED, ClientError
+from interceptor.services import Target
+from pooler.auth import BackendCredential
+from pooler.config import Config, DatabaseSettings, PoolSettings
+from pooler.config.pool_settings import PRIMARY, settings_of_target, target_names
+from pooler.pool import Pool
+from pooler.registry import Registry
+
+__all__ = ["TargetRegistry"]
+
+logger = logging.getLogger(__name__)
+
+_SMOOTHING: Final = 0.1
+"""Weight of the latest time in a moving average."""
+
+
+FindCredential = Callable[[PoolSettings, BackendCredential | None], BackendCredential | None]
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one target."""
+
+    available: bool = True
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class TargetRegistry:
+    """Implements ``Targets``."""
+
+    def __init__(
+        self, config: Config, pools: Registry, find_credential: FindCredential, on_changed: Callable[[str], None]
+    ) -> None:
+        """``find_credential``: as ``Server.backend_credential``. ``on_changed`` is called with the name of a database
+        when something about its targets is different."""
+        self._config = config
+        self._pools = pools
+        self._find_credential = find_credential
+        self._on_changed = on_changed
+        self._states: dict[tuple[str, str], _State] = {}
+        self._primaries: dict[str, str] = {}
+        self._logged: set[tuple[str, str]] = set()
+
+    # --- Targets -----------------------------------------------------------------------------------------------------
+
+    def of(self, database: str) -> Sequence[Target]:
+        """As ``Targets.of``."""
+        found = self._database(database)
+        primary = self.primary_of(database)
+        servers = (found.primary, *found.replicas)
+        targets = [
+            self._target(database, name, server.host, server.port, name == primary)
+            for name, server in zip(target_names(found), servers, strict=True)
+        ]
+        return sorted(targets, key=lambda target: not target.is_primary)
+
+    def set_available(self, database: str, target: str, available: bool, reason: str = "") -> None:
+        """As ``Targets.set_available``. Raises LookupError for an unknown database or target."""
+        state = self._state(database, target)
+        changed = state.available is not available
+        state.available, state.reason = available, reason
+        if changed:
+            told = "available again" if available else "not available"
+            logger.warning("%s of database %s is %s%s", target, database, told, f": {reason}" if reason else "")
+            self._on_changed(database)
+
+    def set_primary(self, database: str, target: str) -> None:
+        """As ``Targets.set_primary``, for clients that log in from now on. Raises LookupError as above."""
+        self._state(database, target)
+        if self.primary_of(database) != target:
+            self._primaries[database] = target
+            logger.warning("%s is the primary of database %s now", target, database)
+            self._on_changed(database)
+
+    def databases(self) -> Sequence[str]:
+        """As ``Targets.databases``: those of the configuration, and those that clients named under ``*``."""
+        named = dict.fromkeys(name for name in self._config.databases if name != "*")
+        return tuple(named | dict.fromkeys(pool.settings.database for pool in self._pools))
+
+    # --- For the server ----------------------------------------------------------------------------------------------
+
+    def primary_of(self, database: str) -> str:
+        """The target that takes what is not routed."""
+        return self._primaries.get(database, PRIMARY)
+
+    def settings_of_primary(self, settings: PoolSettings) -> PoolSettings:
+        """The settings of the target that takes what is not routed, where a plugin has said that it is another."""
+        name = self._primaries.get(settings.database)
+        return settings if name is None else self.settings_for(settings, name)
+
+    def pool_for(self, settings: PoolSettings, target: str) -> Pool:
+        """The pool of a target for a login, whose settings are given. Raises ClientError, which is not fatal."""
+        if target == PRIMARY:
+            target = self.primary_of(settings.database)
+        state = self._states.get((settings.database, target))
+        if state is not None and not state.available:
+            why = f": {state.reason}" if state.reason else ""
+            raise self._refused(settings.database, target, f"the target {target} is marked as not available{why}")
+        pool = self._pools.find((settings.database, settings.user, target))
+        if pool is None:
+            try:
+                pool = self._pools.get(self.settings_for(settings, target))
+            except LookupError:
+                names = ", ".join(target_names(self._database(settings.database)))
+                raise self._refused(
+                    settings.database, target, f'database "{settings.database}" has no target "{target}", only {names}'
+                ) from None
+        own = self._pools.find(settings.pool_key)
+        if own is not None and own is not pool:
+            # A client waits here with the profile that it has there, and profiles are told apart by identity.
+            pool.profiles = own.profiles
+            if pool.credential is None or not settings.forced_user:
+                pool.credential = self._find_credential(pool.settings, own.credential)
+        return pool
+
+    def on_answer(self, settings: PoolSettings, seconds: float) -> None:
+        """A target took so long for the first answer to a statement."""
+        state = self._states.setdefault((settings.database, settings.target), _State())
+        state.seconds = seconds if not state.seconds else state.seconds + _SMOOTHING * (seconds - state.seconds)
+
+    def _refused(self, database: str, target: str, message: str) -> ClientError:
+        if (database, target) not in self._logged:
+            self._logged.add((database, target))
+            logger.error("a plugin routes to where nothing can be sent: %s", message)
+        hint = "A plugin chose this target; the targets of a database are its primary and its replicas, in their order."
+        return ClientError(ROUTE_REFUSED, message, hint=hint, fatal=False)
+
+    def _database(self, database: str) -> DatabaseSettings:
+        found = self._config.find_database(database)
+        if found is None:
+            raise LookupError(f'there is no database "{database}"')
+        return found
+
+    def settings_for(self, settings: PoolSettings, target: str) -> PoolSettings:
+        """The settings of a target, from those of another. Raises LookupError for an unknown one."""
+        database = self._database(settings.database)
+        if target not in target_names(database):
+            raise LookupError(f'database "{settings.database}" has no target "{target}"')
+        if target == PRIMARY and settings.target != PRIMARY:
+            return self._config.pool_settings(settings.database, settings.client_user)
+        return settings_of_target(settings, database, target)
+
+    def _state(self, database: str, target: str) -> _State:
+        if target not in target_names(self._database(database)):
+            raise LookupError(f'database "{database}" has no target "{target}"')
+        return self._states.setdefault((database, target), _State())
+
+    def _target(self, database: str, name: str, host: str, port: int, is_primary: bool) -> Target:
+        state = self._states.get((database, name)) or _State()
+        outstanding = sum(
+            len(backend.session.owed)
+            for pool in self._pools
+            if pool.settings.database == database and pool.settings.target == name
+            for backend in pool.active
+        )
+        return Target(name, database, host, port, is_primary, state.available, outstanding, state.seconds)
