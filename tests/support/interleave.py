@@ -7,6 +7,7 @@ something behind does not: the next client waits in vain, which is a difference.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -160,8 +161,7 @@ class InterleavedComparison(Comparison):
     def _difference_of_one(self, reference: Transcript, compared: Transcript) -> str:
         if self._compare_openings and (problem := unequal(reference.opening, compared.opening)):
             return f"The openings differ.\n{problem}"
-        ours, theirs = ([_without_place(reply) for reply in each.replies] for each in (reference, compared))
-        if problem := unequal(ours, theirs):
+        if problem := unequal(_settled(reference.replies), _settled(compared.replies)):
             return f"The replies differ.\n{problem}"
         return "It was hung up on." if compared.hung_up and not reference.hung_up else ""
 
@@ -189,6 +189,18 @@ class _Movers:
         for client in self._clients:
             client.close()
         self._clients.clear()
+
+
+def _settled(replies: Sequence[Reply]) -> list[Reply]:
+    """The replies without what depends on the history of a backend, and no client can go by.
+
+    That is the place of some errors in the source, and the order in which several settings are reported at a time.
+    """
+    settled: list[Reply] = []
+    for tag, group in itertools.groupby(map(_without_place, replies), key=lambda reply: reply.tag):
+        together = list(group)
+        settled += sorted(together, key=lambda reply: reply.body) if tag == b"S" else together
+    return settled
 
 
 def _without_place(reply: Reply) -> Reply:
