@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from bench import hotspots, idle, latency, micro, pgbench
+from bench import following, hotspots, idle, latency, micro, pgbench
 from bench.report import running_as
 
 __all__ = ["application"]
@@ -15,6 +15,7 @@ application.command("pgbench")(pgbench.main)
 application.command("latency")(latency.main)
 application.command("idle")(idle.main)
 application.command("micro")(micro.main)
+application.command("following")(following.main)
 application.command("hotspots")(hotspots.main)
 
 
@@ -27,6 +28,7 @@ def everything(context: typer.Context) -> None:
     for name, script in (
         ("pgbench", pgbench.main),
         ("latency", latency.main),
+        ("following", following.main),
         ("idle", idle.main),
         ("micro", micro.main),
     ):

@@ -166,7 +166,7 @@ class Backend(asyncio.Protocol):
         """Find out what its session has after connect_query; ``on_backend_ready`` follows."""
         self.housekeeping_rows = []
         self.housekeeping = FrameBuffer(MAX_LOGIN_MESSAGE)
-        self.write(ask_for_all((), self.session.login_role, statements=False))
+        self.write(ask_for_all((), self.session.login_role, statements=False, base_role=True))
 
     def run_housekeeping(self, sql: str, state: BackendState, *, may_fail: bool = False) -> None:
         """Run a query of our own; the pool hears of its end. Its rows are dropped.

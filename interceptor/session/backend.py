@@ -15,7 +15,7 @@ from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
 from interceptor.session.replies import ALL_GONE, on_blocked, on_error_in_batch, on_parameter, on_rare, on_tag
 from interceptor.session.reported import Reported
-from interceptor.session.settings import NO_SETTINGS, UNKNOWN_SETTINGS, settings_of
+from interceptor.session.settings import NO_SETTINGS, ROLE, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class BackendSession:
 
     __slots__ = (
         "asked",
+        "base_role",
         "base_settings",
         "blocks",
         "broken_off",
@@ -133,6 +134,7 @@ class BackendSession:
         "settings",
         "status",
         "streaming",
+        "touched_sequence",
         "transactions",
         "unnamed_in_batch",
         "unnamed_ready",
@@ -193,11 +195,15 @@ class BackendSession:
         """Who logged in, as the server calls it."""
         self.base_settings = NO_SETTINGS
         """What was set in its session before its first client came. It belongs to no client, and so is in nobody's."""
+        self.base_role = b""
+        """Its role after login, "none" in most cases; empty while it isn't known."""
         self.settings = NO_SETTINGS
         """As of the end of its last transaction."""
         self.custom_names = set() if custom_names is None else custom_names
         self.hidden_of = 0
         """Whose settings may be set under names that nobody knows: a client's serial number, or 0."""
+        self.touched_sequence = False
+        """Its client may have left such a value since they were linked."""
         self.sequences_of = 0
         """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, or MIXED_SEQUENCES."""
         self.watches_tags = False
@@ -257,12 +263,15 @@ class BackendSession:
 
     def note_sequence(self, serial: int) -> None:
         """The client with this serial number may leave values for lastval() and currval()."""
+        self.touched_sequence = True
         if self.sequences_of != serial:
             self.sequences_of = MIXED_SEQUENCES if self.sequences_of else serial
 
     def on_prepared_for_clients(self, rows: list[bytes]) -> None:
         """Its session was set up by a query of the user's; the rows answer ``probe.ask_for_all``."""
-        self.base_settings = settings_of(decode_probe(rows).settings)
+        probed = decode_probe(rows)
+        self.base_role = probed.base_role
+        self.base_settings = settings_of([item for item in probed.settings.items() if item[0] != ROLE])
 
     def on_reset(self, *, everything: bool) -> None:
         """A reset query of the user's was run: all is gone, or it can't be told what is left."""
@@ -280,6 +289,7 @@ class BackendSession:
         self.watches_tags = False
         self.unnamed_ready = False
         self.unnamed_in_batch = False
+        self.touched_sequence = False
 
     def unlink(self) -> None:
         """Work for nobody. The caller decides what becomes of the backend."""

@@ -22,6 +22,7 @@ from interceptor.session.settings import (
     MAX_SETTINGS,
     MAX_SETTINGS_BYTES,
     NO_SETTINGS,
+    ROLE,
     UNKNOWN_SETTINGS,
     settings_of,
     start_over,
@@ -59,6 +60,7 @@ class Belongings:
         "named_only",
         "names",
         "pins",
+        "sequence_backend",
         "serial",
         "session",
         "settings",
@@ -73,6 +75,8 @@ class Belongings:
         self.told = told
         self.pins: frozenset[Effect] = frozenset()
         """What keeps it on its backend."""
+        self.sequence_backend: BackendSession | None = None
+        """Where it has its last values of sequences."""
         self.serial = next(_serials)
         """Marks the sequence values on a backend as this client's."""
 
@@ -93,6 +97,10 @@ class Belongings:
         if effects.reparses:
             self.deviates = True
         if effects.touches_sequence:
+            if self.sequence_backend is not backend:
+                # What it left elsewhere is out of date from now on.
+                self.sequence_backend = backend
+                self.serial = next(_serials)
             backend.note_sequence(self.serial)
         effect = effects.effect
         if effect is None:
@@ -109,6 +117,7 @@ class Belongings:
             and bool(effects.settings)
             and backend.status == messages.IDLE
             and "session_authorization" not in effects.settings
+            and (bool(backend.base_role) or ROLE not in effects.settings)
         )
         self.named_only = named_only and (self.doubt is None or self.named_only)
         if self.doubt is None:
@@ -167,7 +176,13 @@ class Belongings:
         private = self.session.named is None and self.session.registry is not None
         # Those of this client first, should there be too many.
         names = itertools.islice(dict.fromkeys([*self.names, *known, *backend.custom_names]), MAX_NAMES)
-        message = ask_for_all(names, backend.login_role, statements=private, without_timeout=without_timeout)
+        message = ask_for_all(
+            names,
+            backend.login_role,
+            statements=private,
+            without_timeout=without_timeout,
+            base_role=not backend.base_role,
+        )
         backend.ask(message, self._on_all if without_timeout else self._on_all_or_timeout)
 
     def _on_all_or_timeout(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
@@ -190,8 +205,6 @@ class Belongings:
             self._ask_all(backend, without_timeout=True)
             return True
         values = {**self.settings.values, **decode_probe(rows).settings}
-        if values.get("role") == b"none":
-            del values["role"]
         for name in self.names:
             if "." in name and not values.get(name, b""):
                 # What it says as well where it was never set; so it says nothing of this client.
@@ -207,6 +220,7 @@ class Belongings:
         if error:
             return self._on_no_answer(backend)
         probed = decode_probe(rows)
+        backend.base_role = probed.base_role or backend.base_role
         self._learn(backend)
         if self.doubt is Effect.OPAQUE:
             backend.hidden_of = self.serial
@@ -233,7 +247,7 @@ class Belongings:
 
     def _adopt_settings(self, backend: BackendSession, values: dict[str, bytes]) -> bool:
         """The client's settings are these now; False if they are too many to follow it."""
-        base = backend.base_settings.items
+        base = backend.base_settings.items | {(ROLE, backend.base_role)}
         settings = settings_of([item for item in values.items() if item not in base])
         if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
             return False
@@ -343,6 +357,10 @@ class Belongings:
             self.told = reported
             self.session.read_carefully()
         self.told = reported
+
+    def may_read_sequences(self, backend: BackendSession) -> bool:
+        """Whether what lastval() and currval() say now is this client's, or at least the newest of it is."""
+        return backend.sequences_of in (0, self.serial) or backend.touched_sequence
 
     def hide_sequences(self, backend: BackendSession) -> None:
         """Take away the sequence values of other clients, before this one can ask for them."""

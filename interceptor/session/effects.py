@@ -10,6 +10,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.backend import BackendSession
 from interceptor.session.prepared import make_private
 from interceptor.session.splice import Outcome, hold
+from interceptor.session.substitutes import refuse
 from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 PREPARES: Final = SessionEffects(Effect.PREPARED_STATEMENT, 1, reads_sequence=True, touches_sequence=True)
 """Those of a Parse that only its client's backend can have."""
+
+_NO_VALUE: Final = messages.encode_error(
+    "ERROR",
+    "55000",
+    "lastval is not yet defined in this session",
+    detail="Sequence values don't follow a client from one transaction to another in transaction pooling.",
+    hint="Use RETURNING, or ask in the transaction that takes the value.",
+)
 
 TAKES_AWAY: Final = SessionEffects(None, 1, ends_pin=True)
 """Those of a Close."""
@@ -39,6 +48,20 @@ def note_effects(session: ClientSession, backend: BackendSession, effects: Sessi
         return None
     named, session.named = session.named, None
     return make_private(backend, named, partial(setattr, session, "named", named)), position
+
+
+def refuse_stale_value(
+    session: ClientSession, backend: BackendSession, effects: SessionEffects, *, simple: bool
+) -> bytes | None:
+    """What is sent in the place of a statement that would read another client's sequence value; None if it would not.
+
+    At the beginning of a transaction such values are taken away; in the midst of a batch that can't be done any more.
+    """
+    if effects.effect is not None or not effects.reads_sequence or not session.follows:
+        return None
+    if session.belongings.may_read_sequences(backend):
+        return None
+    return refuse(session, backend, _NO_VALUE, simple=simple)
 
 
 def first_effects(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> SessionEffects:

@@ -48,7 +48,6 @@ _SETTINGS: Final = (
     b"    pg_catalog.current_setting(n.name, true) AS setting FROM pg_catalog.unnest(%b) AS n (name)) AS c\n"
     b"  WHERE c.setting " + _NE + b" '' AND NOT EXISTS (SELECT FROM g WHERE g.name " + _EQ + b" c.name)\n"
     b"UNION ALL SELECT 'set', 'role', " + _hex(b"pg_catalog.current_setting('role')") + b", NULL\n"
-    b"  WHERE pg_catalog.current_setting('role') " + _NE + b" 'none'\n"
     b"UNION ALL SELECT 'set', 'session_authorization', " + _hex(b"session_user::pg_catalog.text") + b", NULL\n"
     b"  WHERE session_user::pg_catalog.text " + _NE + b" %b\n"
 )  # fmt: skip
@@ -86,6 +85,12 @@ _LIFT_TIMEOUT: Final = b"SELECT 'was', 'statement_timeout', %b, NULL;\nSET LOCAL
 )
 
 
+# What RESET ROLE would give: a startup option, or the settings of a role or a database, may name one.
+_BASE_ROLE: Final = b";\nSET LOCAL role TO DEFAULT;\nSELECT 'base', 'role', %b, NULL" % _hex(
+    b"pg_catalog.current_setting('role')"
+)
+
+
 @dataclass(slots=True)
 class Probed:
     """What a backend has said of its session."""
@@ -93,6 +98,8 @@ class Probed:
     settings: dict[str, bytes] = field(default_factory=dict)
     has: set[Effect] = field(default_factory=set)
     """What keeps the client on this backend."""
+    base_role: bytes = b""
+    """What the role was after login; empty if that was not asked."""
     statement_count: int = 0
     """Of all prepared statements."""
     statements: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -108,15 +115,19 @@ def ask_for(names: Iterable[str]) -> bytes:
     )
 
 
-def ask_for_all(names: Iterable[str], login: bytes, *, statements: bool, without_timeout: bool = False) -> bytes:
+def ask_for_all(
+    names: Iterable[str], login: bytes, *, statements: bool, without_timeout: bool = False, base_role: bool = False
+) -> bytes:
     """A Query message that asks for all that may be in a session.
 
     ``names``: custom settings that may be set. ``login``: who logged in. ``statements``: the text of prepared ones too.
-    ``without_timeout``: whatever statement_timeout the client has set.
+    ``without_timeout``: whatever statement_timeout the client has set. ``base_role``: the role after login, too.
     """
     sql = _SETTINGS % (_array(names), quote(login)) + _RESOURCES
     if statements:
         sql += _STATEMENTS
+    if base_role:
+        sql += _BASE_ROLE
     return encode_message(QUERY, (_LIFT_TIMEOUT + sql if without_timeout else sql) + b"\0")
 
 
@@ -130,6 +141,8 @@ def decode_probe(rows: Sequence[bytes]) -> Probed:
             key = name.decode()
             if key not in OF_TRANSACTION:
                 probed.settings[key] = bytes.fromhex(value.decode())
+        elif kind == b"base":
+            probed.base_role = bytes.fromhex(value.decode())
         elif kind == b"was":
             lifted = bytes.fromhex(value.decode())
         elif kind == b"has":

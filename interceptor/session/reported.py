@@ -20,13 +20,18 @@ _ENCODINGS_UNSAFE_IN_ASCII: Final = frozenset(
 """Client encodings in which a byte below 128 may be a part of another character (PostgreSQL, pg_wchar.h)."""
 
 
+MAX_CHANGES: Final = 64
+"""Changes of one that are kept, for they come again and again."""
+
+
 class Reported:
     """The reported settings of a session. Made by ``reported_of`` alone; never changed."""
 
-    __slots__ = ("__dict__", "__weakref__", "items", "standard_lexing", "values")
+    __slots__ = ("__dict__", "__weakref__", "_changed", "items", "standard_lexing", "values")
 
     def __init__(self, items: frozenset[tuple[bytes, bytes]]) -> None:
         self.items = items
+        self._changed: dict[tuple[bytes, bytes], Reported] = {}
         self.values: Mapping[bytes, bytes] = dict(sorted(items))
         self.standard_lexing = (
             self.values.get(b"standard_conforming_strings") == b"on"
@@ -46,7 +51,12 @@ class Reported:
         """The settings after a ParameterStatus."""
         if self.values.get(name) == value:
             return self
-        return reported_of({**self.values, name: value})
+        found = self._changed.get((name, value))
+        if found is None:
+            if len(self._changed) >= MAX_CHANGES:
+                self._changed.clear()
+            found = self._changed[name, value] = reported_of({**self.values, name: value})
+        return found
 
     def news_since(self, told: Reported) -> bytes:
         """The ParameterStatus messages for a client that was ``told`` others."""

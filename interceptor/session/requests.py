@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
-from interceptor.session.effects import TAKES_AWAY, note_effects
+from interceptor.session.effects import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.statements import (
@@ -56,6 +56,9 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
                 splice = deallocate(session, backend, data[position + 5 : end - 1], end)
                 if splice is not None:
                     return splice
+            refusal = refuse_stale_value(session, backend, effects, simple=True)
+            if refusal is not None:
+                return refusal, end
             if effects.reduces:
                 effects = look_up_by_name(session, data[position + 5 : end - 1], effects)
             splice = note_effects(session, backend, effects, position)
@@ -79,6 +82,10 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
         effects = session.effects_of(sql) if whole else opaque_effects(sql)
         if effects is not NONE:
+            if data[end : end + 1] == b"B":
+                refusal = refuse_stale_value(session, backend, effects, simple=False)
+                if refusal is not None:
+                    return refusal, end
             if effects.reduces:
                 effects = look_up_by_name(session, sql, effects)
             splice = note_effects(session, backend, effects, position)
@@ -106,6 +113,12 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
             return use_reused(session, backend, data, position, name_at, name_end)
         splice = _bind_unnamed(session, backend, position)
     elif session.named is not None:
+        if backend.sequences_of:
+            prepared = session.named.by_name.get(data[name_at:name_end])
+            effects = NONE if prepared is None else prepared.effects
+            refusal = refuse_stale_value(session, backend, effects, simple=False)
+            if refusal is not None:
+                return refusal, end
         splice = use_named(session, backend, data, position, name_at, name_end)
     if splice is not HOLD:
         backend.owed.append(_OWED_BIND)

@@ -44,7 +44,7 @@ class Settings:
         # Values may be secrets.
         return f"Settings({', '.join(sorted(self.values))})"
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of names and values."""
         return sum([len(name) + len(value) for name, value in self.items])
@@ -92,12 +92,33 @@ class Transition:
         """It can't fail, so what comes next may be sent without waiting for its end."""
 
 
+MAX_TRANSITIONS: Final = 2000
+"""Steps from one client's settings to another's that are kept, for they come again and again."""
+
+MAX_TRANSITION_BYTES: Final = 2048
+"""Names and values of both sides of one that is kept."""
+
+_transitions: dict[tuple[Settings, Settings, Settings, bool], Transition] = {}
+
+
 def transition(current: Settings, wanted: Settings, base: Settings = NO_SETTINGS, *, local: bool = False) -> Transition:
     """How to get from the one to the other. Only differences are sent.
 
     ``base``: what was set in the session before its first client came, and what neither of the two names. ``local``:
     until the end of the transaction.
     """
+    key = (current, wanted, base, local)
+    found = _transitions.get(key)
+    if found is None:
+        found = _make_transition(current, wanted, base, local)
+        if current.size + wanted.size <= MAX_TRANSITION_BYTES:
+            if len(_transitions) >= MAX_TRANSITIONS:
+                _transitions.clear()
+            _transitions[key] = found
+    return found
+
+
+def _make_transition(current: Settings, wanted: Settings, base: Settings, local: bool) -> Transition:
     old, new = current.values, wanted.values
     if current is UNKNOWN_SETTINGS:
         return start_over(wanted, base)

@@ -421,7 +421,11 @@ class StatementReader:
 
     def indirection(self, node: Node) -> None:
         self.below.append(node["arg"])
-        self.below.extend([part for part in node["indirection"] if "A_Indices" in part])
+        for part in node["indirection"]:
+            if "A_Indices" in part:
+                self.below.append(part)
+            elif "String" in part:  # a field, or a function of the value
+                self.columns.append(ColumnUse(part["String"]["sval"], None, (), -1))
 
     def array(self, node: Node) -> None:
         elements = node.get("elements", [])

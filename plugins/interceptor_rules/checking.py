@@ -51,7 +51,9 @@ def outcome_of(rules: RuleSet, test: RulesTest) -> list[str]:
         test.tls,
         test.certificate,
     )
-    worlds = Worlds(rules.trusts_function, rules.trusts_table, rules.guards_columns)
+    worlds = Worlds(
+        rules.trusts_function, rules.trusts_table, rules.guards_columns, trusts_any=bool(rules.trusted_functions)
+    )
     world = worlds.of(None, Scope(parse_search_path(test.search_path), role))
     text = test.sql.encode()
     statement = Statement(text, analyse_facts(text))

@@ -53,7 +53,12 @@ class WatchedRules:
         rules = self.rules
         worlds = self._worlds.get(database)
         if worlds is None:
-            worlds = self._worlds[database] = Worlds(rules.trusts_function, rules.trusts_table, rules.guards_columns)
+            worlds = self._worlds[database] = Worlds(
+                rules.trusts_function,
+                rules.trusts_table,
+                rules.guards_columns,
+                trusts_any=bool(rules.trusted_functions),
+            )
         if resolution is None:
             return worlds.of(None, Scope(None, ""))
         return worlds.of(resolution.closures, resolution.scope)

@@ -44,6 +44,7 @@ _WRITES: Final[dict[str, tuple[Action, ...]]] = {
     "delete": (Action.DELETE,),
     "truncate": (Action.TRUNCATE,),
 }
+_ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
 _PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
 _ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
 # After these the settings of the session may be those of an earlier time.
@@ -135,6 +136,8 @@ class MessageReader:
             self._call_all(subject, world.user_operators(name), calling, f"the operator {name}")
         for name in facts.types:
             self._read_type(subject, name, calling)
+        if world.closures is not None and world.worlds.cast_types:
+            self._read_casts(subject, facts, calling)
         if self._names_columns or world.closures is not None:
             for column in set(map(_placeless, facts.columns)):
                 self._read_column(subject, column, world)
@@ -310,7 +313,18 @@ class MessageReader:
     def _read_type(self, subject: Subject, name: QualifiedName, world: World) -> None:
         for one in world.types(name):
             self._make_value(subject, one.oid, world)
-            self._call_all(subject, world.worlds.casts_to(one.oid), world, f"a cast to {name}")
+
+    def _read_casts(self, subject: Subject, facts: StatementFacts, world: World) -> None:
+        """The conversions, made by anybody, that PostgreSQL may call for values of the types that occur."""
+        worlds = world.worlds
+        types = {one.oid for name in facts.types for one in world.types(name)}
+        for use in facts.relations:
+            for relation in world.relations(use.name):
+                types |= world.types_of_columns(relation)
+        for call in facts.functions:
+            types |= {function.result for function in world.functions(call.name, len(call.texts))}
+        for one in types & worlds.cast_types.keys():
+            self._call_all(subject, worlds.cast_types[one], world, "a cast")
 
     def _make_value(self, subject: Subject, oid: int, world: World) -> None:
         if oid < FIRST_USER_OID or world.closures is None:
@@ -336,11 +350,9 @@ class MessageReader:
             for relation in candidates:
                 if self._names_columns:
                     target |= world.columns(relation, None if use.star or use.whole_row else {use.name})
-                if use.whole_row:
-                    self._call_all(subject, world.worlds.takers_of_rows(relation.oid), world, f"a row of {name}")
                 known = known or use.star or use.whole_row or world.has_column(relation, use.name)
-        if not known and use.relations and world.closures is not None:
-            # t.f is f(t) where t has no column f.
+        if not known and not use.star and world.closures is not None:
+            # t.f is f(t) where t has no column f, and (x).f is f(x).
             for function in world.functions(QualifiedName(use.name), 1):
                 if function.oid >= FIRST_USER_OID:
                     self._call(subject, function, world)
@@ -351,15 +363,16 @@ class MessageReader:
         for one in facts.objects:
             if one.type == "schema":
                 subject.schemas.add(one.name.name)
-            elif one.type in ("function", "procedure", "routine", "aggregate") and facts.kind != "create":
-                for function in world.functions(one.name, None):
-                    self._call(subject, function, world)
+            elif one.type in _ROUTINES:
+                self._read_routine(subject, facts, one.name, world)
             elif one.type == "database" and facts.kind == "drop":
                 subject.everything = "it drops a database"
             elif one.type == "role" and facts.group == "dcl" and facts.kind in ("drop", "reassign"):
                 subject.everything = "it is about all that a role owns"
             elif one.type in ("publication", "subscription"):
                 subject.everything = f"it is about a {one.type}"
+        if facts.kind == "alter" and world.worlds.trusts_any and any(one.type == "schema" for one in facts.objects):
+            subject.opaque.append("it may give functions a name that the rules trust")
         if world.closures is not None:
             self._call_all(subject, world.snapshot.event_triggers, world, "an event trigger")
         if not self._names_columns:
@@ -374,12 +387,28 @@ class MessageReader:
             for candidate in world.relations(relation.name):
                 subject.columns |= world.columns(candidate, changed if facts.alterations else None)
 
+    def _read_routine(self, subject: Subject, facts: StatementFacts, name: QualifiedName, world: World) -> None:
+        """A function that is made, or gets another name: it must not come to one that somebody vouched for."""
+        if facts.kind == "create":
+            schema = world.written_schema(name, defines=True)
+            if world.worlds.trusted_functions(schema or "", name.name):
+                subject.opaque.append("it makes a function under a name that the rules trust")
+            return
+        for function in world.functions(name, None):
+            self._call(subject, function, world)
+        if facts.kind == "alter" and world.worlds.trusts_any:
+            subject.opaque.append("it may give a function a name that the rules trust")
+
     # --- One after the other ---------------------------------------------------------------------------------------
 
     def _go_on(self, facts: StatementFacts, subject: Subject) -> None:
         """Take into account what a statement does to the meaning of names in those behind it."""
         world = self.world
         if facts.kind in _RETURNING or subject.opaque or subject.unread:
+            self.world = world.with_path(None)
+            return
+        if not facts.settings and ("pg_catalog", "set_config") in subject.functions:
+            # Through a view such as pg_settings.
             self.world = world.with_path(None)
             return
         for setting in facts.settings:

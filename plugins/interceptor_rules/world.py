@@ -59,15 +59,17 @@ class Worlds:
         trusted_functions: Callable[[str, str], bool],
         trusted_tables: Callable[[str, str], bool],
         guarded: Callable[[str | None, str], bool],
+        *,
+        trusts_any: bool = False,
     ) -> None:
+        """``trusts_any``: whether ``trusted_functions`` is true for any name."""
+        self.trusts_any = trusts_any
         self.trusted_functions = trusted_functions
         self.trusted_tables = trusted_tables
         self.guarded = guarded
         self._closures: Closures | None = None
         self._mine: Closures | None = None
         self._known: dict[Scope, World] = {}
-        self._rows: dict[int, int] | None = None
-        self._takers: dict[int, list[int]] | None = None
         self._casts: dict[int, list[int]] | None = None
 
     def of(self, closures: Closures | None, scope: Scope) -> World:
@@ -75,7 +77,7 @@ class Worlds:
         if closures is not self._closures or len(self._known) > _MOST_SCOPES:
             self._closures = closures
             self._known = {}
-            self._mine = self._rows = self._takers = self._casts = None
+            self._mine = self._casts = None
         if self._mine is None and closures is not None:
             snapshot = closures.snapshot
 
@@ -94,26 +96,17 @@ class Worlds:
 
     # --- What is the same for all scopes of one catalogue ------------------------------------------------------------
 
-    def casts_to(self, type: int) -> list[int]:
-        """The functions, made by anybody, that convert something to a type."""
+    @property
+    def cast_types(self) -> dict[int, list[int]]:
+        """Types that anybody made, with the functions that convert something to or from each."""
         if self._casts is None:
             self._casts = {}
-            for (_, target), cast in self._snapshot.casts.items():
+            for ends, cast in self._snapshot.casts.items():
                 if cast.function >= FIRST_USER_OID:
-                    self._casts.setdefault(target, []).append(cast.function)
-        return self._casts.get(type, [])
-
-    def takers_of_rows(self, relation: int) -> list[int]:
-        """The functions, made by anybody, that may be called with a row of the relation alone: ``t.f`` may be one."""
-        if self._rows is None or self._takers is None:
-            snapshot = self._snapshot
-            self._rows = {one.relation: one.oid for one in snapshot.types.values() if one.relation}
-            self._takers = {}
-            for function in snapshot.functions.values():
-                most = len(function.arguments)
-                if function.oid >= FIRST_USER_OID and most and most - function.defaults <= 1:
-                    self._takers.setdefault(function.arguments[0], []).append(function.oid)
-        return self._takers.get(self._rows.get(relation, 0), [])
+                    for one in ends:
+                        if one >= FIRST_USER_OID:
+                            self._casts.setdefault(one, []).append(cast.function)
+        return self._casts
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -133,6 +126,7 @@ class World:
         if scope.temporary is None:
             self._scope = replace(self._scope, temporary=frozenset())
         self._reach: dict[tuple[int, Action], Reach] = {}
+        self._column_types: dict[int, frozenset[int]] = {}
         self.bodies: Final[dict[int, Subject]] = {}
         """What functions do by themselves, as far as it was read: kept here by who reads them."""
         self._functions: dict[tuple[str, str | None, int | None], tuple[Function, ...]] = {}
@@ -362,6 +356,14 @@ class World:
                     if names is None or column.name in names:
                         found.add((schema, table, column.name))
         return found
+
+    def types_of_columns(self, relation: Relation) -> frozenset[int]:
+        """The types of its columns."""
+        known = self._column_types.get(relation.oid)
+        if known is None:
+            types = [column.type for column in self.snapshot.columns(relation.oid)]
+            known = self._column_types[relation.oid] = frozenset(types)
+        return known
 
     def has_column(self, relation: Relation, name: str) -> bool:
         """Whether a relation has a column of this name."""

@@ -100,9 +100,18 @@ def set_to(recorder: Recorder, name: str, value: bytes) -> None:
 )
 def test_after_one_set_its_own_setting_is_asked_for(sql: str, names: set[str]) -> None:
     recorder = Recorder()
+    recorder.backend.base_role = b"none"
     asked = question(recorder, query(sql), complete("SET") + ready())
     assert asked.startswith(ASKS_BY_NAME)
     assert names_in(asked) == names
+
+
+def test_after_the_first_set_role_the_role_after_login_is_asked_for_too() -> None:
+    recorder = Recorder()
+    asked = question(recorder, query("SET ROLE none"), complete("SET") + ready())
+    assert b"SET LOCAL role TO DEFAULT" in asked
+    recorder.from_backend(answer(is_set("role", b"none"), found("base", "role", b"clerk".hex().encode())))
+    assert recorder.client.belongings.settings.values == {"role": b"none"}
 
 
 def test_several_sets_in_one_batch_are_asked_for_by_name() -> None:
@@ -359,6 +368,7 @@ def test_a_client_whose_settings_cannot_be_set_is_told_so_and_its_statement_is_n
 
 def test_no_role_is_no_setting() -> None:
     recorder = Recorder()
+    recorder.backend.base_role = b"none"
     set_to(recorder, "ROLE", b"alice")
     question(recorder, query("SET ROLE 'none'"), complete("SET") + ready())
     recorder.from_backend(answer(is_set("role", b"none")))

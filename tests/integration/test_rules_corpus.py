@@ -1,0 +1,71 @@
+"""The corpus: what must never pass the rules of the example does not, and what looks like it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from pglast import parser
+
+from interceptor.testing.postgres import PostgresServer
+from tests.integration.rules_world import CORPUS, Case, RulesWorld, read_cases
+
+EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql")
+INNOCENTS = read_cases("innocents.sql")
+RULES = (CORPUS / "rules.toml").read_text()
+
+
+@pytest.fixture(scope="module")
+def world(postgres18: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RulesWorld]:
+    made = RulesWorld(postgres18, tmp_path_factory.mktemp("rules"), RULES)
+    yield made
+    made.drop()
+
+
+def by_name(case: Case) -> str:
+    return case.name
+
+
+def test_the_corpus_is_as_large_as_it_says() -> None:
+    assert len(EVASIONS) >= 300
+    assert len(INNOCENTS) >= 300
+
+
+@pytest.mark.parametrize("case", EVASIONS, ids=by_name)
+def test_an_evasion_is_blocked_and_would_have_worked(world: RulesWorld, case: Case) -> None:
+    blocks = []
+    with world.attack(case) as attack:
+        for message in case.messages:
+            blocks += attack.try_rules(message)
+            attack.run(message)
+        said = [str(one) for one in attack.replies if one.tag in b"EN"]
+        assert attack.deed_is_done(case.deed), f"PostgreSQL would not have done it: {said}"
+    assert blocks, "it slipped past"
+
+
+@pytest.mark.parametrize("case", INNOCENTS, ids=by_name)
+def test_an_innocent_passes_and_works(world: RulesWorld, case: Case) -> None:
+    with world.attack(case) as attack:
+        for message in case.messages:
+            assert attack.try_rules(message) == []
+            attack.run(message)
+        assert [str(one) for one in attack.replies if one.tag == b"E"] == []
+
+
+def shape_of(node: object) -> object:
+    """A parse tree without names, constants and places."""
+    if isinstance(node, dict):
+        inner = [(key, shape_of(value)) for key, value in sorted(node.items())]
+        return tuple([(key, value) for key, value in inner if key[0].isupper() or value])
+    if isinstance(node, list):
+        return tuple(sorted({repr(shape_of(item)) for item in node}))
+    return ()
+
+
+def test_the_evasions_are_of_many_shapes_and_not_merely_spellings() -> None:
+    shapes = set()
+    for case in EVASIONS:
+        trees = [parser.parse_sql_json(message) for message in case.messages]
+        shapes.add(repr([shape_of(json.loads(tree)["stmts"]) for tree in trees]))
+    assert len(shapes) >= 300
