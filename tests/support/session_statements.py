@@ -178,8 +178,6 @@ HIDDEN: tuple[str, ...] = (
     "CALL tools.set_and_commit('application_name', 'committed')",
     "UPDATE pg_settings SET setting = 'escape' WHERE name = 'bytea_output'",
     "UPDATE pg_settings SET setting = 'German' WHERE name = 'DateStyle'",
-    "INSERT INTO tools.watched VALUES ('TimeZone', 'Europe/Warsaw')",
-    "SELECT * FROM tools.setter",
     "SELECT count(*) FROM (SELECT set_config('work_mem', '8MB', false)) AS s",
     "WITH s AS (SELECT set_config('app.tenant', 'in a CTE', false) AS v) SELECT v FROM s",
 )

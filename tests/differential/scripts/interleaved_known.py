@@ -5,7 +5,7 @@ A test holds that they still do, so that whoever mends one will notice.
 
 from __future__ import annotations
 
-from tests.differential.scripts.sessions import changed
+from tests.differential.scripts.sessions import changed, looks, started
 from tests.support.interleave import Interleaving, interleaving, turn
 
 __all__ = ["KNOWN_DIFFERENCES"]
@@ -46,6 +46,13 @@ _CUSTOM = (
         turn(0, "BEGIN; SET LOCAL app.tenant = 'first'; COMMIT"),
         turn(1, "SELECT current_setting('app.tenant', true) IS NULL"),
         turn(0, "SELECT current_setting('app.tenant', true)"),
+    ),
+    interleaving(
+        "a custom setting by startup option that is made empty",
+        turn(0, "SET app.tenant = ''"),
+        turn(1, "SET app.tenant = 'second'"),
+        *looks(),
+        openings=(started(options="-c app.tenant=first"),),
     ),
 )
 

@@ -59,6 +59,7 @@ _PLAIN = (
     changed("SET TO DEFAULT", "SET work_mem = '5MB'", "SET work_mem TO DEFAULT"),
     changed("DISCARD ALL", "SET work_mem = '5MB'; SET ROLE clerk; SET app.tenant = 'a'", "DISCARD ALL"),
     changed("DISCARD ALL in the extended protocol", "SET work_mem = '5MB'; SET ROLE clerk", run("DISCARD ALL")),
+    changed("SET of nothing there is", "SET nothing_of_the_kind = 1"),
     changed("SET of a value that is refused", "SET work_mem = '5MB'", "SET work_mem = 'much'"),
     changed("SET TIME ZONE", "SET TIME ZONE 5"),
     changed("SET TIME ZONE of an interval", "SET TIME ZONE INTERVAL '-02:30' HOUR TO MINUTE"),
@@ -84,7 +85,7 @@ _PLAIN = (
     changed("a long value", f"SET app.tenant = '{'x' * 20_000}'"),
     changed("a value with a line feed", "SET app.tenant = 'two\nlines'"),
     changed("empty values", "SET app.tenant = ''; SET application_name = ''; SET DateStyle = ''"),
-    changed("SET FROM CURRENT is no statement", "SET work_mem FROM CURRENT"),
+    changed("SET FROM CURRENT", "SET work_mem FROM CURRENT"),
     changed("UPDATE pg_settings", "UPDATE pg_settings SET setting = '5000' WHERE name = 'work_mem'"),
     changed(
         "UPDATE pg_settings by values",
@@ -166,7 +167,7 @@ _CUSTOM = (
         ),
         turn(1, "DO $$BEGIN NULL; END$$", "SHOW plpgsql.extra_warnings"),
         turn(0, "SHOW plpgsql.extra_warnings", "SET plpgsql.extra_warnings = 'none'"),
-        turn(1, "SHOW plpgsql.extra_warnings", elsewhere=True),
+        turn(1, "DO $$BEGIN NULL; END$$", "SHOW plpgsql.extra_warnings", elsewhere=True),
     ),
 )
 
