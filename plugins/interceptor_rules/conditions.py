@@ -233,8 +233,8 @@ class What:
         if subject.unread:
             return True
         canonical = message.canonical.get(subject.start)
-        if canonical is None or subject.facts is None or subject.facts.start < 0:
-            return False  # what is nested in a statement is in its text
+        if canonical is None:
+            return False
         if self._canonical and canonical not in self._canonical:
             return False
         if self._automaton is not None:
