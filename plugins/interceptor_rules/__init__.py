@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 
 from interceptor import (
@@ -106,24 +107,29 @@ class Rules:
         interval = self._context.config.check_interval
         if interval:
             services.tasks.every(interval, self._look, "rules file")
-        if self._file.rules.mode == "learn":
-            services.tasks.every(10, self._learner.write, "learned statements")
+        services.tasks.every(10, self._write_learned, "learned statements")
 
     @hookimpl
     def stop_worker(self) -> None:
         """Write down what is learned."""
         self._learner.write()
 
-    def _look(self) -> Awaitable[None] | None:
+    async def _look(self) -> None:
+        if not self._file.changed():
+            return
         try:
-            changed = self._file.reload_if_changed()
+            # A file of 10,000 rules takes half a second, in which clients go on.
+            found = await asyncio.to_thread(self._file.read)
         except ConfigError as error:
             self._context.log.error("the rules file is wrong, and the rules of before go on: %s", error)
-            return None
-        if changed:
-            self._context.invalidate_plans()
-            self._context.log.info("the rules file was read again: %d rules", len(self._file.rules.rules))
-        return None
+            return
+        self._file.put(found)
+        self._context.invalidate_plans()
+        self._context.log.info("the rules file was read again: %d rules", len(self._file.rules.rules))
+
+    async def _write_learned(self) -> None:
+        if self._learner.pending:
+            await asyncio.to_thread(self._learner.write)
 
     @hookimpl
     def check(self, trial: Trial) -> Iterable[str]:

@@ -67,7 +67,8 @@ def rule_on(
             rule = step.rule
             if rule is not None and not step.certain:
                 count = None if step.limit_parameter is None else limit(step.limit_parameter)
-                if not rule.when.match(moment, in_transaction=in_transaction, lock_timeout=lock_timeout, limit=count):
+                timeout = "set" if judgement.sets_lock_timeout else lock_timeout
+                if not rule.when.match(moment, in_transaction=in_transaction, lock_timeout=timeout, limit=count):
                     continue
                 if rule.when.estimates and not _is_above(step, estimate):
                     continue
@@ -167,7 +168,7 @@ class Actor:
                     refused=lambda session: self._refused(judgement, mode, session),
                 )
         elif mode == "learn":
-            if not any(judgement.courses) and judgement.canonical is None:
+            if not judgement.courses and not judgement.texts:
                 return None
         if not judgement.courses and mode != "learn":
             return None
@@ -187,8 +188,8 @@ class Actor:
     def _act(
         self, judgement: Judgement, mode: Mode, execution: Execution
     ) -> Decision | Awaitable[Decision | None] | None:
-        canonical = judgement.canonical
-        if _wants_estimate(judgement) and canonical is not None and plannable(execution):
+        if _wants_estimate(judgement) and len(judgement.texts) == 1 and plannable(execution):
+            (canonical,) = judgement.texts
             known, estimate = self._estimates.known(execution, canonical)
             if not known:
                 return self._act_later(judgement, mode, execution, canonical)
@@ -218,15 +219,16 @@ class Actor:
         self._note(ruling, judgement, session)
         if ruling.blocked is not None:
             return block_of(ruling.blocked)
-        if mode == "learn" and judgement.canonical is not None:
-            self._learner.note(session.user, session.database, judgement.canonical, execution.statement.text)
+        if mode == "learn":
+            for text in judgement.texts:
+                self._learner.note(session.user, session.database, text, execution.statement.text)
         return self._effects([*ruling.effects, *ruling.allowed], session)
 
     def _note(self, ruling: Ruling, judgement: Judgement, session: Session) -> None:
         for step in ruling.noted:
             action = step.rule.source.action if step.rule is not None else "block"
             self._notes.count(step, action, shadow=True)
-            self._notes.log(step, action, session, judgement.canonical, shadow=True)
+            self._notes.log(step, action, session, judgement.text, shadow=True)
         for step in ruling.allowed:
             self._notes.count(step, "allow", shadow=False)
         for step in ruling.effects:
@@ -234,10 +236,10 @@ class Actor:
             action = step.rule.source.action
             self._notes.count(step, action, shadow=False)
             if action == "log":
-                self._notes.log(step, action, session, judgement.canonical, shadow=False)
+                self._notes.log(step, action, session, judgement.text, shadow=False)
         if ruling.blocked is not None:
             self._notes.count(ruling.blocked, "block", shadow=False)
-            self._notes.log(ruling.blocked, "block", session, judgement.canonical, shadow=False)
+            self._notes.log(ruling.blocked, "block", session, judgement.text, shadow=False)
 
     def _effects(self, steps: Sequence[Step], session: Session) -> Decision | Awaitable[Decision | None] | None:
         limits = Limits()

@@ -46,7 +46,7 @@ def refuse_session(session: Session, subset: Subset, world: World, notes: Notes)
         step = judgement.surely_blocked()
         if step is not None:
             notes.count(step, "block", shadow=False)
-            notes.log(step, "block", session, f"startup parameter {name}", shadow=False)
+            notes.log(step, "block", session, judgement.text, shadow=False)
             return block_of(step)
     return None
 

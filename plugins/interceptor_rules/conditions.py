@@ -97,10 +97,9 @@ MATCH: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a rule matched on, for people, and where in the text."""
+    """What a rule matched on, for people."""
 
     because: tuple[str, ...] = ()
-    place: int = -1
 
 
 class Message:
@@ -197,23 +196,14 @@ class What:
                 return MAYBE, Found(tuple(found))
         if self._facets and not self._match_facets(subject.facts, found):
             return NO_MATCH, NOTHING
-        certain = True
         if rule.where and not self._match_where(subject, found):
             return (MAYBE, Found(tuple(found))) if doubtful else (NO_MATCH, NOTHING)
         if self._settings is not None and not self._match_settings(subject, found):
             return (MAYBE, Found(tuple(found))) if doubtful else (NO_MATCH, NOTHING)
         own = self._match_kinds(subject)
-        place = -1
-        if self.names:
-            place_found = self._match_names(subject, own, found)
-            if place_found is None:
-                certain = False
-            else:
-                place = place_found
-        elif not own:
-            certain = False
+        certain = self._match_names(subject, own, found) if self.names else own
         if certain:
-            return MATCH, Found(tuple(found), place)
+            return MATCH, Found(tuple(found))
         return (MAYBE, Found(tuple(found))) if doubtful else (NO_MATCH, NOTHING)
 
     def _match_kinds(self, subject: Subject) -> bool:
@@ -243,8 +233,8 @@ class What:
         if subject.unread:
             return True
         canonical = message.canonical.get(subject.start)
-        if canonical is None or subject.facts is None or subject.facts.start < 0:
-            return False  # what is nested in a statement is in its text
+        if canonical is None:
+            return False
         if self._canonical and canonical not in self._canonical:
             return False
         if self._automaton is not None:
@@ -340,33 +330,32 @@ class What:
                 return True
         return False
 
-    def _match_names(self, subject: Subject, own: bool, found: list[str]) -> int | None:
-        """The place of something that it names, -1 if it is nowhere in the text; None: nothing."""
+    def _match_names(self, subject: Subject, own: bool, found: list[str]) -> bool:
         if subject.everything and own:
             found.append(subject.everything)
-            return -1
+            return True
         for pattern in self.tables:
             for use in subject.uses:
                 if self._matches_use(pattern, use, own):
                     found.append(f"it touches the table {use}")
-                    return use.place
+                    return True
             for schema in subject.schemas:
                 if own and len(pattern.parts) == 2 and pattern.parts[0].match(schema):
                     found.append(f"it is about the schema {schema}")
-                    return -1
+                    return True
         reads = own or self._statements is None or self._statements.match_action("select")
         for pattern in self.columns:
             for column in (*(subject.columns if reads else ()), *(subject.columns_written if own else ())):
                 if _matches_column(pattern, column):
                     found.append(f"it touches the column {'.'.join(part for part in column if part)}")
-                    return -1
+                    return True
         for pattern in self.functions if reads else ():
             for name, through in subject.functions.items():
                 if pattern.match(name) and not any(one.match(name) for one in self._except_functions):
                     said = ".".join(part for part in name if part)
                     found.append(f"it calls the function {said}{f' through {through}' if through else ''}")
-                    return -1
-        return None
+                    return True
+        return False
 
     def _matches_use(self, pattern: NamePattern, use: Use, own: bool) -> bool:
         if not own and (self._statements is None or not self._statements.match_action(use.action)):

@@ -67,7 +67,7 @@ class Notes:
         if counter is not None:
             counter.add(1, step.name, action)
 
-    def log(self, step: Step, action: str, session: Session, canonical: str | None, *, shadow: bool) -> None:
+    def log(self, step: Step, action: str, session: Session, text: Callable[[], str], *, shadow: bool) -> None:
         """Write a line, but no more than some in a second. There is no value of the statement in it."""
         now = int(self._clock())
         if now != self._second:
@@ -87,5 +87,5 @@ class Notes:
             session.database,
             session.id,
             "; ".join(step.found.because) or "it matches",
-            (canonical or "")[:1000],
+            text()[:1000],
         )

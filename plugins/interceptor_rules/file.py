@@ -12,7 +12,10 @@ from interceptor_rules.loading import load_rules
 from interceptor_rules.ruleset import RuleSet
 from interceptor_rules.world import World, Worlds
 
-__all__ = ["WatchedRules"]
+__all__ = ["ReadRules", "WatchedRules"]
+
+ReadRules = tuple[RuleSet, tuple[Path, ...]]
+"""Rules, and the files that they were read from."""
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -24,29 +27,30 @@ class WatchedRules:
         """Raises ConfigError."""
         self.path = path
         self._files: tuple[Path, ...] = (path,)
-        self._stamp: _Stamp = ()
-        self._load()
+        self._stamp = _stamp(self._files)
+        self.put(self.read())
 
-    def _load(self) -> None:
-        stamp = _stamp(self._files)
-        rules, files = load_rules(self.path)
-        self._files = files
-        # What was written while it was read is seen the next time.
-        self._stamp = _stamp(files) if len(stamp) != len(files) else stamp
-        self.rules: RuleSet = rules
-        self._worlds: dict[str, Worlds] = {}
-
-    def reload_if_changed(self) -> bool:
-        """Read the file again if it, or one that it includes, is another. Raises ConfigError: then nothing changed.
-
-        A wrong file is not tried again before it changes once more.
-        """
+    def changed(self) -> bool:
+        """Whether the file, or one that it includes, is another than when this was asked last."""
         now = _stamp(self._files)
         if now == self._stamp:
             return False
         self._stamp = now
-        self._load()
         return True
+
+    def read(self) -> ReadRules:
+        """Read the file. Takes its time, changes nothing, and may run in a thread. Raises ConfigError."""
+        return load_rules(self.path)
+
+    def put(self, found: ReadRules) -> None:
+        """Use these rules from now on."""
+        rules, files = found
+        if files != self._files:
+            # What was written while it was read is seen the next time, but for files that were not known of.
+            self._files = files
+            self._stamp = _stamp(files)
+        self.rules: RuleSet = rules
+        self._worlds: dict[str, Worlds] = {}
 
     def world(self, resolution: Resolution | None, database: str = "") -> World:
         """What names mean there; without a catalogue nearly nothing."""

@@ -70,9 +70,19 @@ class Judgement:
 
     courses: tuple[Course, ...] = ()
     """One for each statement that any rule is about."""
-    canonical: str | None = None
+    texts: tuple[str, ...] = ()
+    """The canonical text of each statement of the message, where any rule needs them."""
+    statement: Statement | None = field(default=None, repr=False)
     subjects: Sequence[Subject] = field(default=(), repr=False)
     copies: bool = False
+    sets_lock_timeout: bool = False
+    """The message sets one itself, before anything else."""
+
+    def text(self) -> str:
+        """The canonical text of the message, for people; empty if there is none."""
+        if self.texts or self.statement is None:
+            return "; ".join(self.texts)
+        return canonical_text(self.statement.sql, self.statement.exact()) or ""
 
     def surely_blocked(self) -> Step | None:
         """The first step that blocks at every execution, with nothing before it that may decide otherwise."""
@@ -111,7 +121,17 @@ def judge(
         one.facts is not None and one.facts.copy is not None and not (one.facts.copy.file or one.facts.copy.program)
         for one in subjects
     )
-    return Judgement(tuple(courses), message.canonical.get(0), subjects, copies)
+    texts = tuple([text for text in message.canonical.values() if text])
+    return Judgement(tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects))
+
+
+def _sets_lock_timeout(subjects: Sequence[Subject]) -> bool:
+    first = subjects[0].facts if subjects else None
+    return (
+        first is not None
+        and first.kind == "set"
+        and any(one.name == "lock_timeout" and one.values not in (None, ("0",)) for one in first.settings)
+    )
 
 
 def _find_texts(message: Message, sql: bytes, facts: MessageFacts) -> None:

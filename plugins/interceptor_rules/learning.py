@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
 from pathlib import Path
@@ -45,10 +46,13 @@ class Learner:
             seen = self._seen[key] = _Seen(text[:_LONGEST_EXAMPLE] if self._examples else "")
         seen.count += 1
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything was noted that is not in the file yet."""
+        return bool(self._seen)
+
     def write(self) -> None:
         """Add to the file what was noted since the last time. Raises OSError."""
-        import fcntl
-
         if not self._seen:
             return
         noted, self._seen = self._seen, {}

@@ -88,6 +88,8 @@ class Part:
 
 def _folded(text: str) -> str:
     # As PostgreSQL folds a name without quotes; only ASCII is sure to be folded.
+    if text.isascii():
+        return text.lower()
     return "".join([chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in text])
 
 

@@ -44,6 +44,7 @@ _WRITES: Final[dict[str, tuple[Action, ...]]] = {
     "delete": (Action.DELETE,),
     "truncate": (Action.TRUNCATE,),
 }
+_OPAQUE_KINDS: Final = frozenset(["do", "load"])
 _ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
 _PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
 _ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
@@ -122,8 +123,9 @@ class MessageReader:
     # --- Statements ------------------------------------------------------------------------------------------------
 
     def _read_statement(self, facts: StatementFacts, world: World, origin: str) -> Subject:
-        subject = Subject(kinds_of(facts), facts.group.value, facts, origin)
-        self._read_opaque(subject, facts, world)
+        subject = Subject(kinds_of(facts), facts.group, facts, origin)
+        if facts.opaque or facts.copy is not None or facts.kind in _OPAQUE_KINDS:
+            self._read_opaque(subject, facts, world)
         for relation in facts.relations:
             self._read_relation(subject, facts, relation, world)
         calling = world
@@ -139,7 +141,7 @@ class MessageReader:
         if world.closures is not None and world.worlds.cast_types:
             self._read_casts(subject, facts, calling)
         if self._names_columns or world.closures is not None:
-            for column in set(map(_placeless, facts.columns)):
+            for column in facts.columns:
                 self._read_column(subject, column, world)
         if facts.objects or facts.alterations or facts.group in ("ddl", "dcl"):
             self._read_definition(subject, facts, world)
@@ -186,16 +188,17 @@ class MessageReader:
         if not candidates:
             schema = world.written_schema(name, defines=access is Access.DEFINE)
             for action in actions:
-                subject.uses.append(Use(schema, name.name, label or action.value, place=use.place))
+                subject.uses.append(Use(schema, name.name, label or action.value))
             return
         for relation in candidates:
             for action in actions:
                 reach = world.reach(relation, action)
-                self._reached(subject, reach, world)
-                for one in reach.uses:
-                    if not one.through:
-                        one = Use(one.schema, one.name, label or one.action, "", use.place)
-                    subject.uses.append(one)
+                if not reach.simple:
+                    self._reached(subject, reach, world)
+                if label:
+                    subject.uses += [one if one.through else Use(one.schema, one.name, label) for one in reach.uses]
+                else:
+                    subject.uses += reach.uses
 
     def _reached(self, subject: Subject, reach: Reach, world: World) -> None:
         subject.columns |= reach.columns
@@ -339,19 +342,12 @@ class MessageReader:
     # --- Columns ---------------------------------------------------------------------------------------------------
 
     def _read_column(self, subject: Subject, use: ColumnUse, world: World) -> None:
-        target = subject.columns_written if use.written else subject.columns
-        known = False
-        for name in use.relations:
-            candidates = world.relations(name)
-            if not candidates:
-                column = "*" if use.star or use.whole_row else use.name
-                target.add((world.written_schema(name), name.name, column))
-                known = True
-            for relation in candidates:
-                if self._names_columns:
-                    target |= world.columns(relation, None if use.star or use.whole_row else {use.name})
-                known = known or use.star or use.whole_row or world.has_column(relation, use.name)
-        if not known and not use.star and world.closures is not None:
+        every = use.star or use.whole_row
+        columns, is_column = world.column_use(use.relations, None if every else use.name)
+        if columns:
+            target = subject.columns_written if use.written else subject.columns
+            target |= columns
+        if not is_column and world.closures is not None:
             # t.f is f(t) where t has no column f, and (x).f is f(x).
             for function in world.functions(QualifiedName(use.name), 1):
                 if function.oid >= FIRST_USER_OID:
@@ -451,10 +447,6 @@ def _inside(function: Function, world: World) -> World:
 
 def _changes_names(setting: Setting) -> bool:
     return setting.name in _PATH_SETTINGS or setting.name in _ROLE_SETTINGS
-
-
-def _placeless(use: ColumnUse) -> ColumnUse:
-    return ColumnUse(use.name, None, use.relations, -1, use.star, use.whole_row, use.written)
 
 
 def _written(facts: StatementFacts) -> tuple[Action, ...]:

@@ -182,7 +182,11 @@ class RuleSet:
 
     def __post_init__(self) -> None:
         self.names_columns = any(rule.what.columns for rule in self.rules)
-        self.needs_text = any(rule.what.canonical or rule.source.regex for rule in self.rules) or bool(self.learned)
+        self.needs_text = (
+            self.mode == "learn"
+            or bool(self.learned)
+            or any(rule.what.canonical or rule.source.regex or rule.when.estimates for rule in self.rules)
+        )
         self._column_tables = NameIndex()
         self._guarded: dict[tuple[str | None, str], bool] = {}
         self._column_patterns = [pattern for rule in self.rules for pattern in rule.what.columns]

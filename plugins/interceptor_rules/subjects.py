@@ -27,8 +27,6 @@ class Use:
     """What is done to it: ``select``, ``insert``, ``update``, ``delete``, ``truncate``, ``define`` or ``mention``."""
     through: str = ""
     """What leads to it, if the statement doesn't name it itself."""
-    place: int = -1
-    """Where the text names it, in bytes."""
 
     def __str__(self) -> str:
         name = self.name if self.schema is None else f"{self.schema}.{self.name}"

@@ -30,6 +30,7 @@ _SYSTEM_COLUMNS: Final = frozenset(["ctid", "xmin", "xmax", "cmin", "cmax", "tab
 _SCHEMAS_OF_STORAGE: Final = "pg_toast"
 _ASSUMED_VERSION: Final = 180000
 _MOST_SCOPES: Final = 1000
+_MOST_REMEMBERED: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Reach:
     opaque: tuple[str, ...]
     rules: tuple[tuple[str, frozenset[tuple[int, Action]]], ...]
     """Of rewrite rules that run: name, and what they touch."""
+    simple: bool
+    """Nothing is reached but relations."""
 
 
 class Worlds:
@@ -127,6 +130,9 @@ class World:
             self._scope = replace(self._scope, temporary=frozenset())
         self._reach: dict[tuple[int, Action], Reach] = {}
         self._column_types: dict[int, frozenset[int]] = {}
+        self._column_names: dict[int, frozenset[str]] = {}
+        self._column_uses: dict[tuple[tuple[QualifiedName, ...], str | None], tuple[frozenset[ColumnName], bool]] = {}
+        self._relations: dict[QualifiedName, tuple[Relation, ...]] = {}
         self.bodies: Final[dict[int, Subject]] = {}
         """What functions do by themselves, as far as it was read: kept here by who reads them."""
         self._functions: dict[tuple[str, str | None, int | None], tuple[Function, ...]] = {}
@@ -157,6 +163,14 @@ class World:
 
     def relations(self, name: QualifiedName) -> tuple[Relation, ...]:
         """The relations that a name may mean; none if it means nothing that the catalogue knows."""
+        known = self._relations.get(name)
+        if known is None:
+            if len(self._relations) > _MOST_REMEMBERED:
+                self._relations.clear()
+            known = self._relations[name] = self._find_relations(name)
+        return known
+
+    def _find_relations(self, name: QualifiedName) -> tuple[Relation, ...]:
         closures = self.closures
         if closures is None:
             return ()
@@ -189,7 +203,7 @@ class World:
         key = (name.name, name.schema, count)
         known = self._functions.get(key)
         if known is None:
-            if len(self._functions) > 5000:
+            if len(self._functions) > _MOST_REMEMBERED:
                 self._functions.clear()
             known = self._functions[key] = self._find_functions(name, count)
         return known
@@ -254,7 +268,7 @@ class World:
         key = (relation.oid, action)
         known = self._reach.get(key)
         if known is None:
-            if len(self._reach) > 5000:
+            if len(self._reach) > _MOST_REMEMBERED:
                 self._reach.clear()
             assert self.closures is not None
             touches = [self.closures.relations_touched(relation.oid, action, self._scope)]
@@ -323,8 +337,9 @@ class World:
                     continue  # read by itself
                 opaque[f"the {thing.kind} {thing.name}: {thing.because}"] = None
         return Reach(
-            tuple(uses.values()), frozenset(columns), tuple(functions), tuple(names), tuple(opaque), tuple(rules)
-        )
+            tuple(uses.values()), frozenset(columns), tuple(functions), tuple(names), tuple(opaque), tuple(rules),
+            not (columns or names or opaque or rules),
+        )  # fmt: skip
 
     # --- Columns -------------------------------------------------------------------------------------------------
 
@@ -365,9 +380,38 @@ class World:
             known = self._column_types[relation.oid] = frozenset(types)
         return known
 
-    def has_column(self, relation: Relation, name: str) -> bool:
-        """Whether a relation has a column of this name."""
-        return name in _SYSTEM_COLUMNS or any(column.name == name for column in self.snapshot.columns(relation.oid))
+    def _has_column(self, relation: Relation, name: str) -> bool:
+        known = self._column_names.get(relation.oid)
+        if known is None:
+            names = [column.name for column in self.snapshot.columns(relation.oid)]
+            known = self._column_names[relation.oid] = _SYSTEM_COLUMNS.union(names)
+        return name in known
+
+    def column_use(self, relations: tuple[QualifiedName, ...], name: str | None) -> tuple[frozenset[ColumnName], bool]:
+        """The columns that a name stands for which may belong to these relations, as far as rules may be about them,
+        and whether it stands for a column at all. ``name`` None: all columns."""
+        key = (relations, name)
+        known = self._column_uses.get(key)
+        if known is None:
+            if len(self._column_uses) > _MOST_REMEMBERED:
+                self._column_uses.clear()
+            known = self._column_uses[key] = self._find_columns(relations, name)
+        return known
+
+    def _find_columns(
+        self, relations: tuple[QualifiedName, ...], name: str | None
+    ) -> tuple[frozenset[ColumnName], bool]:
+        found: set[ColumnName] = set()
+        is_column = name is None
+        for written in relations:
+            candidates = self.relations(written)
+            if not candidates:
+                found.add((self.written_schema(written), written.name, name or "*"))
+                is_column = True
+            for relation in candidates:
+                found |= self.columns(relation, None if name is None else {name})
+                is_column = is_column or (name is not None and self._has_column(relation, name))
+        return frozenset(found), is_column
 
     def is_storage(self, schema: str | None) -> bool:
         """Whether a relation of this schema holds what belongs to tables that can't be told."""

@@ -1,0 +1,158 @@
+"""The rules of the example on the wire: in both protocols, prepared before, and reloaded in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interceptor.testing.postgres import PostgresServer
+from tests.integration.rules_world import CORPUS
+from tests.support import frontend as f
+from tests.support.backend import decode_error
+from tests.support.frontend import Frontend
+from tests.support.proxied import Clients, upstream
+from tests.support.proxy import Tables, run_proxy
+from tests.support.wire import WireClient
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+MODULE = f"import sys\nsys.path.insert(0, {str(PLUGINS)!r})\nfrom interceptor_rules import Rules\n"
+SECRET = "select value from vault.secret where id = 1"
+
+
+@pytest.fixture(scope="module")
+def rules_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wire") / "rules.toml"
+    path.write_text((CORPUS / "rules.toml").read_text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def clients(postgres18: PostgresServer, rules_file: Path) -> Iterator[Clients]:
+    server = postgres18
+    server.create_database("wired")
+    for role in ("analyst_jo", "payroll", "reader"):
+        server.psql(f"drop role if exists {role}")
+    server.psql((CORPUS / "world.sql").read_text(), dbname="wired")
+    module = rules_file.with_name("rules.py")
+    module.write_text(MODULE)
+    tables: Tables = {
+        "databases.wired": {"primary": upstream(server, "wired"), "pool_size": 2},
+        "plugins": {"modules": [str(module)]},
+        "plugins.rules": {"file": str(rules_file), "check_interval": "50ms"},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as made:
+        yield made
+    server.drop_database("wired")
+    for role in ("analyst_jo", "payroll", "reader"):
+        server.psql(f"drop role {role}")
+
+
+@pytest.fixture
+def client(clients: Clients) -> Iterator[WireClient]:
+    made = clients.connect("wired")
+    yield made
+    made.send_goodbye()
+
+
+def say(client: WireClient, *sent: Frontend) -> list[str]:
+    seen = len(client.replies)
+    client.send(*sent)
+    client.read_until_ready(client.ready_count + 1)
+    return [
+        f"Error {decode_error(reply.body)['C']}" if reply.tag == b"E" else str(reply)
+        for reply in client.replies[seen:]
+        if reply.tag in b"EDZ"
+    ]
+
+
+def extended(sql: str) -> list[Frontend]:
+    return [f.parse(sql), f.bind(), f.execute(), f.sync()]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        SECRET,
+        "select * from v_deep",
+        "select f_plpgsql()",
+        "select o.f_of_row from orders o",
+        "delete from orders",
+        "with d as (delete from orders where true returning 1) select 1",
+        "select salary from hr.employees",
+        "do $$ begin end $$",
+        "copy (table vault.secret) to stdout",
+        "insert into note values (1, '')",
+        "this is no sql",
+    ],
+)
+def test_blocked_in_both_protocols(client: WireClient, sql: str) -> None:
+    assert say(client, f.query(sql)) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, *extended(sql)) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, f.query("select 1")) == ["DataRow b'1'", "ReadyForQuery I"]
+
+
+def test_a_blocked_message_runs_nothing_of_itself(client: WireClient) -> None:
+    assert say(client, f.query(f"insert into people (id) values (500); {SECRET}")) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, f.query("select count(*) from people where id = 500")) == ["DataRow b'0'", "ReadyForQuery I"]
+
+
+def test_a_blocked_execution_undoes_what_its_pipeline_did(client: WireClient) -> None:
+    sent = [f.parse("insert into people (id) values (501)"), f.bind(), f.execute(), *extended(SECRET)]
+    assert say(client, *sent) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, f.query("select count(*) from people where id = 501")) == ["DataRow b'0'", "ReadyForQuery I"]
+
+
+def test_a_transaction_fails_with_what_is_blocked_in_it(client: WireClient) -> None:
+    say(client, f.query("begin"))
+    assert say(client, f.query(SECRET)) == ["Error 42501", "ReadyForQuery E"]
+    assert say(client, f.query("select 1")) == ["Error 25P02", "ReadyForQuery E"]
+    assert say(client, f.query("rollback")) == ["ReadyForQuery I"]
+
+
+def test_the_path_of_the_session_counts(client: WireClient) -> None:
+    assert say(client, f.query("select value from secret")) == ["DataRow b'decoy'", "ReadyForQuery I"]
+    say(client, f.query("set search_path = vault"))
+    assert say(client, f.query("select value from secret")) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, *extended("select value from secret")) == ["Error 42501", "ReadyForQuery I"]
+
+
+def test_parsed_under_one_path_and_executed_under_another(client: WireClient) -> None:
+    assert say(client, f.parse("select value from secret", "s"), f.sync()) == ["ReadyForQuery I"]
+    assert say(client, f.bind(statement="s"), f.execute(), f.sync()) == ["DataRow b'decoy'", "ReadyForQuery I"]
+    say(client, f.query("set search_path = vault"))
+    assert say(client, f.bind(statement="s"), f.execute(), f.sync()) == ["Error 42501", "ReadyForQuery I"]
+
+
+def test_a_function_call_is_refused(client: WireClient, postgres18: PostgresServer) -> None:
+    oid = int(postgres18.psql("select 'f_sql'::regproc::oid", dbname="wired"))
+    assert say(client, f.function_call(oid, [])) == ["Error 42501", "ReadyForQuery I"]
+
+
+def test_standard_conforming_strings(client: WireClient) -> None:
+    say(client, f.query("set standard_conforming_strings = off"))
+    seen = len(client.replies)
+    client.send(f.query(r"select 'a\', ' || (select value from vault.secret) || ' -- '"))
+    client.read_until(lambda: any(one.tag == b"E" for one in client.replies[seen:]) or client.closed)
+    assert b"canary" not in b"".join(one.body for one in client.replies[seen:])
+
+
+def test_prepared_before_and_executed_after_a_reload(clients: Clients, rules_file: Path) -> None:
+    client = clients.connect("wired")
+    assert say(client, f.parse("select name from customers where id = 0", "s"), f.sync()) == ["ReadyForQuery I"]
+    execution = (f.bind(statement="s"), f.execute(), f.sync())
+    assert say(client, *execution) == ["DataRow b'a'", "ReadyForQuery I"]
+    before = rules_file.read_text()
+    new = before + '\n[[rule]]\nname = "new"\ntables = ["public.customers"]\naction = "block"\n'
+    rules_file.write_text(new + "this is wrong")
+    assert say(client, *execution) == ["DataRow b'a'", "ReadyForQuery I"]
+    rules_file.write_text(new)
+    for _ in range(500):
+        if say(client, *execution) == ["Error 42501", "ReadyForQuery I"]:
+            break
+        say(client, f.query("select pg_sleep(0.02)"))
+    else:
+        pytest.fail("the new rules did not come")
+    rules_file.write_text(before)
+    client.send_goodbye()
