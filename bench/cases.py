@@ -74,6 +74,9 @@ class _ClientHost:
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         raise AssertionError(pins)
 
+    def on_defined(self) -> None:
+        raise AssertionError("nothing is defined")
+
     def on_finished(self) -> None:
         raise AssertionError
 

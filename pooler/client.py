@@ -25,6 +25,7 @@ from pooler.tasks import Handle, spawn
 if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
+    from pooler.judges import DatabaseJudge
     from pooler.login import Welcome
     from pooler.pool import Pool, Profile
     from pooler.server import Server
@@ -72,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
         "backend",
         "connected_at",
         "drained",
+        "judge",
         "login",
         "pauses",
         "peer",
@@ -95,6 +97,7 @@ class ClientConnection(asyncio.Protocol):
     profile: Profile
     settings: PoolSettings
     session: ClientSession
+    judge: DatabaseJudge | None
     process_id: int
     secret: bytes
 
@@ -236,14 +239,17 @@ class ClientConnection(asyncio.Protocol):
         self.server.on_client_ready(self)
         self.state = ClientState.READY
         registry = self.server.prepared if self.settings.max_prepared_statements else None
-        analyse = self.server.statements.effects
+        follows = self.settings.pool_mode is not PoolMode.SESSION
+        self.judge = self.server.judges.get(self.settings, self.pool.credential) if follows else None
+        texts = self.server.statements if self.judge is None else self.judge.judge.texts
         self.session = ClientSession(
             self,
             self.settings.pool_mode,
-            analyse,
+            texts.effects,
             welcome.reported,
             registry,
             reuses=self.settings.reuse_unnamed_statements,
+            texts=texts,
         )
         tables = self.server.plan_tables
         if tables is not None and self.plugin_session is not None:
@@ -295,6 +301,10 @@ class ClientConnection(asyncio.Protocol):
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         self.pool.on_pins_changed(self, pins)
+
+    def on_defined(self) -> None:
+        if self.judge is not None:
+            self.judge.on_defined()
 
     def on_finished(self) -> None:
         self.close()

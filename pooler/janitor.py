@@ -22,6 +22,7 @@ from interceptor.errors import (
     Failure,
 )
 from pooler.backend import BackendState
+from pooler.judges import USE_INTERVAL
 from pooler.pool import Pool, describe_pins
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a peer has after our goodbye: a server for hanging up (a query that can't be canceled goes on beyond
 it), a client for taking the last of what it was sent. Then the connection is cut."""
 
+_SWEEPS_PER_USE_CHECK: Final = round(USE_INTERVAL)
 _TICKS_PER_SWEEP: Final = 10
 """What may be over time by minutes or hours is looked at once a second."""
 
@@ -80,6 +82,20 @@ class Janitor:
         if sweep:
             self._server.pools.drop_unused()
             self._check_idle_clients(now)
+        if self._ticks % (_TICKS_PER_SWEEP * _SWEEPS_PER_USE_CHECK) == 0:
+            self._check_databases(now)
+
+    def _check_databases(self, now: float) -> None:
+        """Keep the catalogues of those that are used."""
+        clients = [client for client in self._server.clients if client.login is None]
+        self._server.judges.keep(
+            connected={client.settings.database for client in clients},
+            active={
+                client.settings.database
+                for client in clients
+                if client.backend is not None or now - client.active_at < USE_INTERVAL + TICK
+            },
+        )
 
     # --- Clients ---------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,9 @@ from pooler.auth import (
 from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
+from pooler.helpers import Catalogues
 from pooler.janitor import Janitor
+from pooler.judges import Judges
 from pooler.plugins import PluginHost
 from pooler.pool import Pool
 from pooler.registry import Registry
@@ -64,6 +66,8 @@ class Server:
         self.statements = StatementCache()
         self.prepared = PreparedRegistry()
         self.pools = Registry(self.clock, self.keys)
+        self.catalogues = Catalogues(self.backend_credential, self.keys)
+        self.judges = Judges(self.catalogues)
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()
         self.logins: dict[ClientConnection, None] = {}
@@ -142,8 +146,10 @@ class Server:
             relay.close()
         for pool in self.pools:
             pool.close()
+        self.judges.close()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
+                await self.catalogues.close()
                 # The cancel requests for what still ran are on their way; a login that was under way ends by itself.
                 await self.pools.wait_until_empty()
         except TimeoutError:

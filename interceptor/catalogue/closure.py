@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interceptor.catalogue.bodies import BodyReader
 from interceptor.catalogue.model import (
@@ -22,7 +23,7 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope
 from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.catalogue.steps import CallOf, CheckOf, Node, Step, Steps, UseOf
+from interceptor.catalogue.steps import OTHER_LANGUAGE, CallOf, CheckOf, Node, Step, Steps, UseOf
 from interceptor.sql.effects import Effect
 from interceptor.sql.functions import (
     PINNING,
@@ -52,6 +53,8 @@ class SessionVerdict(Struct, frozen=True, gc=False):
 
     change: SessionChange
     because: str = ""
+    defines: bool = False
+    """Something is created, altered or dropped on the way. Told only up to CHANGES: UNKNOWN may be anything."""
 
 
 class OpaqueThing(Struct, frozen=True, gc=False):
@@ -103,6 +106,18 @@ _HARMLESS_TRIGGERS: Final = frozenset(
     ["suppress_redundant_updates_trigger", "tsvector_update_trigger", "tsvector_update_trigger_column",
      "unique_key_recheck"]
 )  # fmt: skip
+# Functions of extensions that are volatile because of what they return, or what they write, and not of the session.
+_HARMLESS_IN_EXTENSIONS: Final[Mapping[str, frozenset[str]]] = {
+    "pgcrypto": frozenset(
+        ["gen_random_bytes", "gen_random_uuid", "gen_salt", "pgp_pub_encrypt", "pgp_pub_encrypt_bytea",
+         "pgp_sym_encrypt", "pgp_sym_encrypt_bytea"]
+    ),
+    "uuid-ossp": frozenset(["uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4"]),
+    "tablefunc": frozenset(["normal_rand"]),
+    "moddatetime": frozenset(["moddatetime"]),
+    "insert_username": frozenset(["insert_username"]),
+    "pg_stat_statements": frozenset(["pg_stat_statements", "pg_stat_statements_info", "pg_stat_statements_reset"]),
+}  # fmt: skip
 _MOST_TOUCHES: Final = 5_000  # some 2 KB each
 _MOST_VERDICTS: Final = 20_000
 _HARMLESS: Final = SessionVerdict(SessionChange.HARMLESS)
@@ -119,13 +134,15 @@ class Closures:
         trusted: Callable[[Function], bool] | None = None,
         *,
         key_checks: bool = True,
+        names: Names | None = None,
     ) -> None:
         """``trusted``: functions for which it is true count as touching nothing, whatever their bodies say.
 
-        ``key_checks``: whether the look-ups count as reads by which PostgreSQL holds foreign keys.
+        ``key_checks``: whether the look-ups count as reads by which PostgreSQL holds foreign keys. ``names``: how names
+        in bodies are resolved, if not by their scope (``NamesAnywhere``).
         """
         self.snapshot = snapshot
-        self._steps = Steps(snapshot, reader or FactsReader(), trusted, key_checks=key_checks)
+        self._steps = Steps(snapshot, reader or FactsReader(), trusted, key_checks=key_checks, names=names)
         self._touches: dict[Node, Touches] = {}
         self._verdicts: dict[Node, SessionVerdict] = {}
         self._quiet = harmless_functions(snapshot.server_version)
@@ -162,6 +179,10 @@ class Closures:
     ) -> SessionVerdict:
         """What an action on a relation may leave behind in its session. ``sets_defaults`` as above."""
         return self._judged(UseOf(relation, action, scope, sets_defaults))
+
+    def type_may_change_session(self, type_oid: int, scope: Scope) -> SessionVerdict:
+        """What a conversion to a type may leave behind: the checks of domains, also within arrays and rows."""
+        return self._judged(CheckOf(type_oid, scope))
 
     # --- Following ---------------------------------------------------------------------------------------------------
 
@@ -236,22 +257,40 @@ class Closures:
     # --- Sessions ----------------------------------------------------------------------------------------------------
 
     def _judged(self, start: Node) -> SessionVerdict:
+        judging = self.judging(start)
+        while True:
+            try:
+                next(judging)
+            except StopIteration as end:
+                verdict: SessionVerdict = end.value
+                return verdict
+
+    def judging(self, start: Node) -> Generator[None, None, SessionVerdict]:
+        """The judgement in pieces: between two of them lies one step, of at most some 5 ms."""
         known = self._verdicts.get(start)
-        if known is None:
-            if len(self._verdicts) >= _MOST_VERDICTS:
-                self._verdicts.clear()
-            known = _HARMLESS
-            for node, step in self._reachable(start):
-                found = self._judge(node, step)
-                if found.change > known.change:
-                    known = found
-                    if known.change is SessionChange.UNKNOWN:
-                        break
-            self._verdicts[start] = known
+        if known is not None:
+            return known
+        known = _HARMLESS
+        defines = False
+        for node, step in self._reachable(start):
+            defines = defines or step.defines
+            found = self._judge(node, step)
+            if found.change > known.change:
+                known = found
+                if known.change is SessionChange.UNKNOWN:
+                    break
+            yield
+        if defines:
+            known = replace(known, defines=True)
+        if len(self._verdicts) >= _MOST_VERDICTS:
+            self._verdicts.clear()
+        self._verdicts[start] = known
         return known
 
     def _judge(self, node: Node, step: Step) -> SessionVerdict:
         """What one node leaves behind by itself."""
+        if isinstance(node, CallOf) and not step.unresolved and self._is_trusted(node, step):
+            return _HARMLESS
         if step.opaque or step.unresolved:
             thing = self._describe(node, "")
             because = step.opaque or f"it names what can't be resolved: {min(step.unresolved)}"
@@ -262,6 +301,20 @@ class Closures:
         if isinstance(node, CallOf) and node.function < FIRST_USER_OID and not node.surely_local:
             return self._judge_own(self.snapshot.functions[node.function])
         return _SEQUENCES if step.sequences else _HARMLESS
+
+    def _is_trusted(self, node: CallOf, step: Step) -> bool:
+        """Whether it is a function in C of an extension that says to change nothing, as PostgreSQL's own are believed.
+
+        Or all operators of citext and hstore would be suspect.
+        """
+        function = self.snapshot.functions.get(node.function)
+        if function is None or function.language != "c" or not function.extension:
+            return False
+        if not step.opaque.startswith(OTHER_LANGUAGE):
+            return False
+        return function.volatility is not Volatility.VOLATILE or function.name in _HARMLESS_IN_EXTENSIONS.get(
+            function.extension, ()
+        )
 
     def _judge_own(self, function: Function) -> SessionVerdict:
         """PostgreSQL's own functions, by functions.py."""

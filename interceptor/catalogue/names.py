@@ -152,6 +152,16 @@ class Names:
                     return found
         return Unresolved.ABSENT
 
+    def relations(self, scope: Scope, name: str, schema: str | None = None) -> tuple[Relation, ...] | Unresolved:
+        """All relations that the name may stand for: the one of ``relation``, since all is known here."""
+        found = self.relation(scope, name, schema)
+        return found if isinstance(found, Unresolved) else (found,)
+
+    def types(self, scope: Scope, name: str, schema: str | None = None) -> tuple[Type, ...] | Unresolved:
+        """All types that the name may stand for; likewise."""
+        found = self.type(scope, name, schema)
+        return found if isinstance(found, Unresolved) else (found,)
+
     def functions(
         self, scope: Scope, name: str, schema: str | None = None, argument_count: int | None = None
     ) -> tuple[Function, ...] | Unresolved:

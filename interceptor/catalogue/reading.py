@@ -12,7 +12,7 @@ from interceptor.sql.bodies import BodyFacts, body_facts
 from interceptor.sql.effects import Effect
 from interceptor.sql.facts import Access, OpaqueReason, QualifiedName, Setting, StatementFacts
 
-__all__ = ["FactsReader", "read_body"]
+__all__ = ["FactsReader", "read_body", "table_uses"]
 
 _WRITES: Final[dict[str, frozenset[Action]]] = {
     "insert": frozenset([Action.INSERT]),
@@ -73,7 +73,7 @@ class FactsReader:
         if not because and treacherous is not None:
             because = f"it changes {treacherous.name or 'a setting whose name is computed'} on its way"
         return Body(
-            tables=frozenset(use for one in statements for use in _tables(one)),
+            tables=frozenset(use for one in statements for use in table_uses(one)),
             functions=frozenset(
                 NameUse(use.name.name, use.name.schema, len(use.texts)) for one in statements for use in one.functions
             ),
@@ -97,7 +97,8 @@ def _names(names: Iterable[QualifiedName]) -> frozenset[NameUse]:
     return frozenset(NameUse(name.name, name.schema) for name in names)
 
 
-def _tables(statement: StatementFacts) -> Iterable[TableUse]:
+def table_uses(statement: StatementFacts) -> Iterable[TableUse]:
+    """The relations that a statement reads and writes, with each action that it may take on them."""
     for use in statement.relations:
         name, schema = use.name.name, use.name.schema
         if use.access is Access.READ:

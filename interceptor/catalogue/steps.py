@@ -27,13 +27,17 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope, Unresolved
 from interceptor.catalogue.snapshot import Snapshot
 
-__all__ = ["CallOf", "CheckOf", "Node", "Step", "Steps", "UseOf"]
+__all__ = ["OTHER_LANGUAGE", "CallOf", "CheckOf", "Node", "Step", "Steps", "UseOf"]
 
 _VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
 _WORD: Final = re.compile(r"\w+")
 _BY_REFERENCE: Final = re.compile(r"%\s*(?:row)?type", re.IGNORECASE)
 _WRITES: Final = frozenset([Action.INSERT, Action.UPDATE])
 _CASCADES: Final = "cnd"
+
+
+OTHER_LANGUAGE: Final = "its language is"
+"""How the reason begins for which a function can't be read that has no text."""
 
 
 class CallOf(Struct, frozen=True, gc=False):
@@ -91,11 +95,12 @@ class Steps:
         trusted: Callable[[Function], bool] | None = None,
         *,
         key_checks: bool = True,
+        names: Names | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.trusted = trusted
         self._key_checks = key_checks
-        self.names = Names(snapshot)
+        self.names = names or Names(snapshot)
         self._reader = reader
         self._known: dict[Node, Step] = {}
         self._bodies: dict[int, Body] = {}
@@ -145,7 +150,7 @@ class Steps:
             step.opaque = (
                 "its body is too large to be kept"
                 if function.oid in self.snapshot.left_out
-                else f"its language is {function.language}"
+                else f"{OTHER_LANGUAGE} {function.language}"
             )
             return
         read = self._bodies.get(function.oid)
@@ -186,11 +191,11 @@ class Steps:
         step.session_change = step.session_change or body.session_change
         step.session_values = step.session_values or body.session_values
         for table in body.tables:
-            relation = names.relation(scope, table.name, table.schema)
-            if isinstance(relation, Unresolved):
-                step.unresolved.add(f"{_written(table.name, table.schema)}: {relation.value}")
+            relations = names.relations(scope, table.name, table.schema)
+            if isinstance(relations, Unresolved):
+                step.unresolved.add(f"{_written(table.name, table.schema)}: {relations.value}")
             else:
-                step.then[UseOf(relation.oid, table.action, scope)] = None
+                step.then.update(dict.fromkeys(UseOf(one.oid, table.action, scope) for one in relations))
         for use in body.functions:
             local = use.name in body.harmless_calls
             found = names.functions(scope, use.name, use.schema, use.arguments)
@@ -210,11 +215,12 @@ class Steps:
                     dict.fromkeys(CallOf(one.function, scope) for one in operators if one.oid >= FIRST_USER_OID)
                 )
         for use in body.types:
-            one = names.type(scope, use.name, use.schema)
-            if isinstance(one, Unresolved):
-                step.unresolved.add(f"type {_written(use.name, use.schema)}: {one.value}")
+            types = names.types(scope, use.name, use.schema)
+            if isinstance(types, Unresolved):
+                step.unresolved.add(f"type {_written(use.name, use.schema)}: {types.value}")
             else:
-                self._domain(step, one.oid, scope)
+                for one in types:
+                    self._domain(step, one.oid, scope)
         for name, schema, column in body.columns:
             relation = names.relation(scope, name, schema)
             if isinstance(relation, Relation):

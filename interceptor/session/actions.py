@@ -40,6 +40,9 @@ class ClientHost(Protocol):
         Raises ClientError if it must not.
         """
 
+    def on_defined(self) -> None:
+        """The client's transaction is over, and it may have created or altered something."""
+
     def on_finished(self) -> None:
         """The client said Terminate and is owed nothing more: close its connection without a word."""
 

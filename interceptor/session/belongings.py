@@ -55,6 +55,7 @@ class Belongings:
     """What one client has in its session. Where the pool mode is session, nothing is noted: all stays where it is."""
 
     __slots__ = (
+        "defines",
         "deviates",
         "doubt",
         "named_only",
@@ -89,6 +90,8 @@ class Belongings:
         """They did nothing but set these."""
         self.deviates = False
         """They set what decides how others are parsed, be it for the transaction alone."""
+        self.defines = False
+        """They may have created or altered what others will use."""
 
     # --- Noting ----------------------------------------------------------------------------------------------------
 
@@ -96,6 +99,8 @@ class Belongings:
         """A statement with these effects is about to be sent."""
         if effects.reparses:
             self.deviates = True
+        if effects.defines:
+            self.defines = True
         if effects.touches_sequence:
             if self.sequence_backend is not backend:
                 # What it left elsewhere is out of date from now on.

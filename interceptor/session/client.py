@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.protocol import messages
@@ -82,6 +82,7 @@ class ClientSession:
         "reused_parse",
         "reuses",
         "streaming",
+        "texts",
         "unnamed",
         "waiting",
         "wants_flush",
@@ -98,16 +99,19 @@ class ClientSession:
         registry: PreparedRegistry | None = None,
         *,
         reuses: bool = False,
+        texts: Judgements | None = None,
     ) -> None:
         """``analyse`` tells what a text of SQL does to a session (``StatementCache.effects``).
 
         ``told``: the settings that the client was told of at login. With a ``registry`` named prepared statements are
         shared; without one they pin. ``reuses``: an unnamed statement whose text is known runs as a shared one.
+        ``texts`` tells when what ``analyse`` said before counts no more.
         """
         self.host = host
         self.write = host.write
         self.mode = mode
         self.analyse = analyse
+        self.texts: Judgements = texts or _LASTING
         self.effects_of: Callable[[bytes], SessionEffects] = analyse
         """What a text may do to this client's session."""
         self.backend: BackendSession | None = None
@@ -386,6 +390,18 @@ class ClientSession:
             self.write(error)
             self.ignoring = True
 
+    def judge_anew(self, prepared: Prepared) -> SessionEffects:
+        """What a prepared statement may do, by what is known now."""
+        if prepared.era is not self.texts.era:
+            settings = prepared.settings
+            if settings is not None and settings.misleading:
+                prepared.effects = OPAQUE
+            else:
+                text = prepared.body[: prepared.body.find(0)]
+                prepared.effects = self.analyse(text, prepared.standard_lexing)
+            prepared.era = self.texts.era
+        return prepared.effects
+
     def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked.
 
@@ -540,6 +556,10 @@ class ClientSession:
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
         idle = backend.status == messages.IDLE
+        if self.belongings.defines and idle:
+            # At once: what comes next, from whomever, may use it.
+            self.belongings.defines = False
+            self.host.on_defined()
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = True
             return
@@ -572,6 +592,21 @@ class ClientSession:
             return
         if self.finishing:
             self.host.on_finished()
+
+
+class Judgements(Protocol):
+    """Where judgements of texts come from, as far as it matters how old they are."""
+
+    @property
+    def era(self) -> object:
+        """Another object whenever all texts have to be judged anew."""
+
+
+class _Lasting:
+    era: Final = object()
+
+
+_LASTING: Final = _Lasting()
 
 
 def _judge_nothing(sql: bytes) -> SessionEffects:

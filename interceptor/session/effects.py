@@ -82,5 +82,5 @@ def first_effects(session: ClientSession, backend: BackendSession, data: bytes, 
             text = session.unnamed[6 : session.unnamed.find(0, 6)]
             return session.effects_of(text) if session.unnamed else NONE
         prepared = None if session.named is None else session.named.by_name.get(name)
-        return NONE if prepared is None else prepared.effects
+        return NONE if prepared is None else session.judge_anew(prepared)
     return NONE if kind == messages.DESCRIBE else OPAQUE

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from interceptor.protocol.messages import CLOSE, PARSE, SYNC_MESSAGE, encode_message
 from interceptor.session.settings import Settings
 from interceptor.session.states import Request
-from interceptor.sql.effects import SessionEffects
+from interceptor.sql.effects import Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -55,15 +55,27 @@ def is_timeless(text: bytes) -> bool:
 class Prepared:
     """A statement that can be prepared on any backend of its clients' profile."""
 
-    __slots__ = ("__weakref__", "body", "effects", "is_noticed", "name", "settings")
+    __slots__ = ("__weakref__", "body", "effects", "era", "is_noticed", "name", "settings", "standard_lexing")
 
-    def __init__(self, body: bytes, name: bytes, effects: SessionEffects, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        name: bytes,
+        effects: SessionEffects,
+        settings: Settings | None = None,
+        *,
+        standard_lexing: bool = False,
+    ) -> None:
         self.body = body
         """What follows the name in a Parse message: the text, its zero, the parameter types."""
         self.name = name
         """What backends know it by."""
         self.effects = effects
-        """What its execution does to the session."""
+        """What its execution does to the session, as it was judged last: see ``ClientSession.judge_anew``."""
+        self.era: object = None
+        """When that was."""
+        self.standard_lexing = standard_lexing
+        """Its text surely reads as under standard_conforming_strings."""
         self.is_noticed = False
         """Its Parse has something to say, such as a warning, which each client is to hear."""
         self.settings = settings
@@ -109,7 +121,9 @@ class PreparedRegistry:
         key = (settings.parsing, standard_lexing, body)
         prepared = self._known.get(key)
         if prepared is None:
-            prepared = self._known[key] = self.unshared(body, effects(body[: body.find(0)]), settings.parsing)
+            prepared = self._known[key] = Prepared(
+                body, self._new_name(), effects(body[: body.find(0)]), settings.parsing, standard_lexing=standard_lexing
+            )
         return prepared
 
     def known_unnamed(
@@ -125,15 +139,20 @@ class PreparedRegistry:
                 self._unnamed.clear()
             text = body[: body.find(0)]
             judged = effects(text)
+            if judged.effect is Effect.OPAQUE:
+                return None  # perhaps more is known next time
             keeps = judged.effect is None and not judged.reads_sequence and is_timeless(text)
             self._unnamed[key] = _SEEN if keeps else None
             return None
         prepared = self._unnamed[key] = self.shared(body, settings, standard_lexing, effects)
         return prepared
 
-    def unshared(self, body: bytes, effects: SessionEffects, settings: Settings | None = None) -> Prepared:
+    def unshared(self, body: bytes, effects: SessionEffects) -> Prepared:
         """A statement for one client alone."""
-        return Prepared(body, b"%b%x" % (_PREFIX, next(self._numbers)), effects, settings)
+        return Prepared(body, self._new_name(), effects)
+
+    def _new_name(self) -> bytes:
+        return b"%b%x" % (_PREFIX, next(self._numbers))
 
 
 class ClientStatements:

@@ -124,6 +124,8 @@ def use_named(
     prepared = named.by_name.get(name)
     if prepared is None:
         return None
+    if prepared.era is not session.texts.era:
+        session.judge_anew(prepared)
     effects = prepared.effects
     if effects is not NONE:
         if effects.reduces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -10,7 +11,7 @@ from pglast import parser
 
 from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects, shared_effects
 from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
-from interceptor.sql.walk import Json, Node, Walk
+from interceptor.sql.walk import Json, KnownCalls, Node, Walk
 
 __all__ = ["StatementCache", "analyse", "opaque_effects"]
 
@@ -26,6 +27,10 @@ _HIDES = frozenset({Effect.OPAQUE, Effect.PREPARED_STATEMENT})
 _REPARSES = _HIDES | {Effect.LIBRARY}
 
 
+Judge = Callable[[bytes, SessionEffects], SessionEffects]
+"""From a text and what it may do as far as it tells, to what it may do."""
+
+
 class StatementCache:
     """The effects of texts, remembered by their bytes.
 
@@ -34,16 +39,46 @@ class StatementCache:
     back. So what is used stays, and nothing is counted or reordered on a hit.
     """
 
-    __slots__ = ("_half", "_old", "_old_bytes", "_server_version", "_young", "_young_bytes")
+    __slots__ = (
+        "_half",
+        "_judge",
+        "_judge_plain",
+        "_known",
+        "_old",
+        "_old_bytes",
+        "_server_version",
+        "_young",
+        "_young_bytes",
+        "era",
+    )
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024, server_version: int = 0) -> None:
         """``max_bytes`` bounds the memory of the cache. ``server_version`` is as 180004; 0 is the oldest."""
         self._half = max_bytes // 2
         self._server_version = server_version
+        self._known: KnownCalls | None = None
+        self._judge: Judge | None = None
+        self._judge_plain: Judge | None = None
+        self.era = object()
+        """Another one whenever all texts are judged anew."""
         self._young: dict[bytes, SessionEffects] = {}
         self._old: dict[bytes, SessionEffects] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+
+    def judge_by(
+        self, known: KnownCalls | None, judge: Judge | None, judge_plain: Judge | None, server_version: int = 0
+    ) -> None:
+        """Forget all texts, and from now on judge them by what more is known.
+
+        ``known`` tells of functions that aren't PostgreSQL's own. ``judge`` and ``judge_plain`` are given each new text
+        with its effects, and return what counts; the latter gets those that ``is_plain`` says to be harmless.
+        """
+        self._known, self._judge, self._judge_plain = known, judge, judge_plain
+        self._server_version = server_version
+        self._young, self._old = {}, {}
+        self._young_bytes = self._old_bytes = 0
+        self.era = object()
 
     def memory(self) -> int:
         """Return about how many bytes of memory the texts take, never more than ``max_bytes``."""
@@ -66,10 +101,14 @@ class StatementCache:
             if found is None:
                 if is_plain(sql):
                     found = NONE if sql[0] in b"sS" else _plain_effects(sql)
+                    if self._judge_plain is not None:
+                        found = self._judge_plain(sql, found)
                     if b"$" not in sql:  # with its values in it, the text is not likely to come again
                         return found
                 else:
-                    found = _analyse(sql, self._server_version)
+                    found = _analyse(sql, self._server_version, self._known)
+                    if self._judge is not None:
+                        found = self._judge(sql, found)
             if len(sql) <= MAX_CACHED:
                 self._remember(sql, found)
         return found
@@ -100,7 +139,7 @@ def _plain_effects(sql: bytes) -> SessionEffects:
     return NONE if sql.lstrip()[:1] in b"sS" else WRITES
 
 
-def _analyse(sql: bytes, server_version: int) -> SessionEffects:
+def _analyse(sql: bytes, server_version: int, known: KnownCalls | None = None) -> SessionEffects:
     if not may_parse(sql):
         return opaque_effects(sql)
     tree = _parse(sql)
@@ -112,7 +151,7 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
         return OPAQUE
     if not statements:
         return EMPTY
-    walk = Walk(server_version)
+    walk = Walk(server_version, known)
     transaction_control = False
     for statement in statements:
         node = statement["stmt"]
@@ -136,6 +175,7 @@ def _analyse(sql: bytes, server_version: int) -> SessionEffects:
             walk.reparses or walk.reduces or walk.effect in _REPARSES,
             walk.reduces or walk.effect in _HIDES,
             names,
+            walk.defines,
         )
     )
 

@@ -67,6 +67,9 @@ class SessionEffects:
 
     ``reduces``: it may take away settings or prepared statements (RESET, DISCARD, DEALLOCATE), whatever else it does.
 
+    ``defines``: what it creates or alters may make others, of which nothing was to be feared, change the session. Only
+    who knows the catalogue says so (``interceptor.catalogue.judging``).
+
     ``settings``: names in lower case of the settings that it may change, as far as the text tells. With
     ``Effect.SETTING`` and one statement, these are all that it changes, unless there are none.
     """
@@ -80,6 +83,7 @@ class SessionEffects:
     reparses: bool = False
     reduces: bool = False
     settings: frozenset[str] = frozenset()
+    defines: bool = False
 
 
 _SHARED_COUNT = 16

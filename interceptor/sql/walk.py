@@ -10,9 +10,9 @@ A kind that is in none of the tables below makes the text opaque: a newer gramma
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
-from interceptor.sql.effects import Effect, graver
+from interceptor.sql.effects import Effect, SessionEffects, graver
 from interceptor.sql.functions import (
     PINNING,
     SEQUENCE_READERS,
@@ -24,7 +24,7 @@ from interceptor.sql.functions import (
 )
 from interceptor.sql.gucs import OF_TRANSACTION, decides_parsing
 
-__all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "Node", "Walk", "is_misleading_path"]
+__all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "KnownCalls", "Node", "Walk", "is_misleading_path"]
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Node = dict[str, Json]
@@ -74,7 +74,6 @@ LEAVES = frozenset(
 # Kinds whose presence is enough.
 PINS: dict[str, Effect] = {
     "AlterExtensionStmt": Effect.OPAQUE,  # runs the scripts of an extension, as CREATE EXTENSION does
-    "CallStmt": Effect.OPAQUE,
     "CreateAmStmt": Effect.OPAQUE,
     "CreateConversionStmt": Effect.OPAQUE,  # calls the function that it is given
     "CreateExtensionStmt": Effect.OPAQUE,
@@ -101,6 +100,19 @@ _SAMPLING_METHODS = frozenset(["bernoulli", "system"])
 _NEVER_LOCAL = frozenset(["client_encoding", "standard_conforming_strings"])
 
 
+class KnownCalls(Protocol):
+    """What is known of functions and operators that aren't PostgreSQL's own.
+
+    ``schema`` is "" where none is written. None: nothing is known, or nothing good.
+    """
+
+    def function(self, schema: str, name: str) -> SessionEffects | None:
+        """What a call by this name may do, whichever function it reaches."""
+
+    def operator(self, schema: str, name: str) -> SessionEffects | None:
+        """What an expression with this operator may do."""
+
+
 class Walk:
     """One pass over one tree. Make one, call ``visit`` with each statement, and read what it found.
 
@@ -109,7 +121,9 @@ class Walk:
 
     __slots__ = (
         "_functions",
+        "_known",
         "_stack",
+        "defines",
         "effect",
         "ends_pin",
         "reads_sequence",
@@ -119,7 +133,9 @@ class Walk:
         "writes",
     )
 
-    def __init__(self, server_version: int) -> None:
+    def __init__(self, server_version: int, known: KnownCalls | None = None) -> None:
+        self._known = known
+        self.defines = False
         self.effect: Effect | None = None
         self.reads_sequence = False
         self.writes = False
@@ -179,7 +195,18 @@ class Walk:
     def _operator(self, names: Json) -> None:
         schema, name = _qualified(names)
         if name not in _OPERATORS or schema not in _PG_CATALOG:
+            self._take(None if self._known is None else self._known.operator(schema, name))
+
+    def _call(self, schema: str, name: str) -> None:
+        self._take(None if self._known is None else self._known.function(schema, name))
+
+    def _take(self, known: SessionEffects | None) -> None:
+        if known is None:
             self.found(Effect.OPAQUE)
+        else:
+            self.reads_sequence = self.reads_sequence or known.reads_sequence
+            self.writes = self.writes or known.touches_sequence
+            self.defines = self.defines or known.defines
 
     def _range_var(self, node: Node) -> None:
         if node.get("relname") == "pg_prepared_statements":
@@ -191,22 +218,29 @@ class Walk:
             self.found(Effect.PREPARED_STATEMENT)
         if schema in _PG_CATALOG:
             if name not in self._functions:
-                self._unquiet_function(name, node)
+                self._unquiet_function(schema, name, node)
             elif name in UNLOCKS:
                 self.ends_pin = True
         elif schema != "information_schema" or name not in harmless_helpers():
-            self.found(Effect.OPAQUE)
+            self._call(schema, name)
         self._stack.append(node)
 
-    def _unquiet_function(self, name: str, node: Node) -> None:
+    def _call_statement(self, node: Node) -> None:
+        if self._known is None:
+            self.found(Effect.OPAQUE)
+        self._func_call(cast("Node", node["funccall"]))
+
+    def _unquiet_function(self, schema: str, name: str, node: Node) -> None:
         if name == "set_config":
             self._set_config(node.get("args"))
         elif name in SEQUENCE_READERS:
             self.reads_sequence = True
         elif name in SEQUENCE_WRITERS:
             self.writes = True
+        elif name in PINNING:
+            self.found(PINNING[name])
         else:
-            self.found(PINNING.get(name, Effect.OPAQUE))
+            self._call(schema, name)
 
     def _set_config(self, arguments: Json) -> None:
         values = [_constant(argument) for argument in cast("list[Json]", arguments or [])]
@@ -290,6 +324,7 @@ HANDLED: dict[str, Callable[[Walk, Node], None]] = {
     "A_Expr": Walk._a_expr,
     "AlterTableCmd": Walk._alter_table_command,
     "AlterTableStmt": Walk._write,
+    "CallStmt": Walk._call_statement,
     "ClosePortalStmt": Walk._take_away,
     "CopyStmt": Walk._write,
     "CreateForeignTableStmt": Walk._create_foreign_table,

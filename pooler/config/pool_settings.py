@@ -89,6 +89,8 @@ class PoolSettings:
     """0: named prepared statements are not shared, they keep their client's backend."""
     reuse_unnamed_statements: bool
     """An unnamed statement whose text is known runs as a shared one."""
+    catalogue: bool
+    """The catalogue is read to judge what statements may do to their session."""
     catalogue_user: str
     """The role that reads the catalogue; "" for the role of the pool."""
     connect_query: str
@@ -155,6 +157,7 @@ def merge(
         pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
         max_prepared_statements=server.max_prepared_statements,
         reuse_unnamed_statements=_first(database.reuse_unnamed_statements, default=server.reuse_unnamed_statements),
+        catalogue=_first(database.catalogue, default=server.catalogue),
         catalogue_user=database.catalogue_user,
         connect_query=database.connect_query,
         max_packet_size=server.max_packet_size,

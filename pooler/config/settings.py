@@ -87,6 +87,7 @@ class ServerSettings:
     pin_timeout: _Duration = 0.0
     max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
     reuse_unnamed_statements: _Boolean = False
+    catalogue: _Boolean = True
     client_idle_timeout: _Duration = 0.0
     idle_transaction_timeout: _Duration = 0.0
     transaction_timeout: _Duration = 0.0
@@ -123,6 +124,7 @@ class DatabaseSettings:
     max_pinned: _MaxPinned | None = None
     pin_timeout: _Duration | None = None
     reuse_unnamed_statements: _Boolean | None = None
+    catalogue: _Boolean | None = None
     connect_query: _Text = ""
     catalogue_user: _Text = ""
 

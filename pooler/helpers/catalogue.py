@@ -65,6 +65,8 @@ class Catalogue:
         self._name = name
         self._snapshot: Snapshot | None = None
         self._state: State | None = None
+        self._last: tuple[Snapshot, State] | None = None
+        """What was known before somebody may have defined something. Perhaps nobody has."""
         self._listeners: dict[object, Listener] = {}
         self._loading: asyncio.Future[Snapshot] | None = None
         self._watch: Handle | None = None
@@ -93,7 +95,11 @@ class Catalogue:
         self._used = True
 
     def on_ddl(self) -> None:
+        last = self._last
+        if self._snapshot is not None and self._state is not None:
+            last = self._snapshot, self._state
         self._drop()
+        self._last = last
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         key = object()
@@ -120,6 +126,7 @@ class Catalogue:
         self.version += 1
         self._snapshot = None
         self._state = None
+        self._last = None
         self._tell()
 
     def _tell(self) -> None:
@@ -165,11 +172,16 @@ class Catalogue:
         snapshot.version = self.version
         self._snapshot = snapshot
         self._state = state
+        self._last = None
 
     async def _load(self) -> tuple[Snapshot, State]:
         begun = time.monotonic()
+        last = self._last
         async with self._queries.snapshot() as queries:
-            state = await read_state(queries, None)
+            state = await read_state(queries, None if last is None else last[1])
+            if last is not None and state.sums == last[1].sums:
+                # IF NOT EXISTS, a ROLLBACK, an error: nothing was defined.
+                return last[0], state
             snapshot = await load(queries, partial(asyncio.sleep, 0))
         self.stats.loads += 1
         self.stats.last_load_seconds = time.monotonic() - begun

@@ -74,6 +74,9 @@ class Client:
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         assert self.mode is not PoolMode.SESSION
 
+    def on_defined(self) -> None:
+        raise AssertionError("no judge told of definitions")
+
     def on_finished(self) -> None:
         assert not self.finished
         self.finished = True

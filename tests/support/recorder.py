@@ -126,6 +126,8 @@ class Recorder:
         self.pins: list[frozenset[Effect]] = []
         """Each time that they changed."""
         self.may_pin = True
+        self.defined = 0
+        """How often a transaction ended that may have created something."""
         self.finished = False
         self.failure: ClientError | BackendError | None = None
         self.paused = False
@@ -210,6 +212,9 @@ class _ClientHost:
         if pins and not self._recorder.may_pin:
             raise ClientError(TOO_MANY_PINNED, "no more")
         self._recorder.pins.append(pins)
+
+    def on_defined(self) -> None:
+        self._recorder.defined += 1
 
     def on_finished(self) -> None:
         assert not self._recorder.finished, "finished twice"

@@ -47,6 +47,7 @@ NARROWER: list[tuple[str, object, object, object]] = [
     ("max_pinned", 4, 3, 0),
     ("pin_timeout", 5.0, 6.0, 0.0),
     ("reuse_unnamed_statements", True, False, None),
+    ("catalogue", False, True, None),
     ("max_user_connections", 5, None, 0),
     ("query_timeout", 5.0, None, 0.0),
     ("client_idle_timeout", 5.0, None, 0.0),

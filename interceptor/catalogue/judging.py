@@ -1,0 +1,178 @@
+"""What a text of SQL may do to its session, by what the catalogue knows of the functions and tables that it names.
+
+``interceptor.sql.analysis`` judges by words alone: a function that isn't PostgreSQL's own may do anything, and what a
+trigger does can't be seen. A ``SessionJudge`` stands behind a ``StatementCache`` and corrects both. It is asked about
+each text once; where a database has nothing to be feared, plain texts don't come to it at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from typing import Final
+
+from interceptor.catalogue.reading import table_uses
+from interceptor.catalogue.survey import Dangers, Findings
+from interceptor.sql.analysis import StatementCache
+from interceptor.sql.effects import MAX_NAMES, Effect, SessionEffects, graver
+from interceptor.sql.facts import Group, MessageFacts, QualifiedName, StatementFacts
+from interceptor.sql.lexical import names_of_settings
+from interceptor.sql.statements import analyse_facts
+
+__all__ = ["SessionJudge", "Sight"]
+
+_WORDS: Final = re.compile(rb"[a-z0-9_]+")
+_LONG: Final = re.compile(rb"[A-Za-z0-9_$\x80-\xff]{63}")
+_SYMBOLS: Final = re.compile(rb"[-+*/<>=~!@#%^&|`?]+")
+
+# What names neither a table nor a function; without a semicolon but at its end.
+_SURELY_FREE: Final = re.compile(
+    rb"\s*+(?:(?:begin|start|commit|end|rollback|abort|savepoint|release|set|reset|show|discard|deallocate|close|listen"
+    rb"|unlisten|notify|lock|checkpoint)(?![a-z0-9_$\x80-\xff])[^;]*+|select[\s0-9,$]*+|);?\s*+\Z",
+    re.IGNORECASE,
+)
+
+_DEFINITION: Final = re.compile(
+    rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
+)
+_DEFINITIONS: Final = frozenset(["create", "alter", "import"])
+
+
+class Sight(Enum):
+    """How much a judge knows."""
+
+    BLIND = "nothing: the catalogue is being read, or will be when a text calls for it"
+    CLEAR = "all there is in the catalogue"
+    DIM = "what the texts say, and what was dangerous when the catalogue was last read: it can't be read now"
+
+
+class SessionJudge:
+    """Judges the texts of one database's clients."""
+
+    def __init__(self, wants_sight: Callable[[], None], max_bytes: int = 16 * 1024 * 1024) -> None:
+        """``wants_sight`` is called when a blind judge has met a text for which the catalogue should be read."""
+        self.texts = StatementCache(max_bytes)
+        """Its ``effects`` are the judgements."""
+        self.sight = Sight.BLIND
+        self._wants_sight = wants_sight
+        self._dangers = Dangers()
+        self._words: frozenset[bytes] = frozenset()
+        self._search_symbols = False
+        self.go_blind()
+
+    def go_blind(self) -> None:
+        """The catalogue isn't known, or has changed: until it is read, every text counts as one that may do anything,
+        apart from those that name no table and call no function."""
+        self.sight = Sight.BLIND
+        self.texts.judge_by(None, self._judge_blindly, self._judge_blindly)
+
+    def see(self, findings: Findings) -> None:
+        """From now on this is what is known."""
+        self.sight = Sight.CLEAR
+        self._fear(findings.dangers)
+        self.texts.judge_by(findings, self._judge, self._search_if(findings.dangers), findings.server_version)
+
+    def see_dimly(self) -> None:
+        """The catalogue can't be read: go by the words of the texts, and by the last dangers that were known."""
+        self.sight = Sight.DIM
+        self.texts.judge_by(None, self._judge, self._search_if(self._dangers))
+
+    def _fear(self, dangers: Dangers) -> None:
+        self._dangers = dangers
+        self._words = dangers.words()
+
+    def _search_if(self, dangers: Dangers) -> Callable[[bytes, SessionEffects], SessionEffects] | None:
+        return self._search if dangers else None
+
+    # --- Texts -------------------------------------------------------------------------------------------------------
+
+    def _judge_blindly(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
+        if _SURELY_FREE.match(sql):
+            return effects
+        self._wants_sight()
+        return self._with_definitions(sql, _doubtful(sql, effects))
+
+    def _judge(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
+        return self._with_definitions(sql, self._search(sql, effects) if self._dangers else effects)
+
+    def _search(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
+        """Look for the names of what is dangerous, and where one is, whether it is what it looks like."""
+        if effects.effect is Effect.OPAQUE or not self._is_suspect(sql):
+            return effects
+        return _doubtful(sql, effects) if self._is_dangerous(sql, analyse_facts(sql)) else effects
+
+    def _is_suspect(self, sql: bytes) -> bool:
+        dangers, words = self._dangers, self._words
+        if dangers.everywhere or dangers.when_defining:
+            return True
+        lowered = sql.lower()
+        if not words.isdisjoint(_WORDS.findall(lowered)) or b'u&"' in lowered:
+            return True
+        if b"" in words and not sql.isascii():
+            return True
+        if dangers.may_be_cut and _LONG.search(sql):
+            return True
+        return bool(dangers.operators) and any(
+            one.encode() in symbols for symbols in set(_SYMBOLS.findall(sql)) for one in dangers.operators
+        )
+
+    def _is_dangerous(self, sql: bytes, facts: MessageFacts) -> bool:
+        dangers = self._dangers
+        if facts.opaque or dangers.everywhere:
+            return True
+        if dangers.row_functions:
+            words = set(_WORDS.findall(sql.lower()))
+            names = b" ".join(one.encode() for one in dangers.row_functions).lower()
+            if not words.isdisjoint(_WORDS.findall(names)):
+                return True
+        return any(self._does_harm(one) for one in facts.all)
+
+    def _does_harm(self, statement: StatementFacts) -> bool:
+        dangers = self._dangers
+        if dangers.when_defining and statement.group not in (Group.READ, Group.WRITE, Group.TRANSACTION, Group.SESSION):
+            return True
+        for use in table_uses(statement):
+            by_schema = dangers.relations.get(use.name)
+            if by_schema is not None:
+                actions = [by_schema.get(use.schema, set())] if use.schema is not None else by_schema.values()
+                if any(use.action in some for some in actions):
+                    return True
+        return (
+            any(_is_among(use.name, dangers.functions) for use in statement.functions)
+            or any(_is_among(name, dangers.operators) for name in statement.operators)
+            or any(_is_among(name, dangers.types) for name in statement.types)
+        )
+
+    def _with_definitions(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
+        """A text that defines something has to be asked about, for what comes after it in its transaction may use what
+        it defines; and what is known ends with it."""
+        if effects.defines or (_DEFINITION.search(sql) and _defines(analyse_facts(sql))):
+            return replace(_doubtful(sql, effects), defines=True)
+        return effects
+
+
+def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:
+    schemas = dangerous.get(name.name)
+    return schemas is not None and (name.schema is None or name.schema in schemas)
+
+
+def _defines(facts: MessageFacts) -> bool:
+    """Whether it creates or alters something that isn't temporary, as far as can be told."""
+    return bool(facts.opaque) or any(one.kind in _DEFINITIONS and "temporary" not in one.words for one in facts.all)
+
+
+def _doubtful(sql: bytes, effects: SessionEffects) -> SessionEffects:
+    """The same, and whatever else."""
+    names = effects.settings | {name for name in names_of_settings(sql)}
+    return replace(
+        effects,
+        effect=graver(effects.effect, Effect.OPAQUE),
+        reads_sequence=True,
+        touches_sequence=True,
+        ends_pin=True,
+        reparses=True,
+        reduces=True,
+        settings=names if len(names) <= MAX_NAMES else frozenset(),
+    )
