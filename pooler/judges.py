@@ -15,7 +15,7 @@ from interceptor.catalogue.judging import SessionJudge, Sight
 from interceptor.catalogue.service import CatalogueService
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.catalogue.survey import Findings, survey
-from interceptor.errors import BackendError
+from interceptor.errors import HELPER_TIMEOUT, BackendError
 from pooler.auth import BackendCredential
 from pooler.config import PoolSettings
 from pooler.helpers import Catalogues
@@ -37,6 +37,10 @@ asked."""
 
 _RETRY_AFTER: Final = 30.0
 """Seconds until a catalogue that could not be read is asked for again."""
+
+
+_RETRY_WHEN_BUSY: Final = 1.0
+"""The same where the server took too long."""
 
 
 class DatabaseJudge:
@@ -99,6 +103,10 @@ class DatabaseJudge:
         try:
             snapshot = await self._catalogue.current()
         except BackendError as error:
+            if error.failure is HELPER_TIMEOUT:
+                # It is busy, or its catalogue changes all the time. Backends go on to be asked.
+                await asyncio.sleep(_RETRY_WHEN_BUSY)
+                return False
             if self.judge.sight is not Sight.DIM:
                 logger.warning("functions and triggers of %s are judged by their names alone: %s", self._name, error)
                 self.judge.see_dimly()

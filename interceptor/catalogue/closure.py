@@ -303,14 +303,17 @@ class Closures:
         return _SEQUENCES if step.sequences else _HARMLESS
 
     def _is_trusted(self, node: CallOf, step: Step) -> bool:
-        """Whether it is a function in C of an extension that says to change nothing, as PostgreSQL's own are believed.
+        """Whether it is compiled and says to change nothing: an extension's, or PostgreSQL's under another name.
 
-        Or all operators of citext and hstore would be suspect.
+        They are believed as PostgreSQL's own are. Or all operators of citext and hstore would be suspect, and the
+        constructors of every range type.
         """
         function = self.snapshot.functions.get(node.function)
-        if function is None or function.language != "c" or not function.extension:
+        if function is None or not step.opaque.startswith(OTHER_LANGUAGE):
             return False
-        if not step.opaque.startswith(OTHER_LANGUAGE):
+        if function.language == "internal":
+            return function.volatility is not Volatility.VOLATILE
+        if function.language != "c" or not function.extension:
             return False
         return function.volatility is not Volatility.VOLATILE or function.name in _HARMLESS_IN_EXTENSIONS.get(
             function.extension, ()

@@ -126,11 +126,9 @@ class Survey:
         yield from self._judge_operators()
         yield from self._judge_types()
         yield from self._judge_relations()
-        dangers, snapshot = self._findings.dangers, self._snapshot
-        dangers.everywhere = any(
-            cast.function in self._functions for cast in snapshot.casts.values() if cast.oid >= FIRST_USER_OID
-        )
-        dangers.when_defining = not self._functions.isdisjoint(snapshot.event_triggers)
+        self._judge_casts()
+        dangers = self._findings.dangers
+        dangers.when_defining = not self._functions.isdisjoint(self._snapshot.event_triggers)
         return self._findings
 
     def _schema(self, oid: int) -> str:
@@ -185,6 +183,16 @@ class Survey:
                 self._types.add(one.oid)
                 self._findings.dangers.types.setdefault(one.name, set()).add(self._schema(one.schema))
 
+    def _judge_casts(self) -> None:
+        dangers = self._findings.dangers
+        for cast in self._snapshot.casts.values():
+            if cast.function in self._functions:
+                target = self._snapshot.types.get(cast.target)
+                if cast.context == "e" and target is not None:
+                    dangers.types.setdefault(target.name, set()).add(self._schema(target.schema))
+                else:
+                    dangers.everywhere = True
+
     # --- Relations ---------------------------------------------------------------------------------------------------
 
     def _judge_relations(self) -> Generator[None, None, None]:
@@ -192,8 +200,8 @@ class Survey:
         suspects = yield from self._suspects()
         for oid in suspects:
             relation = self._snapshot.relations.get(oid)
-            if relation is None or relation.kind not in _QUERIED:
-                continue
+            if relation is None or relation.kind not in _QUERIED or oid < FIRST_USER_OID:
+                continue  # of PostgreSQL's own, only pg_settings does something, and its name tells
             for action in Action:
                 verdict = yield from self._closures.judging(UseOf(oid, action, ANY_SCOPE, action is Action.UPDATE))
                 if verdict.change >= SessionChange.CHANGES:

@@ -85,6 +85,7 @@ class HelperConnection(asyncio.Protocol):
                 elif kind == messages.PORTAL_SUSPENDED:
                     yield rows
                     rows = []
+                    self._check()  # it may have ended while the rows were looked at
                     self._transport.write(more)
                 elif kind == messages.ERROR_RESPONSE:
                     raise _statement_error(body)

@@ -27,7 +27,8 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.create_database(DATABASE)
     server.psql("create table t (i int)", dbname=DATABASE)
     tables: Tables = {
-        "server": {"server_login_retry": "100ms"},
+        # A backend that is asked what a statement did isn't idle when it dies.
+        "server": {"server_login_retry": "100ms", "catalogue": False},
         "databases.app": {"primary": upstream(server, DATABASE), "pool_size": 2},
         "databases.single": {"primary": upstream(server, DATABASE), "pool_size": 1},
         "databases.session": {"primary": upstream(server, DATABASE), "pool_mode": "session", "pool_size": 2},

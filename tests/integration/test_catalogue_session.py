@@ -165,7 +165,7 @@ def judged(request: pytest.FixtureRequest) -> Iterator[Judged]:
             server.psql(f"create function {name}{definition}")
         for setup, *_ in RELATIONS:
             server.psql(setup)
-        yield Judged(World(server.dsn(), request.param), Closures(snapshot_of(server, "postgres")))
+        yield Judged(World(server.dsn(), request.param, server), Closures(snapshot_of(server, "postgres")))
 
 
 @pytest.mark.parametrize(("name", "expected"), [(name, expected) for name, _, expected in FUNCTIONS])

@@ -9,11 +9,15 @@ import psycopg
 import pytest
 from psycopg import pq
 
+from interceptor.catalogue import Snapshot
+from interceptor.catalogue.judging import SessionJudge
+from interceptor.catalogue.survey import Findings, survey
 from interceptor.sql import functions
 from interceptor.sql.analysis import analyse
 from interceptor.sql.effects import Effect
 from interceptor.testing.postgres import PostgresServer
 from tests.integration import function_table
+from tests.integration.catalogue_world import snapshot_of
 from tests.integration.session_corpus import CHANGING, COUNTING, DOUBTED, HARMLESS, HIDDEN, READING, SETUP
 
 # A setting that a library brings with it when it is first used is no change; plpgsql does that.
@@ -105,6 +109,7 @@ class World:
 
     conninfo: str
     version: int
+    server: PostgresServer
 
     def differences(self, sql: str) -> tuple[list[str], str]:
         """Run the text in a new session; return what of the session it changed, and the SQLSTATE if it failed."""
@@ -149,7 +154,25 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     # A server of its own: the corpus changes roles, databases and the server's configuration.
     with PostgresServer.start(request.param) as server:
         server.psql(SETUP)
-        yield World(server.dsn(), request.param)
+        yield World(server.dsn(), request.param, server)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def judge(world: World) -> SessionJudge:
+    """One who knows the catalogue of the world as it was before any of the corpus ran there."""
+    made = SessionJudge(lambda: None)
+    made.see(_findings(snapshot_of(world.server, "postgres")))
+    return made
+
+
+def _findings(snapshot: Snapshot) -> Findings:
+    pieces = survey(snapshot)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            findings: Findings = end.value
+            return findings
 
 
 def _texts(corpus: str, version: int = 18) -> Iterator[str]:
@@ -232,12 +255,39 @@ def test_doubts_without_need_are_known(world: World) -> None:
     print(f"{len(texts)} of the corpus are in doubt without need; {reductions} only take something back")
 
 
-def test_known_gaps(world: World) -> None:
-    """docs/design/session-effects.md names them. Whoever closes one moves its line."""
+def test_what_the_text_hides_the_catalogue_shows(world: World, judge: SessionJudge) -> None:
     for sql in _texts(HIDDEN, world.version):
         changed, _ = world.differences(sql)
         assert changed, f"the server sees no change: {sql}"
-        assert _effect(sql) is None, f"a gap less: {sql}"
+        assert _effect(sql) is None, f"the text shows it: {sql}"
+        assert judge.texts.effects(sql.encode()).effect is Effect.OPAQUE, sql
+
+
+@pytest.mark.slow
+def test_the_catalogue_takes_away_no_doubt_that_is_needed(world: World, judge: SessionJudge) -> None:
+    missed = []
+    for sql in _texts(CHANGING + COUNTING + READING, world.version):
+        judged, plain = judge.texts.effects(sql.encode()), analyse(sql.encode())
+        changed, _ = world.differences(sql)
+        counts = judged.effect is not None or judged.touches_sequence or judged.reads_sequence
+        if (changed and not counts) or judged.reads_sequence < plain.reads_sequence:
+            missed.append((sql, changed))
+    assert missed == []
+
+
+def test_the_catalogue_casts_doubt_on_definitions_alone(world: World, judge: SessionJudge) -> None:
+    wrong = [
+        sql
+        for sql in _texts(HARMLESS, world.version)
+        if judge.texts.effects(sql.encode()).effect is not None and not judge.texts.effects(sql.encode()).defines
+    ]
+    assert wrong == []
+
+
+def test_the_catalogue_clears_functions(world: World, judge: SessionJudge) -> None:
+    texts = ["select add_one(1)", "call nothing()", "select 1 where 1 === 1"]
+    assert [analyse(sql.encode()).effect for sql in texts] == [Effect.OPAQUE] * 3
+    assert [judge.texts.effects(sql.encode()).effect for sql in texts] == [None] * 3
 
 
 def test_function_table_is_current(postgres16: PostgresServer, postgres18: PostgresServer) -> None:
