@@ -25,7 +25,6 @@ from pooler.tasks import Handle, spawn
 if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
-    from pooler.judges import DatabaseJudge
     from pooler.login import Welcome
     from pooler.pool import Pool, Profile
     from pooler.server import Server
@@ -73,7 +72,6 @@ class ClientConnection(asyncio.Protocol):
         "backend",
         "connected_at",
         "drained",
-        "judge",
         "login",
         "pauses",
         "peer",
@@ -97,7 +95,6 @@ class ClientConnection(asyncio.Protocol):
     profile: Profile
     settings: PoolSettings
     session: ClientSession
-    judge: DatabaseJudge | None
     process_id: int
     secret: bytes
 
@@ -240,8 +237,8 @@ class ClientConnection(asyncio.Protocol):
         self.state = ClientState.READY
         registry = self.server.prepared if self.settings.max_prepared_statements else None
         follows = self.settings.pool_mode is not PoolMode.SESSION
-        self.judge = self.server.judges.get(self.settings, self.pool.credential) if follows else None
-        texts = self.server.statements if self.judge is None else self.judge.judge.texts
+        judge = self.server.judges.get(self.settings, self.pool.credential) if follows else None
+        texts = self.server.statements if judge is None else judge.judge.texts
         self.session = ClientSession(
             self,
             self.settings.pool_mode,
@@ -303,8 +300,7 @@ class ClientConnection(asyncio.Protocol):
         self.pool.on_pins_changed(self, pins)
 
     def on_defined(self) -> None:
-        if self.judge is not None:
-            self.judge.on_defined()
+        self.server.on_ddl(self.settings.database)
 
     def on_finished(self) -> None:
         self.close()

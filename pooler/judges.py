@@ -62,10 +62,6 @@ class DatabaseJudge:
         self._may_read_at = 0.0
         self._surveyed: tuple[Snapshot, Findings] | None = None
 
-    def on_defined(self) -> None:
-        """A client's transaction has ended that may have created or altered something."""
-        self._catalogue.on_ddl()
-
     def touch(self) -> None:
         """The database is in use."""
         self._catalogue.touch()

@@ -30,7 +30,6 @@ from pooler.auth import (
 from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
-from pooler.helpers import Catalogues
 from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.plugins import PluginHost
@@ -66,8 +65,6 @@ class Server:
         self.statements = StatementCache()
         self.prepared = PreparedRegistry()
         self.pools = Registry(self.clock, self.keys)
-        self.catalogues = Catalogues(self.backend_credential, self.keys)
-        self.judges = Judges(self.catalogues)
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()
         self.logins: dict[ClientConnection, None] = {}
@@ -87,6 +84,7 @@ class Server:
             scram_iterations=config.server.scram_iterations,
         )
         self.host = PluginHost(self)
+        self.judges = Judges(self.host.catalogues)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
         )
@@ -149,7 +147,6 @@ class Server:
         self.judges.close()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
-                await self.catalogues.close()
                 # The cancel requests for what still ran are on their way; a login that was under way ends by itself.
                 await self.pools.wait_until_empty()
         except TimeoutError:

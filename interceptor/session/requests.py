@@ -115,7 +115,7 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
     elif session.named is not None:
         if backend.sequences_of:
             prepared = session.named.by_name.get(data[name_at:name_end])
-            effects = NONE if prepared is None else prepared.effects
+            effects = NONE if prepared is None else session.judge_anew(prepared)
             refusal = refuse_stale_value(session, backend, effects, simple=False)
             if refusal is not None:
                 return refusal, end

@@ -92,7 +92,7 @@ def wait_until_known(client: WireClient, questions: Questions) -> None:
         client.query("select 1")  # the backend has been asked before it does this
         return questions() == 0
 
-    wait_until(costs_nothing, "the catalogue is known")
+    wait_until(costs_nothing, "the catalogue is known", timeout=60)
 
 
 HARMLESS = [
