@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.decisions import Block
+from interceptor.hooks.declare import Contribution
 from interceptor.hooks.loading import PluginsRefused, load_plugins
 from interceptor.hooks.plans import PlanTables
 from interceptor.hooks.plugins import BrokenPlugin, PluginSet
 from interceptor.hooks.statement import Session
 from interceptor.hooks.transaction import Transaction
 from interceptor.services import Backend as BackendInfo
+from interceptor.services import ConsoleCommand, HttpRoute
 from pooler.helpers import Catalogue, Catalogues
 from pooler.plugins.analyst import Analyst
 from pooler.plugins.long_sql import LongSql
@@ -83,6 +85,9 @@ class PluginHost:
         self.asks_names = False
         """Whether a plugin wants to know the role and the search_path of each session from its beginning."""
         self.plugins = PluginSet()
+        self.console_commands: tuple[Contribution[ConsoleCommand], ...] = ()
+        self.http_routes: tuple[Contribution[HttpRoute], ...] = ()
+        """What plugins add to the console and to HTTP. Kept for when there is a console and an HTTP server."""
         self._use(self._load(server.config.plugins, None, self._services))
 
     def _load(
@@ -110,6 +115,8 @@ class PluginHost:
     def _use(self, plugins: PluginSet) -> None:
         """From now on these are the plugins."""
         self.plugins = plugins
+        self.console_commands = plugins.console_commands()
+        self.http_routes = plugins.http_routes()
         if self.tables is not None:
             self.tables.replace_plugins(plugins)
         elif plugins.plan_hooks:
