@@ -69,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "active_at",
+        "asked",
         "backend",
         "connected_at",
         "drained",
@@ -92,6 +93,8 @@ class ClientConnection(asyncio.Protocol):
 
     # Set when the client has logged in
     pool: Pool
+    asked: Pool
+    """Where it has its backend, waits for one, or had one last: its own pool, or that of another target."""
     profile: Profile
     settings: PoolSettings
     session: ClientSession
@@ -183,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_authenticated(self, pool: Pool, settings: PoolSettings, profile: Profile, protocol: int) -> None:
         """The client is who it says; what is missing is what its server says at login."""
-        self.pool = pool
+        self.pool = self.asked = pool
         self.settings = settings
         self.profile = profile
         self.secret = secrets.token_bytes(SECRET_BYTES[protocol >= PROTOCOL_3_2])
@@ -275,8 +278,20 @@ class ClientConnection(asyncio.Protocol):
         return self.slow
 
     def acquire(self, target: str | None) -> BackendSession | None:
-        pool = self.pool if target is None else self.server.pool_for_target(self.settings, target)
-        return pool.acquire(self)
+        if target is None:
+            self.asked = self.pool
+        else:
+            try:
+                self.asked = self.server.pool_for_target(self.settings, target)
+            except ClientError as error:
+                # The session waits from now on, as for a backend, and is refused as one that was canceled.
+                asyncio.get_running_loop().call_soon(self._refuse_waiting, messages.encode_failure(error))
+                return None
+        return self.asked.acquire(self)
+
+    def _refuse_waiting(self, error: bytes) -> None:
+        if self.state is ClientState.READY and self.session.waiting:
+            self.session.refuse(error)
 
     def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
         self.wait = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
@@ -297,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
         self.drained = None
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
-        self.pool.on_pins_changed(self, pins)
+        self.asked.on_pins_changed(self, pins)
 
     def on_defined(self) -> None:
         self.server.on_ddl(self.settings.database)
@@ -355,7 +370,7 @@ class ClientConnection(asyncio.Protocol):
         """
         if self.state is ClientState.READY:
             if self.session.waiting:
-                self.pool.forget(self)
+                self.asked.forget(self)
                 self.session.refuse(CANCELED)
             elif self.backend is not None and self.backend.session.owed:
                 cancel_backend(self.backend, on_done)
@@ -391,11 +406,12 @@ class ClientConnection(asyncio.Protocol):
             self.wait.cancel()
         if logged_in:
             self.pool.forget(self)
+            self.asked.forget(self)
             self.pool.clients.discard(self)
         if self.backend is not None:
-            self.pool.abandon(self.backend)
+            self.backend.pool.abandon(self.backend)
         if logged_in:
-            self.pool.pinned.pop(self, None)
+            self.asked.pinned.pop(self, None)
             self.server.close_plugin_session(self)
 
     def _pause(self, reason: Pause) -> None:
