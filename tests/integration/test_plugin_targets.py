@@ -84,6 +84,7 @@ def is_busy(postgres: PostgresServer) -> bool:
 def test_statements_go_where_a_plugin_sends_them_and_others_to_the_primary(proxy: Proxy) -> None:
     with connect(proxy) as client:
         assert client.execute("select current_database()").fetchone() == ("routed",)
+    with connect(proxy) as client:
         assert where(client) == "routed_replica"
 
 
