@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import typing
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ import uvloop
 from rich.console import Console
 
 from interceptor.errors import ConfigError
+from interceptor.hooks.loading import PluginsRefused
 from pooler.config import Config, ConfigErrors, config_from_upstream, load_config
+from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
 from pooler.server import Server, serve
 
 app = typer.Typer(
@@ -26,12 +29,20 @@ app = typer.Typer(
 _stderr = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration, a TOML file.", dir_okay=False)]
+NeededConfig = Annotated[Path, typer.Option("--config", help="The configuration, a TOML file.")]
 UpstreamOption = Annotated[
     str | None, typer.Option("--upstream", metavar="DSN", help="Serve this one database, without a configuration.")
 ]
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="HOST:PORT", help="With --upstream: where to listen.")
 ]
+
+
+class OutputFormat(Enum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 @app.command("serve")
@@ -48,19 +59,53 @@ def serve_command(config: ConfigOption = None, upstream: UpstreamOption = None, 
             runner.run(serve(server))
     except ConfigError as error:
         _fail(str(error))
+    except PluginsRefused as refused:
+        _fail(f"{refused}\nA plugin that must not be missing is broken, so the server does not start.")
     except OSError as error:
         _fail(f"cannot listen: {error.strerror or error}")
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Option("--config", help="The configuration, a TOML file.")]) -> None:
-    """Check a configuration, and name everything that is wrong with it."""
+def check(config: NeededConfig) -> None:
+    """Check a configuration and its plugins, and name everything that is wrong with them."""
     loaded = _load(config, None, None)
     try:
-        Server(loaded)
+        problems = check_config(loaded)
     except ConfigError as error:
         _fail(str(error))
+    if problems:
+        for problem in problems:
+            _say(problem)
+        sys.exit(1)
     typer.echo(f"{config}: correct; databases: {', '.join(loaded.databases) or 'none'}")
+
+
+@app.command("plugins")
+def plugins_command(config: NeededConfig) -> None:
+    """List the plugins of a configuration: version, state, what holds when they fail, and their hooks."""
+    try:
+        show_plugins(_load(config, None, None))
+    except ConfigError as error:
+        _fail(str(error))
+
+
+@app.command("explain")
+def explain_command(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="The statement.")],
+    config: NeededConfig,
+    database: Annotated[str | None, typer.Option("--database", help="As clients name it.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Who sends it.")] = None,
+    format: Annotated[OutputFormat, typer.Option("--format", help="For people, or for programs.")] = OutputFormat.TEXT,
+) -> None:
+    """Say what each plugin would do with a statement, and why. The statement is not run."""
+    loaded = _load(config, None, None)
+    try:
+        chosen = choose_login(loaded, database, user)
+        explain(loaded, sql, *chosen, format.value)
+    except LookupError as error:
+        _fail(str(error.args[0]))
+    except (ConfigError, PluginsRefused) as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -87,8 +132,12 @@ def _load(config: Path | None, upstream: str | None, listen: str | None) -> Conf
 
 
 def _fail(text: str) -> typing.NoReturn:
-    _stderr.print(f"interceptor: {text}", soft_wrap=True, markup=False)
+    _say(text)
     sys.exit(2)
+
+
+def _say(text: str) -> None:
+    _stderr.print(f"interceptor: {text}", soft_wrap=True, markup=False)
 
 
 def main() -> None:

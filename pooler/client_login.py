@@ -193,7 +193,6 @@ class ClientLoginFlow:
                 hint="The databases that clients may name are the [databases.*] tables of the configuration.",
             )
         settings = server.config.pool_settings(self.database, user)
-        credential = server.backend_credential(settings, accepted.backend_credential)
         if self._wants_replication(startup):
             if settings.pool_mode is not PoolMode.SESSION:
                 raise ClientError(
@@ -202,11 +201,12 @@ class ClientLoginFlow:
                     f"{settings.pool_mode.value}",
                     hint='Set pool_mode = "session" for this database or user, or connect to the server itself.',
                 )
+            credential = server.backend_credential(settings, accepted.backend_credential)
             server.start_relay(client, settings, startup, credential)
             return
         pool = server.pool(settings)
         # The newest login is the one whose password is most likely still right.
-        pool.credential = credential
+        pool.credential = server.backend_credential(pool.settings, accepted.backend_credential)
         client.on_authenticated(pool, settings, pool.profile(self._profile(startup)), startup.spoken_protocol)
 
     def _profile(self, startup: StartupMessage) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,9 @@
 """The process that analyses long SQL: a question on its standard input, the facts on its standard output.
 
 A question is a header (``QUESTION``: the length of the text, and whether it reads by standard lexing) and the text. An
-answer is a header with the number of parts and each part's length, and the parts: the facts without their literals,
-then literals in parts of ``LITERALS``, all pickled. Small parts keep the loop of who reads them free.
+answer is a header (``ANSWER``: the number of parts, and about how much memory the facts take), and then the parts, each
+after its length: the facts without their literals, then literals in parts of ``LITERALS``, all pickled. Small parts
+keep the loop of who reads them free.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from typing import BinaryIO, Final
 import msgspec
 
 from interceptor.sql.facts import Group, MessageFacts, Opaque, OpaqueReason, StatementFacts
+from interceptor.sql.facts_cache import facts_size
 from interceptor.sql.parsing import HELPER
 from interceptor.sql.statements import analyse_facts
 
-__all__ = ["LENGTH", "LITERALS", "MAX_FIRST", "QUESTION", "opaque_facts"]
+__all__ = ["ANSWER", "LENGTH", "LITERALS", "MAX_FIRST", "QUESTION", "opaque_facts"]
 
 QUESTION: Final = Struct("!I?")
+ANSWER: Final = Struct("!IQ")
 LENGTH: Final = Struct("!I")
-LITERALS: Final = 2000
-"""Literals in one part: some 2 ms to read."""
+LITERALS: Final = 1000
+"""Literals in one part: less than 1 ms to read."""
 MAX_FIRST: Final = 256 * 1024
 """Bytes of the part that has all but the literals. What has more relations, columns and calls than that is opaque."""
 MAX_MEMORY: Final = 4 * 1024**3
@@ -39,21 +42,22 @@ def opaque_facts(sql: bytes, reason: OpaqueReason, detail: str = "") -> MessageF
     return MessageFacts(len(sql), 0, (statement,), (statement,), opaque=opaque)
 
 
-def _answer(sql: bytes, standard_lexing: bool) -> list[bytes]:
+def _answer(sql: bytes, standard_lexing: bool) -> tuple[int, list[bytes]]:
     facts = analyse_facts(sql, standard_lexing, HELPER)
     first = pickle.dumps(msgspec.structs.replace(facts, literals=()), pickle.HIGHEST_PROTOCOL)
     if len(first) > MAX_FIRST:
-        return [pickle.dumps(opaque_facts(sql, OpaqueReason.TOO_COMPLEX), pickle.HIGHEST_PROTOCOL)]
+        facts = opaque_facts(sql, OpaqueReason.TOO_COMPLEX)
+        first = pickle.dumps(facts, pickle.HIGHEST_PROTOCOL)
     literals = facts.literals
     parts = [literals[start : start + LITERALS] for start in range(0, len(literals), LITERALS)]
-    return [first, *[pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in parts]]
+    return facts_size(facts), [first, *[pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in parts]]
 
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     while header := questions.read(QUESTION.size):
         size, standard_lexing = QUESTION.unpack(header)
-        parts = _answer(questions.read(size), standard_lexing)
-        answers.write(LENGTH.pack(len(parts)))
+        memory, parts = _answer(questions.read(size), standard_lexing)
+        answers.write(ANSWER.pack(len(parts), memory))
         for part in parts:
             answers.write(LENGTH.pack(len(part)) + part)
         answers.flush()

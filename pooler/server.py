@@ -222,8 +222,8 @@ class Server:
         return self._users is None or self._users.get(user) is not None
 
     def pool(self, settings: PoolSettings) -> Pool:
-        """The pool for a login."""
-        return self.pools.get(settings)
+        """The pool for a login: that of the primary, whichever server this is by now."""
+        return self.pools.get(self.targets.settings_of_primary(settings))
 
     def backend_credential(
         self, settings: PoolSettings, from_login: BackendCredential | None

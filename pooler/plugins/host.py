@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.decisions import Block
+from interceptor.hooks.declare import Contribution
 from interceptor.hooks.loading import PluginsRefused, load_plugins
 from interceptor.hooks.plans import PlanTables
 from interceptor.hooks.plugins import BrokenPlugin, PluginSet
 from interceptor.hooks.statement import Session
 from interceptor.hooks.transaction import Transaction
 from interceptor.services import Backend as BackendInfo
+from interceptor.services import ConsoleCommand, HttpRoute
 from pooler.helpers import Catalogue, Catalogues
 from pooler.plugins.analyst import Analyst
 from pooler.plugins.long_sql import LongSql
@@ -70,7 +72,7 @@ class PluginHost:
         self._shared = SharedMemory()
         self._services: dict[str, PluginServices] = {}
         self._long_sql = LongSql()
-        self._names = LoginNames(server.keys, server.clock)
+        self.names: Final = LoginNames(server.keys, server.clock)
         self._analyst = Analyst(self._catalogue_of, self._on_catalogue_changed, self._long_sql)
         self._sessions: dict[ClientConnection, tuple[Session, float]] = {}
         self._databases: Counter[str] = Counter()
@@ -80,8 +82,12 @@ class PluginHost:
         self._started = False
         self.tables: PlanTables | None = None
         self.has_sessions = False
-        self._asks_names = False
+        self.asks_names = False
+        """Whether a plugin wants to know the role and the search_path of each session from its beginning."""
         self.plugins = PluginSet()
+        self.console_commands: tuple[Contribution[ConsoleCommand], ...] = ()
+        self.http_routes: tuple[Contribution[HttpRoute], ...] = ()
+        """What plugins add to the console and to HTTP. Kept for when there is a console and an HTTP server."""
         self._use(self._load(server.config.plugins, None, self._services))
 
     def _load(
@@ -109,13 +115,15 @@ class PluginHost:
     def _use(self, plugins: PluginSet) -> None:
         """From now on these are the plugins."""
         self.plugins = plugins
+        self.console_commands = plugins.console_commands()
+        self.http_routes = plugins.http_routes()
         if self.tables is not None:
             self.tables.replace_plugins(plugins)
         elif plugins.plan_hooks:
             self.tables = PlanTables(plugins, self._analyst, self.waits)
         self.has_sessions = self.tables is not None or any(plugins.implementations(hook) for hook in _SESSION_HOOKS)
         declared = {name for plugin in plugins.plugins for name in plugin.info.dependencies}
-        self._asks_names = plugins.needs_catalogue or not declared.isdisjoint(("role", "search_path"))
+        self.asks_names = plugins.needs_catalogue or not declared.isdisjoint(("role", "search_path"))
         self._server.pools.watcher = self
 
     # --- Life --------------------------------------------------------------------------------------------------------
@@ -190,15 +198,15 @@ class PluginHost:
         Raises SessionRefused. The caller lets the client in, or leaves it out, and calls ``close_session`` when it is
         gone; until this has returned there is nothing to close.
         """
-        if self._asks_names:
-            names = self._names.known(client)
+        if self.asks_names:
+            names = self.names.known(client.pool, client.profile)
             if names is None:
                 return self._open_later(client, welcome)
             return self._admit(client, self._make(client, welcome, names))
         return self._admit(client, self._make(client, welcome, None))
 
     async def _open_later(self, client: ClientConnection, welcome: Welcome) -> Session:
-        session = self._make(client, welcome, await self._names.ask(client))
+        session = self._make(client, welcome, await self.names.ask(client.pool, client.profile))
         admitted = self._admit(client, session)
         return admitted if isinstance(admitted, Session) else await admitted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import pickle
@@ -15,8 +16,8 @@ import msgspec
 
 import pooler
 from interceptor.sql.facts import Literal, MessageFacts, OpaqueReason
-from interceptor.sql.facts_cache import facts_size
-from pooler.long_sql_worker import LENGTH, QUESTION, opaque_facts
+from pooler.long_sql_worker import ANSWER, LENGTH, QUESTION, opaque_facts
+from pooler.tasks import spawn
 
 __all__ = ["LongSql"]
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT: Final = 15.0
 """Seconds that a client waits for the facts, those before it included. Then the text is opaque."""
-MAX_KEPT: Final = 8 * 1024 * 1024
+MAX_KEPT: Final = 16 * 1024 * 1024
 """Bytes of texts and facts that are remembered."""
 _IDLE: Final = 60.0
 """Seconds after which a process that is asked nothing ends."""
@@ -37,16 +38,18 @@ class LongSql:
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._ending: dict[asyncio.subprocess.Process, asyncio.Future[None]] = {}
         self._closed = False
-        self._kept: OrderedDict[tuple[bytes, bool], MessageFacts] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, bool], tuple[MessageFacts, int]] = OrderedDict()
         self._bytes = 0
 
     def known(self, sql: bytes, standard_lexing: bool) -> MessageFacts | None:
         """The facts, if they are remembered."""
         found = self._kept.get((sql, standard_lexing))
-        if found is not None:
-            self._kept.move_to_end((sql, standard_lexing))
-        return found
+        if found is None:
+            return None
+        self._kept.move_to_end((sql, standard_lexing))
+        return found[0]
 
     async def facts(self, sql: bytes, standard_lexing: bool) -> MessageFacts:
         """The facts. Never raises: what ends the process, or takes too long, is opaque."""
@@ -56,7 +59,7 @@ class LongSql:
                 if found is not None:
                     return found
                 try:
-                    found = await self._ask(sql, standard_lexing)
+                    found, memory = await self._ask(sql, standard_lexing)
                 except BaseException:
                     # Whatever it still says would be taken for the answer to the next question.
                     self._kill()
@@ -66,22 +69,24 @@ class LongSql:
         except (OSError, EOFError) as error:
             logger.warning("the process that analyses long SQL ended: %r", error)
             return opaque_facts(sql, OpaqueReason.TOO_COMPLEX, "its analysis failed")
-        self._keep(sql, standard_lexing, found)
+        self._keep(sql, standard_lexing, found, memory + len(sql))
         return found
 
     async def close(self) -> None:
         """End the process. Whoever waits gets opaque facts."""
         self._closed = True
         self._kill()
+        for ended in list(self._ending.values()):
+            await ended
 
-    async def _ask(self, sql: bytes, standard_lexing: bool) -> MessageFacts:
+    async def _ask(self, sql: bytes, standard_lexing: bool) -> tuple[MessageFacts, int]:
         process = await self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(QUESTION.pack(len(sql), standard_lexing))
         process.stdin.write(sql)
         await process.stdin.drain()
-        (parts,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        parts, memory = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
         facts: MessageFacts | None = None
         literals: list[Literal] = []
         for _ in range(parts):
@@ -94,7 +99,7 @@ class LongSql:
                 literals.extend(cast("tuple[Literal, ...]", part))
             await asyncio.sleep(0)
         assert facts is not None
-        return msgspec.structs.replace(facts, literals=tuple(literals)) if literals else facts
+        return msgspec.structs.replace(facts, literals=tuple(literals)) if literals else facts, memory
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._closed:
@@ -121,15 +126,28 @@ class LongSql:
             self._idle.cancel()
             self._idle = None
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            self._ending[process] = asyncio.get_running_loop().create_future()
+            spawn(self._bury(process), name="end of the process that analyses long SQL")
 
-    def _keep(self, sql: bytes, standard_lexing: bool, facts: MessageFacts) -> None:
-        size = len(sql) + facts_size(facts)
+    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        with contextlib.suppress(OSError):
+            await process.stdin.wait_closed()
+        while await process.stdout.read(64 * 1024):
+            pass  # what it had said before its end
+        await process.wait()
+        self._ending.pop(process).set_result(None)
+
+    def _keep(self, sql: bytes, standard_lexing: bool, facts: MessageFacts, size: int) -> None:
         if size > MAX_KEPT // 4 or (sql, standard_lexing) in self._kept:
             return
-        self._kept[sql, standard_lexing] = facts
+        self._kept[sql, standard_lexing] = facts, size
         self._bytes += size
         while self._bytes > MAX_KEPT:
-            (text, _), old = self._kept.popitem(last=False)
-            self._bytes -= len(text) + facts_size(old)
+            _, (_, oldest) = self._kept.popitem(last=False)
+            self._bytes -= oldest

@@ -12,9 +12,9 @@ from pooler.helpers import Helper, HelperSettings
 
 if TYPE_CHECKING:
     from pooler.auth import KeyCache
-    from pooler.client import ClientConnection
     from pooler.clock import Clock
     from pooler.login import Welcome
+    from pooler.pool import Pool, Profile
 
 __all__ = ["LoginNames", "Names", "may_rename", "reported_path"]
 
@@ -48,33 +48,32 @@ class LoginNames:
         self._clock = clock
         self._known: dict[tuple[object, ...], tuple[float, Names]] = {}
 
-    def known(self, client: ClientConnection) -> Names | None:
-        """What the server would say, if it has been asked not long ago."""
-        found = self._known.get(_key(client))
+    def known(self, pool: Pool, profile: Profile) -> Names | None:
+        """What the server would say to a session of these startup parameters, if it has been asked not long ago."""
+        found = self._known.get(_key(pool, profile))
         return found[1] if found is not None and self._clock.now - found[0] < REMEMBERED else None
 
-    async def ask(self, client: ClientConnection) -> Names:
+    async def ask(self, pool: Pool, profile: Profile) -> Names:
         """Ask. A server that doesn't answer leaves both unknown, and that isn't remembered."""
-        settings = client.settings
+        settings = pool.settings
         if settings.connect_query and may_rename(settings.connect_query):
             # It runs on backends alone.
             return Names(None, None)
-        parameters = tuple(item for item in client.profile.parameters if item[0].lower() in _DECIDE)
         helper = Helper(
-            replace(client.pool.settings, parameters=parameters),
-            lambda: client.pool.credential,
+            replace(settings, parameters=_deciding(profile)),
+            lambda: pool.credential,
             self._keys,
             HelperSettings(application_name="interceptor names", statement_timeout=5.0),
         )
         try:
             ((role, search_path),) = await helper.query(_QUESTION)
         except BackendError as error:
-            logger.warning("%s: its role and search_path could not be asked for: %s", client, error)
+            logger.warning("the role and the search_path of %s could not be asked for: %s", pool, error)
             return Names(None, None)
         finally:
             await helper.close()
         names = Names(str(role), str(search_path))
-        key = _key(client)
+        key = _key(pool, profile)
         self._known.pop(key, None)
         self._known[key] = (self._clock.now, names)
         if len(self._known) > MAX_REMEMBERED:
@@ -99,6 +98,9 @@ def may_rename(sql: str) -> bool:
     )
 
 
-def _key(client: ClientConnection) -> tuple[object, ...]:
-    parameters = [item for item in client.profile.parameters if item[0].lower() in _DECIDE]
-    return (client.pool.settings.pool_key, *parameters)
+def _key(pool: Pool, profile: Profile) -> tuple[object, ...]:
+    return (pool.settings.pool_key, *_deciding(profile))
+
+
+def _deciding(profile: Profile) -> tuple[tuple[str, str], ...]:
+    return tuple(item for item in profile.parameters if item[0].lower() in _DECIDE)

@@ -115,7 +115,7 @@ class TargetRegistry:
                 raise self._refused(
                     settings.database, target, f'database "{settings.database}" has no target "{target}", only {names}'
                 ) from None
-        own = self._pools.find(settings.pool_key)
+        own = self._pools.find((settings.database, settings.user, self.primary_of(settings.database)))
         if own is not None and own is not pool:
             # A client waits here with the profile that it has there, and profiles are told apart by identity.
             pool.profiles = own.profiles

@@ -23,7 +23,7 @@ def _actual() -> dict[str, set[str]]:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     return {
-        name: {option for parameter in command.params for option in parameter.opts if option != "--help"}
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         for name, command in group.commands.items()
     }
 
