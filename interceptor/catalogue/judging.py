@@ -59,7 +59,9 @@ class SessionJudge:
         self._wants_sight = wants_sight
         self._dangers = Dangers()
         self._words: frozenset[bytes] = frozenset()
-        self._search_symbols = False
+        self._symbols: tuple[bytes, ...] = ()
+        self._row_words: frozenset[bytes] = frozenset()
+        self._may_be_cut = False
         self.go_blind()
 
     def go_blind(self) -> None:
@@ -82,6 +84,9 @@ class SessionJudge:
     def _fear(self, dangers: Dangers) -> None:
         self._dangers = dangers
         self._words = dangers.words()
+        self._symbols = tuple(name.encode() for name in dangers.operators)
+        self._row_words = frozenset(_WORDS.findall(" ".join(dangers.row_functions).encode().lower()))
+        self._may_be_cut = dangers.may_be_cut
 
     def _search_if(self, dangers: Dangers) -> Callable[[bytes, SessionEffects], SessionEffects] | None:
         return self._search if dangers else None
@@ -112,21 +117,16 @@ class SessionJudge:
             return True
         if b"" in words and not sql.isascii():
             return True
-        if dangers.may_be_cut and _LONG.search(sql):
+        if self._may_be_cut and _LONG.search(sql):
             return True
-        return bool(dangers.operators) and any(
-            one.encode() in symbols for symbols in set(_SYMBOLS.findall(sql)) for one in dangers.operators
-        )
+        return bool(self._symbols) and any(one in run for run in _SYMBOLS.findall(sql) for one in self._symbols)
 
     def _is_dangerous(self, sql: bytes, facts: MessageFacts) -> bool:
         dangers = self._dangers
         if facts.opaque or dangers.everywhere:
             return True
-        if dangers.row_functions:
-            words = set(_WORDS.findall(sql.lower()))
-            names = b" ".join(one.encode() for one in dangers.row_functions).lower()
-            if not words.isdisjoint(_WORDS.findall(names)):
-                return True
+        if self._row_words and not self._row_words.isdisjoint(_WORDS.findall(sql.lower())):
+            return True
         return any(self._does_harm(one) for one in facts.all)
 
     def _does_harm(self, statement: StatementFacts) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from interceptor.hooks.answers import Answer, Piece, describe_columns
+from interceptor.hooks.answers import PIECE_ROWS, Answer, Piece, describe_columns
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
 from interceptor.protocol import messages
 from interceptor.protocol.datatypes import find_type
@@ -48,16 +49,17 @@ def encode_shape(shape: Shape, style: TextStyle) -> bytes:
 class LocalPortal:
     """The answer to one execution. Rows are taken from it once."""
 
-    __slots__ = ("_answer", "_left", "_replayed", "count", "description", "outcome", "tag")
+    __slots__ = ("_answer", "_in_parts", "_replayed", "count", "description", "outcome", "tag")
 
     def __init__(self, outcome: Outcome, waits: Waits, formats: Sequence[int], style: TextStyle) -> None:
         """Raises ValueError for result formats that don't go with the columns."""
         decision = outcome.action
         self.outcome = outcome
         self.count = 0
-        """Rows sent so far."""
+        """Rows sent by the Execute under way, or the last one."""
         self._answer: Answer | None = None
         self._replayed: Iterator[bytes] | None = None
+        self._in_parts = False
         if isinstance(decision, Replay):
             self.description = messages.encode_message(messages.ROW_DESCRIPTION, decision.description)
             self.tag = decision.tag
@@ -73,12 +75,34 @@ class LocalPortal:
         if self._answer is not None:
             return self._answer.pull(most)
         assert self._replayed is not None
-        piece = next(self._replayed, None)
-        return Piece(b"", 0, done=True) if piece is None else Piece(piece, 0)
+        if not most and not self._in_parts:
+            piece = next(self._replayed, None)
+            return Piece(b"", 0, done=True) if piece is None else Piece(piece, 0)
+        return self._take_rows(self._replayed, most or PIECE_ROWS)
+
+    def _take_rows(self, pieces: Iterator[bytes], most: int) -> Piece:
+        """So many rows of a Replay, whose pieces may have several."""
+        made: list[bytes] = []
+        rows = 0
+        self._in_parts = True
+        while rows < most:
+            piece = next(pieces, None)
+            if piece is None:
+                return Piece(b"".join(made), rows, done=True)
+            position = 0
+            while position < len(piece) and rows < most:
+                position += 1 + int.from_bytes(piece[position + 1 : position + 5], "big")
+                rows += 1
+            made.append(piece[:position])
+            if position < len(piece):
+                self._replayed = pieces = chain((piece[position:],), pieces)
+        return Piece(b"".join(made), rows)
 
     def complete(self) -> bytes:
-        """The CommandComplete message."""
-        return encode_command_complete(self.tag if self._answer is None else self._answer.tag(self.count))
+        """The CommandComplete message. As PostgreSQL's, it counts the rows of the last Execute alone."""
+        if self._answer is not None:
+            return encode_command_complete(self._answer.tag(self.count))
+        return encode_command_complete(f"SELECT {self.count}" if self._in_parts else self.tag)
 
     def close(self) -> Awaitable[None] | None:
         """Nobody wants more of it. An awaitable has to be awaited."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from interceptor.errors import PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
+from interceptor.errors import NOT_JUDGED, PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
@@ -253,11 +253,12 @@ class ClientSession:
                     self.write(messages.READY[messages.IDLE] * syncs)
                     syncs = 0
                 if self.ignoring:
-                    interception.substitutes.popleft()
-                elif not act_alone(self, interception):
+                    interception.skip(kind)
+                elif act_alone(self, interception):
+                    interception.done()
+                else:
                     needs_backend = True
                     break
-                interception.planned -= 1
                 if interception.busy:
                     self.held = True
                     self.keep_input(data[end:])
@@ -271,6 +272,8 @@ class ClientSession:
             elif kind == _SYNC:
                 self.ignoring = False
                 syncs += 1
+                if interception is not None:
+                    interception.on_ready(messages.IDLE)
             elif kind == messages.TERMINATE:
                 self.finishing = self.held = True
                 break
@@ -347,6 +350,7 @@ class ClientSession:
 
     def _run(self, backend: BackendSession, data: bytes, position: int) -> None:
         """Act on messages while a backend is linked, each batch of them once plugins have decided about it."""
+        self.begins = False
         self._process(backend, data, position)
         interception = self.interception
         while interception is not None and self.begins and self.backend is backend:
@@ -386,6 +390,8 @@ class ClientSession:
             self.backend.write(refuse(self, self.backend, error, simple=simple))
         elif simple:
             self.write(error + messages.READY[messages.IDLE])
+            if self.interception is not None:
+                self.interception.on_ready(messages.IDLE)
         else:
             self.write(error)
             self.ignoring = True
@@ -417,6 +423,7 @@ class ClientSession:
         start = position
         out = b""
         owed = backend.owed
+        interception = self.interception
         handlers = self.handlers
         while size - position >= 5:
             kind, length = unpack_header(data, position)
@@ -425,7 +432,7 @@ class ClientSession:
                 kind, length, size - position, self.max_whole
             ):
                 break
-            if kind == _EXECUTE:
+            if kind == _EXECUTE and interception is None:
                 owed.append(_OWED_EXECUTE)
             elif kind == _SYNC:
                 backend.unnamed_in_batch = False
@@ -496,6 +503,9 @@ class ClientSession:
         assert self.retry
         data, position, prepared = self.retry
         self.retry = ()
+        if self.interception is not None:
+            # Plugins have decided about all of it.
+            self.interception.plan_again(data, position)
         self.rest = data[position:] + self.rest
         self.held = True
         return prepared
@@ -517,6 +527,9 @@ class ClientSession:
         self.write(error)
         if kind == _QUERY or kind == messages.FUNCTION_CALL:
             self.write(messages.READY[messages.IDLE])
+            if self.interception is not None:
+                self.interception.skip(kind)
+                self.interception.on_ready(messages.IDLE)
             self.discarding = max(0, length + 1 - len(data))
             data = data[length + 1 :]
         else:
@@ -528,7 +541,21 @@ class ClientSession:
         self.ignoring = True
 
     def on_uncounted(self) -> None:
-        """It can't be told any more what the backend owes, so it stays with this client."""
+        """It can't be told any more what the backend owes, so it stays with this client.
+
+        Where plugins decide, the connection ends: of what would be relayed from here on nobody could judge.
+        """
+        if self.interception is not None:
+            self.held = False
+            self.rest = b""
+            self.host.on_failed(
+                ClientError(
+                    NOT_JUDGED,
+                    "a COPY failed into which Syncs were sent, so what follows can't be told apart for plugins",
+                    hint="Send Sync only when CopyDone or CopyFail has ended a COPY.",
+                )
+            )
+            return
         self.keep(Effect.UNCOUNTED)
 
     def keep(self, effect: Effect) -> None:

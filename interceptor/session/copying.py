@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.bounds import LARGE_KINDS, MAX_SMALL_MESSAGE, SMALL_KINDS, must_wait
+from interceptor.session.substitutes import SUBSTITUTE
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
+
+_STATEMENTS: Final = frozenset(b"QPBDECF")
 
 
 def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> int:
@@ -38,6 +41,10 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
         elif kind == messages.TERMINATE:
             session.finishing = session.held = True
             break
+        elif kind in _STATEMENTS and session.interception is not None:
+            # If the COPY had failed just now, it would be run, and nobody has looked at it. PostgreSQL, while it
+            # copies, closes the connection as well.
+            raise ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
         position = end
     if backend.copy_in or session.held:
         session.send(backend, b"", data, start, position)
@@ -50,6 +57,7 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
 def skip_to_sync(session: ClientSession, data: bytes, position: int) -> int:
     """Drop what the backend would ignore. Returns the offset of the Sync; -1 if all of ``data`` is seen to."""
     size = len(data)
+    interception = session.interception
     while size - position >= 5:
         kind, length = unpack_header(data, position)
         end = position + 1 + length
@@ -59,7 +67,10 @@ def skip_to_sync(session: ClientSession, data: bytes, position: int) -> int:
             session.ignoring = False
             return position
         if kind not in LARGE_KINDS and kind not in SMALL_KINDS:
-            raise ProtocolViolation(f"invalid frontend message type {kind}")
+            if kind != SUBSTITUTE or interception is None or not interception.planned:
+                raise ProtocolViolation(f"invalid frontend message type {kind}")
+        if interception is not None:
+            interception.skip(kind)
         position = end
     if position > size:
         session.discarding = position - size

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import NOT_JUDGED, ClientError
+from interceptor.errors import NOT_JUDGED, TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
 from interceptor.hooks.answers import Piece
 from interceptor.hooks.chain import AtParse, Chain, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
@@ -27,7 +27,17 @@ from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
 from interceptor.session.answers import PORTAL_SUSPENDED, LocalPortal, encode_block, encode_shape
 from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.bounds import LARGE_KINDS, MAX_JUDGED, SMALL_KINDS
-from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Blocked, Bound, Reply, Substitute
+from interceptor.session.states import Request
+from interceptor.session.substitutes import (
+    SUBSTITUTE,
+    SUBSTITUTE_MESSAGE,
+    Answered,
+    Blocked,
+    Bound,
+    Reply,
+    Substitute,
+    make_passing,
+)
 
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
@@ -42,8 +52,8 @@ MAX_TEXTS: Final = 20_000
 """Statements whose text is remembered for one client; its session refuses more than half as many."""
 
 _EXTENDED: Final = frozenset(b"PBDEC")
-_COUNTED: Final = frozenset(b"QPBDCF") | {SUBSTITUTE}
-"""Messages that go through a handler; Execute and Sync don't."""
+COUNTED: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
+"""Messages that are acted on only once they have been looked at."""
 
 Pending = Generator[Awaitable[object], object, bytes]
 """Yields what has to be waited for, and returns the batch that takes the place of the one that came."""
@@ -65,6 +75,10 @@ class Known:
         return self.body[: self.body.find(0)]
 
 
+Change = tuple[bytes, Known | None]
+"""The name of a statement, and what it stood for before."""
+
+
 class Interception:
     """One client's side of the plugins."""
 
@@ -77,9 +91,18 @@ class Interception:
         """That of a session as after login."""
         self.substitutes: deque[Substitute] = deque()
         self.planned = 0
-        """Messages at the front of what is to be acted on that have been looked at; Execute and Sync don't count."""
+        """Messages at the front of what is to be acted on that have been looked at; only ``COUNTED`` ones count."""
         self.statements: dict[bytes, Known] = {}
+        """Those that the client has, when all that was looked at has been answered: by name, ``b""`` the unnamed."""
+        self.journal: deque[Change | None] = deque()
+        """What each of the ``planned`` messages changed in ``statements``."""
+        self.undone: set[bytes] = set()
+        """Names whose changes were taken back since an error, up to the Sync that ends it."""
+        self.unnamed: list[Known] = []
+        """Those of which one is the unnamed statement."""
         self.portals: dict[bytes, LocalPortal] = {}
+        self.portals_elsewhere: set[bytes] = set()
+        """Named portals that the backend may have."""
         self.busy = False
         """Rows of an answer are being sent."""
         self.target: str | None = None
@@ -135,23 +158,33 @@ class Interception:
     def _plan(self, data: bytes, position: int, end: int) -> Pending:
         out: list[bytes] = []
         self.planned = 0
+        self.journal.clear()
+        self._settle_unnamed()
         self.target = None
         targets: set[str | None] = set()
         was_open = self.facts.transaction.open
         first = True
+        before: Change | None = None
         while position < end:
             kind, length = unpack_header(data, position)
             after = position + 1 + length
             message = data[position:after]
             if kind == messages.QUERY:
+                if not first:
+                    # It goes on with the transaction of the batch that it breaks into.
+                    self.facts.transaction.implicit = True
                 message = yield from self._on_query(message, targets)
             elif kind == messages.FUNCTION_CALL:
                 message = yield from self._on_function_call(message)
             elif kind in _EXTENDED:
+                before = self._what_changes(kind, message)
                 message = yield from self._on_extended(kind, message, targets)
             elif kind == messages.SYNC and not self.facts.transaction.open:
                 self.portals.clear()
-            self.planned += message[0] in _COUNTED
+            if message[0] in COUNTED:
+                self.planned += 1
+                self.journal.append(before)
+            before = None
             out.append(message)
             position = after
             first = False
@@ -165,6 +198,44 @@ class Interception:
         if len(targets) == 1 and not was_open:
             self.target = targets.pop()
         return b"".join(out)
+
+    def _what_changes(self, kind: int, message: bytes) -> Change | None:
+        """What a message is about to change; the unnamed statement is known otherwise (``_settle_unnamed``)."""
+        if kind == messages.PARSE:
+            name = message[5 : message.find(0, 5)]
+        elif kind == messages.CLOSE and message[5:6] == b"S":
+            name = message[6:-1]
+        else:
+            return None
+        return (name, self.statements.get(name)) if name else None
+
+    def _settle_unnamed(self) -> None:
+        """See which statement the unnamed one is, now that all before has been answered."""
+        session = self.session
+        if session.reused is not None and session.backend is not None and session.backend.unnamed_in_batch:
+            return
+        body = session.unnamed[6:]
+        self.statements.pop(b"", None)
+        if not body:
+            self.unnamed.clear()
+            return
+        found = next((one for one in self.unnamed if (one.sent or one.body) == body), None)
+        self.unnamed = [found or Known(body, body)]
+        self.statements[b""] = self.unnamed[0]
+
+    def done(self) -> Change | None:
+        """The first of the ``planned`` messages has been acted on. Returns what it changed."""
+        self.planned -= 1
+        return self.journal.popleft()
+
+    def undo(self, change: Change) -> None:
+        """A message that was sent is skipped because of an error. Called in the reverse order of the messages."""
+        name, known = change
+        self.undone.add(name)
+        if known is None:
+            self.statements.pop(name, None)
+        else:
+            self.statements[name] = known
 
     def _lookup(self, sql: bytes) -> Generator[Awaitable[object], object, Chain | None]:
         facts = self.facts
@@ -237,28 +308,42 @@ class Interception:
             found = chain.at_parse(self.facts)
             at_parse = found if isinstance(found, AtParse) else cast("AtParse", (yield found))
             if at_parse.block is not None:
-                self.statements.pop(b"", None) if not name else None
                 return self._put(Blocked(encode_block(at_parse.block, self.style), simple=False))
             if at_parse.shape is not None:
                 known = replace(known, sent=b"", shape=at_parse.shape)
             elif at_parse.statement is not chain.statement:
                 types = map_types(body, at_parse.parameters)
                 known = replace(known, sent=at_parse.statement.sql + b"\0" + types)
-        if name and name in self.statements:
-            # PostgreSQL refuses this: what the name stands for stays as it is.
-            return message
-        if len(self.statements) < MAX_TEXTS:
-            self.statements[name] = known
+        there = self._statement(name) if name else None
+        if there is not None and there.shape is not None:
+            error = Block("42P05", f'prepared statement "{name.decode("utf-8", "replace")}" already exists')
+            return self._put(Blocked(encode_block(error, self.style), simple=False))
+        if there is not None:
+            # PostgreSQL refuses it, or knows that SQL took the older one: then this one counts.
+            known = Known(body, body)
+        if len(self.statements) >= MAX_TEXTS:
+            raise ClientError(TOO_MANY_STATEMENTS, f"this client has {MAX_TEXTS} prepared statements")
+        self.statements[name] = known
+        if not name:
+            self.unnamed.append(known)
         if known.shape is not None:
-            return self._put(Reply(PARSE_COMPLETE))
+            return self._put(Reply(PARSE_COMPLETE, None if name else message))
         if known.sent is body:
             return message
         return messages.encode_message(messages.PARSE, name + b"\0" + known.sent)
 
     def _on_bind(self, message: bytes, targets: set[str | None]) -> Pending:
-        bind = decode_bind(message)
+        try:
+            bind = decode_bind(message)
+        except ProtocolViolation:
+            # PostgreSQL refuses at least as much, and says best what is wrong.
+            targets.add(None)
+            return message
+        if bind.portal and bind.portal in self.portals:
+            error = Block("42P03", f'cursor "{bind.portal.decode("utf-8", "replace")}" already exists')
+            return self._put(Blocked(encode_block(error, self.style), simple=False))
         self.portals.pop(bind.portal, None)
-        known = self.statements.get(bind.statement)
+        known = self._statement(bind.statement)
         if known is None:
             targets.add(None)
             return message
@@ -280,7 +365,8 @@ class Interception:
         action = outcome.action
         if isinstance(action, Block):
             return self._put(Blocked(encode_block(action, self.style), simple=False))
-        if isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed":
+        answers = isinstance(action, (Respond, Replay)) and self.facts.transaction.status != "failed"
+        if answers and bind.portal not in self.portals_elsewhere:
             try:
                 portal = LocalPortal(outcome, self.tables.waits, bind.result_formats, self.style)
             except ValueError as error:
@@ -288,6 +374,8 @@ class Interception:
             self.portals[bind.portal] = portal
             return self._put(Reply(BIND_COMPLETE))
         targets.add(outcome.target)
+        if bind.portal:
+            self.portals_elsewhere.add(bind.portal)
         statement = outcome.execution.statement
         if statement is chain.statement and outcome.mapping is None and known.sent is known.body:
             return message
@@ -304,11 +392,11 @@ class Interception:
         """A Bind to a statement that the client did not name: one that is prepared when it is needed."""
         session = self.session
         body = known.sent or known.body
-        registry = session.registry
-        if registry is None:
-            # The statement is under the client's own name on a backend of its own; another name can't be shared.
-            raise AssertionError("a rewritten statement needs shared statements")
-        prepared = registry.unshared(body, session.effects_of(body[: body.find(0)]))
+        effects = session.effects_of(body[: body.find(0)])
+        if session.registry is None or session.named is None:
+            prepared = make_passing(body, effects)
+        else:
+            prepared = session.registry.unshared(body, effects)
         rest = message[message.find(0, 5 + len(portal) + 1) + 1 :]
         bound = messages.encode_message(messages.BIND, portal + b"\0" + prepared.name + b"\0" + rest)
         return self._put(Bound(prepared, bound))
@@ -316,7 +404,7 @@ class Interception:
     def _on_describe(self, message: bytes) -> bytes:
         name = message[6:-1]
         if message[5:6] == b"S":
-            known = self.statements.get(name)
+            known = self._statement(name)
             if known is None or known.shape is None:
                 return message
             return self._put(Reply(encode_shape(known.shape, self.style)))
@@ -336,10 +424,26 @@ class Interception:
         name = message[6:-1]
         if message[5:6] == b"S":
             known = self.statements.pop(name, None)
-            local = known is not None and known.shape is not None
+            if known is not None and known.shape is not None:
+                return self._put(Reply(CLOSE_COMPLETE, None if name else b""))
+        elif self.portals.pop(name, None) is not None:
+            return self._put(Reply(CLOSE_COMPLETE))
         else:
-            local = self.portals.pop(name, None) is not None
-        return self._put(Reply(CLOSE_COMPLETE)) if local else message
+            self.portals_elsewhere.discard(name)
+        return message
+
+    def _statement(self, name: bytes) -> Known | None:
+        """What a name stands for; None if the client has no such statement, or made it by SQL."""
+        known = self.statements.get(name)
+        if known is None or known.shape is not None or not name:
+            return known
+        named = self.session.named
+        in_batch = any(one is not None and one[0] == name for one in self.journal)
+        if named is not None and name not in named.by_name and not in_batch:
+            # DEALLOCATE took it.
+            del self.statements[name]
+            return None
+        return known
 
     def _put(self, substitute: Substitute) -> bytes:
         self.substitutes.append(substitute)
@@ -371,6 +475,7 @@ class Interception:
         portal = answered.portal
         host = self.session.host
         left = answered.max_rows
+        portal.count = 0
         while True:
             if host.is_full:
                 yield host.drain()
@@ -397,8 +502,21 @@ class Interception:
         self.busy = False
         if end[0] == messages.ERROR_RESPONSE:
             self.session.fail(end, simple=answered.simple)
+        elif answered.simple:
+            self._end_query(end, ready)
         else:
+            self.session.write(end)
+
+    def _end_query(self, end: bytes, ready: bytes) -> None:
+        """A Query has been answered here: as any, it ends the batch that it broke into."""
+        backend = self.session.backend
+        if backend is None or backend.ready:
             self.session.write(end + ready)
+            self.on_ready(ready[5])
+        else:
+            self.session.write(end)
+            backend.owed.append(Request.SYNC)
+            backend.write(messages.SYNC_MESSAGE)
 
     async def _go_on(self, course: Generator[Awaitable[object], object, None], waits: Awaitable[object]) -> None:
         try:
@@ -431,18 +549,35 @@ class Interception:
             if kind == messages.QUERY:
                 if table.get(data[position + 5 : after - 1]) is not False:
                     return False
-                self.statements.pop(b"", None)
                 count += 1
             elif kind != messages.SYNC and kind != messages.FLUSH:
                 return False
             position = after
         self.planned = count
+        self.journal.clear()
+        self.journal.extend([None] * count)
         return count > 0
 
     def skip(self, kind: int) -> None:
         """A message is dropped because of an error before it."""
-        if self.planned and kind != messages.EXECUTE:
-            self.planned -= 1
+        if self.planned and kind in COUNTED:
+            change = self.done()
+            if change is not None and change[0] not in self.undone:
+                # One that was undone before is of an earlier message, or of one that came before that.
+                self.undo(change)
+            if kind == SUBSTITUTE:
+                self.substitutes.popleft()
+
+    def plan_again(self, data: bytes, position: int) -> None:
+        """A batch comes once more that was looked at: from ``position`` to the end of the data."""
+        self.planned = 0
+        self.journal.clear()
+        while position < len(data):
+            kind, length = unpack_header(data, position)
+            if kind in COUNTED:
+                self.planned += 1
+                self.journal.append(None)
+            position += 1 + length
 
     def take_target(self) -> str | None:
         """Where the batch that comes now is to run."""
@@ -458,7 +593,9 @@ class Interception:
         """A ReadyForQuery, with this transaction status, and nothing is owed."""
         transaction = self.facts.transaction
         transaction.implicit = False
+        self.undone.clear()
         if status == messages.IDLE:
+            self.portals_elsewhere.clear()
             was_failed = transaction.status == "failed"
             for callback in transaction.end():
                 callback(not was_failed)

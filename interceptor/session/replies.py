@@ -8,6 +8,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.prepared import Prepared
 from interceptor.session.states import Action, Request
+from interceptor.session.substitutes import SUBSTITUTE
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -17,7 +18,13 @@ _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
 
 _CHANGES: Final = frozenset(
-    {Request.NAMED_PARSE, Request.INJECTED_NAMED_PARSE, Request.INJECTED_NAMED_CLOSE, Request.LOCAL_CHANGE}
+    {
+        Request.NAMED_PARSE,
+        Request.NAMED_CLOSE,
+        Request.INJECTED_NAMED_PARSE,
+        Request.INJECTED_NAMED_CLOSE,
+        Request.LOCAL_CHANGE,
+    }
 )
 _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _RETRIED: Final = int(Request.RETRIED)
@@ -91,13 +98,22 @@ def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, i
 def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepared: Prepared) -> bool:
     """Whether all that this batch asks for, from this message on, is still owed, and nothing else."""
     count = 0
+    looked_at = backend.client is not None and backend.client.interception is not None
     while position < len(data):
         kind, length = unpack_header(data, position)
         position += 1 + length
+        if kind == SUBSTITUTE or (looked_at and _changes_names(data, position - 1 - length, kind)):
+            return False
         count += kind != messages.FLUSH
     if backend.owed[0] in _REUSED:
         count -= 1
     return len(backend.owed) == count and backend.owed[-1] == _SYNC and backend.owed.count(_SYNC) == 1
+
+
+def _changes_names(data: bytes, position: int, kind: int) -> bool:
+    if kind == messages.CLOSE:
+        return data[position + 5 : position + 6] == b"S"
+    return kind == messages.PARSE and data[position + 5] != 0
 
 
 def on_rare(backend: BackendSession, client: ClientSession, action: int, body: bytes) -> bool:

@@ -7,6 +7,7 @@ can't be forwarded as it came (``Splice``).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import ProtocolViolation
@@ -30,12 +31,14 @@ from interceptor.sql.effects import NONE, OPAQUE, Effect
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
+    from interceptor.session.interception import Change, Interception
 
 _OWED_QUERY: Final = int(Request.QUERY)
 _OWED_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _OWED_BIND: Final = int(Request.BIND)
 _OWED_DESCRIBE_STATEMENT: Final = int(Request.DESCRIBE_STATEMENT)
 _OWED_DESCRIBE_PORTAL: Final = int(Request.DESCRIBE_PORTAL)
+_OWED_EXECUTE: Final = int(Request.EXECUTE)
 
 
 # --- One message each. What is returned is put in the place of the message's beginning: see Splice. --------------
@@ -98,7 +101,8 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
             session.reused = None
     backend.owed.append(_OWED_PARSE_UNNAMED)
     backend.unnamed_in_batch = True
-    backend.parses.append(data[position:end] if whole and session.mode is not PoolMode.SESSION else b"")
+    keeps = whole and (session.mode is not PoolMode.SESSION or session.interception is not None)
+    backend.parses.append(data[position:end] if keeps else b"")
     return splice
 
 
@@ -150,6 +154,11 @@ def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, p
     if splice is not HOLD:
         backend.owed.append(_OWED_DESCRIBE_STATEMENT)
     return splice
+
+
+def _on_execute(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
+    backend.owed.append(_OWED_EXECUTE)
+    return None
 
 
 def _on_close(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
@@ -210,6 +219,7 @@ _KNOWN_HANDLERS: Final[dict[int, Handler]] = {
     messages.PARSE: _on_parse,
     messages.BIND: _on_bind,
     messages.DESCRIBE: _on_describe,
+    messages.EXECUTE: _on_execute,
     messages.CLOSE: _on_close,
     messages.FUNCTION_CALL: _on_function_call,
     messages.COPY_DATA: _on_copy_message,
@@ -230,19 +240,46 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
     """A message where plugins decide about statements: it is acted on once it has been looked at."""
     interception = session.interception
     assert interception is not None
+    if not interception.planned and data[position] == SUBSTITUTE:
+        raise ProtocolViolation(f"invalid frontend message type {data[position]}")
     if not interception.planned and not interception.has_no_interest_in(data, position):
         session.begins = True
         return hold(session)
+    noted = len(backend.changes)
     outcome = HANDLERS[data[position]](session, backend, data, position, end)
     if outcome is not HOLD:
-        interception.planned -= 1
+        change = interception.done()
+        if change is not None:
+            _note_change(interception, backend, change, noted)
     return outcome
+
+
+def _note_change(interception: Interception, backend: BackendSession, change: Change, noted: int) -> None:
+    """See that what a message changed is taken back, should it fail or be skipped."""
+    mine = partial(interception.undo, change)
+    if len(backend.changes) > noted:
+        undo, statements, name = backend.changes[-1]
+        backend.changes[-1] = (partial(_undo_both, undo, mine), statements, name)
+    elif backend.owed and backend.owed[-1] in _AS_CHANGES:
+        backend.owed[-1] = _AS_CHANGES[backend.owed[-1]]
+        backend.note_change(mine)
+
+
+def _undo_both(first: Callable[[], object], second: Callable[[], object]) -> None:
+    first()
+    second()
 
 
 _KNOWN_HANDLERS[SUBSTITUTE] = _on_substitute
 HANDLERS: Final[tuple[Handler, ...]] = tuple(_KNOWN_HANDLERS.get(kind, _on_invalid) for kind in range(256))
 
-_LOOKED_AT: Final = frozenset(b"QPBDCF") | {SUBSTITUTE}
+_AS_CHANGES: Final[dict[int, Request]] = {
+    Request.PARSE: Request.NAMED_PARSE,
+    Request.CLOSE: Request.NAMED_CLOSE,
+}
+"""What is owed, where it is to be noticed that it is not done."""
+
+_LOOKED_AT: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 INTERCEPTED: Final[tuple[Handler, ...]] = tuple(
     _on_unlooked_at if kind in _LOOKED_AT else handler for kind, handler in enumerate(HANDLERS)
 )

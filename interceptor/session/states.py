@@ -58,6 +58,8 @@ class Request(IntEnum):
     """A Query in the place of one that a plugin blocked; the server refuses it, with an error that we replace."""
     BLOCKED = 25
     """Likewise, a Parse in the place of a message of the extended protocol."""
+    NAMED_CLOSE = 26
+    """A Close of a statement by the client's own name, which stands for a change noted in ``changes``."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -168,6 +170,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.LOCAL: bytes(256),
     Request.LOCAL_CHANGE: bytes(256),
     Request.NAMED_PARSE: _row(_1=Action.CHANGED, N=Action.NOTICED, error=Action.FAIL),
+    Request.NAMED_CLOSE: _row(_3=Action.CHANGED, error=Action.FAIL),
     Request.INJECTED_NAMED_PARSE: _row(_1=Action.SWALLOW_CHANGED, N=Action.ASKED_DROP, error=Action.FAIL),
     Request.INJECTED_NAMED_CLOSE: _row(_3=Action.SWALLOW_CHANGED, error=Action.FAIL),
     Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),

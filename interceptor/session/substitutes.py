@@ -8,6 +8,7 @@ replies.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from interceptor.protocol import messages
 from interceptor.session.prepared import Prepared, provide
 from interceptor.session.splice import Outcome, hold
 from interceptor.session.states import Request
+from interceptor.sql.effects import SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.answers import LocalPortal
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 SUBSTITUTE: Final = 1
 """The message type. PostgreSQL's are printable."""
+
+_PASSING_NAME: Final = b"_" + secrets.token_hex(8).encode()
+"""Drawn anew by each process: nobody can guess it and use it by accident."""
 
 SUBSTITUTE_MESSAGE: Final = b"\x01\0\0\0\x04"
 
@@ -53,6 +58,8 @@ class Reply:
     """Fixed messages in the place of a message of the extended protocol: ParseComplete, a description."""
 
     messages: bytes
+    unnamed: bytes | None = None
+    """What is the client's unnamed statement from then on (``ClientSession.unnamed``); None where it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +92,52 @@ def on_substitute(session: ClientSession, backend: BackendSession, interception:
         return hold(session)
     interception.substitutes.popleft()
     if isinstance(substitute, Reply):
+        if substitute.unnamed is not None:
+            session.unnamed = substitute.unnamed
+            backend.unnamed_ready = backend.unnamed_in_batch = False
         session.write(substitute.messages)
     elif isinstance(substitute, Answered):
+        if substitute.simple:
+            # As a Query would have.
+            session.unnamed = b""
+            backend.unnamed_ready = backend.unnamed_in_batch = False
         interception.answer(substitute, messages.READY[backend.status] if substitute.simple else b"")
         session.held = session.held or interception.busy
     elif isinstance(substitute, Blocked):
         return refuse(session, backend, substitute.error, simple=substitute.simple), end
     else:
+        if session.named is None:
+            return bind_passing(backend, substitute), end
         before = provide(backend, substitute.prepared)
         backend.owed.append(Request.BIND)
         return before + substitute.message, end
     return b"", end
+
+
+def make_passing(body: bytes, effects: SessionEffects) -> Prepared:
+    """A statement for one Bind, where statements are the backend's own by the client's names."""
+    return Prepared(body, _PASSING_NAME, effects)
+
+
+def bind_passing(backend: BackendSession, bound: Bound) -> bytes:
+    """What binds a statement that is not kept. A portal outlives its statement (postgres.c, exec_execute_message).
+
+    The first Close is for one that an error left behind.
+    """
+    prepared = bound.prepared
+    for _ in range(3):
+        backend.note_change(_nothing)
+    backend.owed += (
+        Request.INJECTED_NAMED_CLOSE,
+        Request.INJECTED_NAMED_PARSE,
+        Request.BIND,
+        Request.INJECTED_NAMED_CLOSE,
+    )
+    return prepared.close_message + prepared.parse_message + bound.message + prepared.close_message
+
+
+def _nothing() -> None:
+    """What there is to undo."""
 
 
 def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, simple: bool) -> bytes:
@@ -116,11 +158,17 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
         return False
     interception.substitutes.popleft()
     if isinstance(substitute, Reply):
+        if substitute.unnamed is not None:
+            session.unnamed = substitute.unnamed
         session.write(substitute.messages)
     elif isinstance(substitute, Answered):
+        if substitute.simple:
+            session.unnamed = b""
         interception.answer(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
+        session.unnamed = b""
         session.write(substitute.error + messages.READY[messages.IDLE])
+        interception.on_ready(messages.IDLE)
     else:
         session.write(substitute.error)
         session.ignoring = True
