@@ -350,12 +350,18 @@ def test_a_client_that_was_pinned_takes_its_settings_with_it(clients: Clients) -
 # --- Limits ------------------------------------------------------------------------------------------------------
 
 
+def pin(client: WireClient, statement: str) -> None:
+    """Run it, and wait until it is known what it did: what comes next is not looked at before."""
+    client.query(statement)
+    client.query("select 1")
+
+
 @pytest.mark.parametrize(
     "statement", ["create temp table mine (i int)", "do $$ begin perform pg_advisory_lock(7); end $$"]
 )
 def test_one_client_too_many_is_told_so(clients: Clients, statement: str) -> None:
     first, second, third = [clients.connect("limited") for _ in range(3)]
-    first.query("listen gossip")
+    pin(first, "listen gossip")
     seen = len(second.replies)
     second.send(f.query(statement))
     second.read_to_end()
@@ -366,13 +372,13 @@ def test_one_client_too_many_is_told_so(clients: Clients, statement: str) -> Non
     assert third.query("select 1") == [("1",)]
     assert first.query(CHANNELS) == [("t",)]
     first.query("unlisten *")
-    third.query("create temp table mine (i int)")
+    pin(third, "create temp table mine (i int)")
     assert third.query(TEMPORARY_OBJECTS) == [("t",)]
 
 
 def test_what_the_client_too_many_had_is_gone(clients: Clients, activity: Activity, postgres18: PostgresServer) -> None:
     first, second = clients.connect("limited"), clients.connect("limited")
-    first.query("listen gossip")
+    pin(first, "listen gossip")
     second.send(f.query("select pg_advisory_lock(77)"))
     second.read_to_end()
     assert errors(second)
@@ -383,7 +389,7 @@ def test_what_the_client_too_many_had_is_gone(clients: Clients, activity: Activi
 def test_not_all_backends_can_be_pinned_unless_it_is_said(clients: Clients) -> None:
     pinned = [clients.connect("three") for _ in range(3)]
     for client in pinned[:2]:
-        client.query("listen gossip")
+        pin(client, "listen gossip")
     pinned[2].send(f.query("listen gossip"))
     pinned[2].read_to_end()
     assert [error["C"] for error in errors(pinned[2])] == ["53300"]
@@ -393,7 +399,7 @@ def test_not_all_backends_can_be_pinned_unless_it_is_said(clients: Clients) -> N
 
 def test_who_waits_where_all_are_pinned_is_told_why(clients: Clients) -> None:
     for _ in range(2):
-        clients.connect("unlimited").query("create temp table mine (i int)")
+        pin(clients.connect("unlimited"), "create temp table mine (i int)")
     other = clients.connect("unlimited")
     other.send(f.query("select 1"))
     other.read_until(lambda: bool(errors(other)))
@@ -424,8 +430,8 @@ def test_who_is_at_work_is_not_idle(clients: Clients) -> None:
 
 def test_a_user_may_have_a_limit_of_its_own(clients: Clients, diagnosis: SocketDiagnosis) -> None:
     patient, hasty, other = clients.connect("both", "patient"), clients.connect("both"), clients.connect("both")
-    for client in (patient, hasty):
-        client.query("listen gossip")
+    pin(patient, "listen gossip")
+    pin(hasty, "listen gossip")
     hasty.read_to_end()
     assert errors(hasty)[-1]["C"] == "57P05"
     ask_in_vain(other, diagnosis)

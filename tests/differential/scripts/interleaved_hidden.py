@@ -90,4 +90,23 @@ HIDDEN_INTERLEAVINGS: tuple[Interleaving, ...] = (
         "EXPLAIN ANALYZE of a function",
         "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) SELECT tools.set_sql('work_mem', '5MB')",
     ),
+    changed("a trigger that sets", "INSERT INTO tools.watched VALUES ('work_mem', '5MB'), ('TimeZone', 'Asia/Tokyo')"),
+    changed("a view that sets", "SELECT * FROM tools.setter"),
+    changed(
+        "a default that sets",
+        "CREATE TABLE public.setting (v text DEFAULT set_config('work_mem', '5MB', false))",
+        "INSERT INTO setting DEFAULT VALUES",
+    ),
+    changed(
+        "a rule that sets",
+        "CREATE TABLE public.ruled (v text)",
+        "CREATE RULE set_it AS ON INSERT TO ruled DO INSTEAD SELECT set_config('work_mem', '5MB', false)",
+        "INSERT INTO ruled VALUES ('x')",
+    ),
+    changed(
+        "a domain whose check sets",
+        "CREATE DOMAIN one.checked AS text CHECK (set_config('work_mem', '5MB', false) IS NOT NULL)",
+        "SELECT 'x'::one.checked",
+        "DROP DOMAIN one.checked",
+    ),
 )
