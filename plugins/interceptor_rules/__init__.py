@@ -20,6 +20,7 @@ from interceptor import (
     plugin,
 )
 from interceptor.services import Trial
+from interceptor.sql.statements import analyse_facts
 from interceptor_rules.acting import Actor
 from interceptor_rules.admitting import refuse_session
 from interceptor_rules.checking import run_tests
@@ -27,7 +28,7 @@ from interceptor_rules.config import Config
 from interceptor_rules.counting import Notes
 from interceptor_rules.estimates import Estimates
 from interceptor_rules.file import WatchedRules
-from interceptor_rules.judging import judge
+from interceptor_rules.judging import Judgement, judge
 from interceptor_rules.learning import Learner
 from interceptor_rules.rewriting import limited
 from interceptor_rules.ruleset import Subset
@@ -78,7 +79,13 @@ class Rules:
         assert isinstance(subset, Subset)
         world = self._file.world(statement.resolution, session.database)
         judgement = judge(subset, world, statement, user=session.user, database=session.database)
-        return self._actor.plan(judgement, subset.owner.mode)
+
+        def judge_text(text: bytes) -> Judgement:
+            return judge(
+                subset, world, Statement(text, analyse_facts(text)), user=session.user, database=session.database
+            )
+
+        return self._actor.plan(judgement, subset.owner.mode, judge_text)
 
     @hookimpl
     def rewrite(self, statement: Statement, session: SessionClass) -> Planned:

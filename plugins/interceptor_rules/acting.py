@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from interceptor import (
@@ -25,15 +26,18 @@ from interceptor import (
 )
 from interceptor_rules.counting import Notes
 from interceptor_rules.estimates import Estimate, Estimates, plannable
-from interceptor_rules.judging import DEFAULT, ON_OPAQUE, ON_UNPARSABLE, Judgement, Step
+from interceptor_rules.judging import DEFAULT, ON_OPAQUE, ON_UNPARSABLE, Course, Judgement, Step
 from interceptor_rules.learning import Learner
 from interceptor_rules.model import Mode
+from interceptor_rules.prepared import RememberPrepared, prepared_text
 from interceptor_rules.throttling import Throttle, Throttles
 from interceptor_rules.when import Moment
 
 __all__ = ["Actor", "Ruling", "block_of", "rule_on", "shown"]
 
 _LEFT_ALONE_WHILE_LEARNING: Final = frozenset([DEFAULT, ON_OPAQUE, ON_UNPARSABLE])
+JudgeText = Callable[[bytes], Judgement]
+
 _UNKNOWN: Final[Estimate] = (float("inf"), float("inf"))
 
 
@@ -155,9 +159,10 @@ class Actor:
         self._learner = learner
         self._now = now
 
-    def plan(self, judgement: Judgement, mode: Mode) -> Planned:
-        """The plan for a message."""
+    def plan(self, judgement: Judgement, mode: Mode, judge_text: JudgeText) -> Planned:
+        """The plan for a message. ``judge_text`` tries the rules on another, for sessions of the same class."""
         facts = shown(judgement)
+        remember = RememberPrepared(judgement.prepares) if judgement.prepares else None
         if mode == "enforce":
             step = judgement.surely_blocked()
             if step is not None:
@@ -170,9 +175,14 @@ class Actor:
         elif mode == "learn":
             if not judgement.courses and not judgement.texts:
                 return None
-        if not judgement.courses and mode != "learn":
+        act: Callable[[Execution], Decision | Awaitable[Decision | None] | None] | None = None
+        if judgement.executes:
+            act = partial(self._execute, judgement, mode, judge_text)
+        elif judgement.courses or mode == "learn":
+            act = partial(self._act, judgement, mode)
+        elif remember is None:
             return None
-        return Plan(lambda execution: self._act(judgement, mode, execution), _reason(judgement), facts)
+        return Plan(act, _reason(judgement), facts, observer=remember)
 
     # --- What happens at an execution ------------------------------------------------------------------------------
 
@@ -184,6 +194,18 @@ class Actor:
             limit=lambda number: None, estimate=None,
         )  # fmt: skip
         self._note(ruling, judgement, session)
+
+    def _execute(
+        self, judgement: Judgement, mode: Mode, judge_text: JudgeText, execution: Execution
+    ) -> Decision | Awaitable[Decision | None] | None:
+        """An EXECUTE: what was prepared is tried by the rules, and under the names, of now."""
+        courses = list(judgement.courses)
+        if not any(_allows_all(course) for course in courses):
+            for name in judgement.executes:
+                text = prepared_text(execution.session, name)
+                courses += judge_text(text).courses if text is not None else judgement.if_unknown
+        together = replace(judgement, courses=tuple(courses), parameters_known=False)
+        return self._act(together, mode, execution)
 
     def _act(
         self, judgement: Judgement, mode: Mode, execution: Execution
@@ -214,7 +236,8 @@ class Actor:
         ruling = rule_on(
             judgement, mode, moment, in_transaction=execution.transaction.open,
             lock_timeout=session.settings.get("lock_timeout"),
-            limit=lambda number: _limit_of(execution, number), estimate=estimate,
+            limit=lambda number: _limit_of(execution, number) if judgement.parameters_known else None,
+            estimate=estimate,
         )  # fmt: skip
         self._note(ruling, judgement, session)
         if ruling.blocked is not None:
@@ -300,6 +323,11 @@ class _Several(Observer):
 
 def _wants_estimate(judgement: Judgement) -> bool:
     return any(step.rule is not None and step.rule.when.estimates for course in judgement.courses for step in course)
+
+
+def _allows_all(course: Course) -> bool:
+    last = course[-1] if course else None
+    return last is not None and last.outcome == "allow" and (last.rule is None or last.rule.covers_effects)
 
 
 def _reason(judgement: Judgement) -> str:

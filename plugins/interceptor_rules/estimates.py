@@ -69,6 +69,8 @@ async def _explain(queries: HelperQueries, execution: Execution) -> Estimate:
         await queries.query("SELECT set_config('search_path', $1, true)", path)
     # With parameters, the plan for any values (PostgreSQL 16 and later).
     options = "FORMAT JSON, GENERIC_PLAN" if execution.statement.facts.parameters else "FORMAT JSON"
-    rows = await queries.query(f"EXPLAIN ({options}) {execution.statement.text}")
+    # It wants values for them nevertheless, and looks at none.
+    highest = max((one.number for one in execution.statement.facts.parameters), default=0)
+    rows = await queries.query(f"EXPLAIN ({options}) {execution.statement.text}", *[None] * highest)
     plan = json.loads(str(rows[0][0]))[0]["Plan"]
     return float(plan["Total Cost"]), float(plan["Plan Rows"])

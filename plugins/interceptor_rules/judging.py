@@ -9,6 +9,7 @@ from typing import Final, Literal
 from interceptor import MessageFacts, Statement
 from interceptor.sql.canonical import canonical_text
 from interceptor_rules.conditions import MATCH, NO_MATCH, NOTHING, Found, Message
+from interceptor_rules.prepared import Prepared
 from interceptor_rules.reading import MessageReader
 from interceptor_rules.ruleset import CompiledRule, RuleSet, Subset
 from interceptor_rules.subjects import Subject
@@ -77,6 +78,13 @@ class Judgement:
     copies: bool = False
     sets_lock_timeout: bool = False
     """The message sets one itself, before anything else."""
+    executes: tuple[str, ...] = ()
+    """The prepared statements that it runs."""
+    prepares: tuple[Prepared, ...] = ()
+    if_unknown: tuple[Course, ...] = ()
+    """What holds for a prepared statement of which nothing is known."""
+    parameters_known: bool = True
+    """The parameters of the execution are those of the statements."""
 
     def text(self) -> str:
         """The canonical text of the message, for people; empty if there is none."""
@@ -85,20 +93,19 @@ class Judgement:
         return canonical_text(self.statement.sql, self.statement.exact()) or ""
 
     def surely_blocked(self) -> Step | None:
-        """The first step that blocks at every execution, with nothing before it that may decide otherwise."""
+        """The first step that blocks at every execution, with nothing before it that may allow the statement."""
         for course in self.courses:
             for step in course:
                 if step.shadow or step.outcome == "effect":
                     continue
-                if step.outcome == "block" and step.certain:
+                if step.outcome == "allow":
+                    break
+                if step.certain:
                     return step
-                break
         return None
 
 
-def judge(
-    subset: Subset, world: World, statement: Statement, *, user: str, database: str, bodies: bool = True
-) -> Judgement:
+def judge(subset: Subset, world: World, statement: Statement, *, user: str, database: str) -> Judgement:
     """Try the rules on a message."""
     rules = subset.owner
     reader = MessageReader(world, names_columns=rules.names_columns)
@@ -122,7 +129,20 @@ def judge(
         for one in subjects
     )
     texts = tuple([text for text in message.canonical.values() if text])
-    return Judgement(tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects))
+    return Judgement(
+        tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects), tuple(reader.executes),
+        _prepares(statement), court.try_unknown() if reader.executes else (),
+    )  # fmt: skip
+
+
+def _prepares(statement: Statement) -> tuple[Prepared, ...]:
+    return tuple(
+        [
+            (one.subject, statement.sql[one.start : one.end])
+            for one in statement.exact().statements
+            if one.kind == "prepare" and one.nested and one.subject is not None
+        ]
+    )
 
 
 def _sets_lock_timeout(subjects: Sequence[Subject]) -> bool:
@@ -163,6 +183,12 @@ class _Court:
         learned = last is not None and last.outcome == "allow" and last.rule is None
         inners = [inner for inner in subject.indirect if not inner.harmless]
         return courses + [self._course(inner, falls_through=learned) for inner in inners]
+
+    def try_unknown(self) -> tuple[Course, ...]:
+        """The courses of something of which nothing is known."""
+        subject = Subject(frozenset(), "", opaque=["it runs a statement that was prepared by another text"])
+        course = self._course(subject)
+        return (course,) if course else ()
 
     def _course(self, subject: Subject, *, falls_through: bool = False) -> Course:
         steps: list[Step] = []

@@ -59,6 +59,9 @@ class MessageReader:
         """``names_columns``: whether any rule is about columns; they cost time."""
         self.world = world
         self._names_columns = names_columns
+        self._alone = False
+        self.executes: list[str] = []
+        """The prepared statements that the message runs, where it is nothing but one EXECUTE."""
 
     def read(self, facts: MessageFacts) -> list[Subject]:
         """The statements of the message, nested ones too, each with those that it reaches."""
@@ -66,8 +69,9 @@ class MessageReader:
             subject = Subject(frozenset(), "", unread="it names more than is looked at")
             return [subject]
         found: list[Subject] = []
+        several = len(facts.statements) > 1
+        self._alone = not several
         for top in facts.statements:
-            several = len(facts.statements) > 1
             places = (top.start, top.end)
             for one in _flattened(top):
                 subject = self._read_statement(one, self.world, "")
@@ -156,6 +160,8 @@ class MessageReader:
                 # A procedure that a body calls is followed by its name.
                 if not nested and not self._calls_trusted(facts, world):
                     subject.opaque.append("it calls a procedure")
+            elif why.reason is OpaqueReason.EXECUTE and self._alone and not nested:
+                self.executes.append(why.detail)
             else:
                 detail = f" ({why.detail})" if why.detail else ""
                 subject.opaque.append(f"{why.reason.value}{detail}")
@@ -172,7 +178,7 @@ class MessageReader:
         if candidates:
             return all(trusted(*world.snapshot.qualified_name(one)) for one in candidates)
         name = facts.functions[0].name
-        return name.schema is not None and trusted(name.schema, name.name)
+        return trusted(name.schema or "", name.name)
 
     # --- Relations -------------------------------------------------------------------------------------------------
 
@@ -185,6 +191,8 @@ class MessageReader:
         if access is Access.WRITE:
             actions = _written(facts)
         label = access.value if access in (Access.DEFINE, Access.MENTION) else ""
+        if world.closures is None and not world.is_assumed:
+            subject.opaque.append(f"there is no catalogue, so that it isn't known what {name} is")
         if not candidates:
             schema = world.written_schema(name, defines=access is Access.DEFINE)
             for action in actions:
@@ -229,9 +237,9 @@ class MessageReader:
                 self._call(subject, function, world)
             return
         subject.functions[(name.schema, name.name)] = ""
-        if world.closures is None and world.knows_path and world.is_builtin(name):
+        if world.is_assumed and world.is_builtin(name):
             return
-        if name.schema is None or not world.worlds.trusted_functions(name.schema, name.name):
+        if not world.worlds.trusted_functions(name.schema or "", name.name):
             subject.opaque.append(f"the function {name} is not in the catalogue")
 
     def _call(self, subject: Subject, function: Function, world: World, through: str = "") -> None:

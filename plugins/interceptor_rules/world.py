@@ -64,8 +64,11 @@ class Worlds:
         guarded: Callable[[str | None, str], bool],
         *,
         trusts_any: bool = False,
+        assumes: bool = False,
     ) -> None:
-        """``trusts_any``: whether ``trusted_functions`` is true for any name."""
+        """``trusts_any``: whether ``trusted_functions`` is true for any name. ``assumes``: without a catalogue, names
+        are taken for what they say, and not for the worst."""
+        self.assumes = assumes
         self.trusts_any = trusts_any
         self.trusted_functions = trusted_functions
         self.trusted_tables = trusted_tables
@@ -141,9 +144,9 @@ class World:
     # --- Names -------------------------------------------------------------------------------------------------------
 
     @property
-    def knows_path(self) -> bool:
-        """Whether it is known where unqualified names are looked for."""
-        return self.scope.search_path is not None
+    def is_assumed(self) -> bool:
+        """There is no catalogue, and names are taken for what they say."""
+        return self.closures is None and self.worlds.assumes
 
     def elsewhere(self, scope: Scope) -> World:
         """The world of another scope, of the same catalogue."""
@@ -184,14 +187,12 @@ class World:
         return ()
 
     def written_schema(self, name: QualifiedName, *, defines: bool = False) -> str | None:
-        """The schema of a name that means nothing to the catalogue: as written, or where it would be made; else None.
-
-        Without a catalogue and with a known search_path, the first schema of that.
-        """
+        """The schema of a name that means nothing to the catalogue: as written, or where it would be made, or is
+        assumed to be. "" if it is in no schema that is searched; None if it may be in any."""
         if name.schema is not None:
             return name.schema
         path = self.scope.search_path
-        if path is None:
+        if path is None or (self.closures is None and not self.is_assumed):
             return None
         if self.closures is None or defines:
             fixed = [entry for entry in path if entry != "$user" and not entry.startswith("pg_temp")]

@@ -123,6 +123,8 @@ class Attack:
         outcome = self._harness.decide(message, session=self.session)
         if isinstance(outcome.action, Block):
             found.append(outcome.action)
+        else:
+            self._harness.finish(outcome)
         at_parse = self._harness.at_parse(message, session=self.session)
         if at_parse is not None and at_parse.block is not None:
             found.append(at_parse.block)

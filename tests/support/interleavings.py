@@ -43,10 +43,10 @@ _OPENINGS: tuple[tuple[tuple[str, str], ...], ...] = (
     (),
     (("application_name", "a client"),),
     (("TimeZone", "Europe/Warsaw"), ("DateStyle", "German")),
-    # No custom setting, and no role: to make them what they are without the option is a known difference.
+    # No custom setting: to make it empty, as it would be without the option, is a known difference.
     (("options", "-c search_path=two -c work_mem=6MB"),),
     (("client_encoding", "LATIN1"), ("extra_float_digits", "0")),
-    (("options", "-c default_transaction_read_only=on -c statement_timeout=7min"),),
+    (("options", "-c default_transaction_read_only=on -c role=clerk"),),
 )
 
 

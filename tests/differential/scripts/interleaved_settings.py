@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.differential.scripts.sessions import changed, looks, run, started
-from tests.support.frontend import bind, execute, parse, sync
-from tests.support.interleave import Interleaving, interleaving, turn
+from tests.support.frontend import bind, describe_statement, execute, parse, sync
+from tests.support.interleave import LOOK, Interleaving, interleaving, turn
 from tests.support.script import part
 
 __all__ = ["SETTING_INTERLEAVINGS"]
@@ -117,6 +117,22 @@ _STARTUP = (
         "RESET ROLE",
         "SET ROLE auditor",
         openings=(started(options="-c role=clerk"), started()),
+    ),
+    interleaving(
+        "a role by startup option that one of two gives up",
+        turn(0, "SET ROLE none"),
+        *looks(),
+        turn(1, "SET SESSION AUTHORIZATION deputy"),
+        *looks(),
+        openings=(started(options="-c role=clerk"), started(options="-c role=clerk")),
+    ),
+    interleaving(
+        "SET of nothing there is, described and not executed",
+        turn(1, "SET ROLE clerk"),
+        turn(0, part(parse("SET nothing_of_the_kind = 1", "s"), describe_statement("s"), sync())),
+        turn(1, LOOK),
+        turn(0, part(bind(statement="s"), execute(), sync()), LOOK),
+        turn(1, LOOK),
     ),
     changed(
         "an encoding of the client's own",

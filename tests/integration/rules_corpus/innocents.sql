@@ -688,3 +688,59 @@ create view payview as select salary from hr.employees
 select a_secret(id) from orders
 --! payroll: select public.f_query() | none | payroll
 select public.f_query()
+--! prepared and executed | none | app
+prepare p(int) as select id from orders where id = $1
+--;
+execute p(1)
+--;
+execute p(2)
+--;
+deallocate p
+--! prepared, executed and explained | none | app
+prepare p(int) as update orders set paid = true where id = $1
+--;
+explain execute p(1)
+--;
+execute p(1)
+--! prepared and copied | none | analyst_jo
+prepare p as select id from orders
+--;
+execute p
+--! a cursor, fetched | none | app
+declare c cursor for select id from orders
+--;
+fetch 2 from c
+--;
+move next in c
+--;
+close c
+--! a table made and used | none | app
+create table stolen (id int, value text)
+--;
+insert into stolen values (1, 'x')
+--;
+select * from stolen
+--! a temporary table | none | app
+create temp table secret_copy (id int, value text)
+--;
+insert into secret_copy select id, value from public.secret
+--;
+select value from secret_copy
+--! a path of its own | none | app
+set search_path = app, public
+--;
+select * from latest
+--;
+select id from orders
+--! a savepoint in a transaction | none | app
+savepoint a
+--;
+insert into orders (id, customer) values (70, 1)
+--;
+rollback to a
+--;
+select count(*) from orders
+--! a function made and called | none | app
+create function public.twice(int) returns int language sql as 'select $1 * 2'
+--;
+select count(*) from orders

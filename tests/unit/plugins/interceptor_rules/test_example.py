@@ -36,7 +36,7 @@ def harness(make_rules: MakeRules) -> PluginHarness:
         ("analyst_jo", "CREATE TABLE public.t ()", ""),
         ("app", "SELECT * FROM vault.secret", "it touches the table vault.secret"),
         ("app", 'SELECT 1 FROM AUDIT."log"', "it touches the table audit.log"),
-        ("app", "SELECT pg_read_file('/etc/passwd')", "it calls the function pg_read_file"),
+        ("app", "SELECT pg_read_file('/etc/passwd')", "it calls the function pg_catalog.pg_read_file"),
         ("app", "SELECT anything.dblink_exec('x')", "it calls the function anything.dblink_exec"),
         ("app", "SELECT 1 FROM hr.employees ORDER BY salary", "it touches the column hr.employees.salary"),
     ],
