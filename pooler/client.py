@@ -372,6 +372,9 @@ class ClientConnection(asyncio.Protocol):
             if self.session.waiting:
                 self.asked.forget(self)
                 self.session.refuse(CANCELED)
+            elif self.wait is not None and self.session.interception is not None and self.session.interception.cancel():
+                # Not at once, for what has not begun would never begin.
+                asyncio.get_running_loop().call_soon(self.wait.cancel)
             elif self.backend is not None and self.backend.session.owed:
                 cancel_backend(self.backend, on_done)
                 return

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import NOT_JUDGED, TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
+from interceptor.errors import NOT_JUDGED, QUERY_CANCELED, TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
 from interceptor.hooks.answers import Piece
 from interceptor.hooks.chain import AtParse, Chain, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
@@ -47,6 +47,11 @@ if TYPE_CHECKING:
 PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
 BIND_COMPLETE: Final = b"2\0\0\0\x04"
 CLOSE_COMPLETE: Final = messages.CLOSE_COMPLETE_MESSAGE
+
+_CANCELED: Final = encode_block(Block(QUERY_CANCELED.sqlstate, "canceling statement due to user request"))
+
+_FAIR_PIECES: Final = 4
+"""Pieces of an answer that are sent at a time; then it is the others' turn."""
 
 MAX_TEXTS: Final = 20_000
 """Statements whose text is remembered for one client; its session refuses more than half as many."""
@@ -105,6 +110,8 @@ class Interception:
         """Named portals that the backend may have."""
         self.busy = False
         """Rows of an answer are being sent."""
+        self.canceled = False
+        """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -116,6 +123,7 @@ class Interception:
         In the latter case the caller keeps the data, and ``ClientSession.on_decided`` is called.
         """
         end = self._end_of_batch(data, position)
+        self.canceled = False
         pending = self._plan(data, position, end)
         try:
             waits = next(pending)
@@ -169,16 +177,19 @@ class Interception:
             kind, length = unpack_header(data, position)
             after = position + 1 + length
             message = data[position:after]
-            if kind == messages.QUERY:
-                if not first:
-                    # It goes on with the transaction of the batch that it breaks into.
-                    self.facts.transaction.implicit = True
-                message = yield from self._on_query(message, targets)
-            elif kind == messages.FUNCTION_CALL:
-                message = yield from self._on_function_call(message)
-            elif kind in _EXTENDED:
+            if kind in _EXTENDED:
                 before = self._what_changes(kind, message)
-                message = yield from self._on_extended(kind, message, targets)
+            elif kind == messages.QUERY and not first:
+                # It goes on with the transaction of the batch that it breaks into.
+                self.facts.transaction.implicit = True
+            if kind in COUNTED:
+                try:
+                    message = yield from self._on_message(kind, message, targets)
+                except BaseException:
+                    if not self.canceled:
+                        raise
+                    self.canceled = False
+                    message = self._put(Blocked(_CANCELED, simple=kind not in _EXTENDED))
             elif kind == messages.SYNC and not self.facts.transaction.open:
                 self.portals.clear()
             if message[0] in COUNTED:
@@ -253,6 +264,13 @@ class Interception:
         if isinstance(answer, Outcome):
             return answer
         return cast("Outcome", (yield answer))
+
+    def _on_message(self, kind: int, message: bytes, targets: set[str | None]) -> Pending:
+        if kind == messages.QUERY:
+            return (yield from self._on_query(message, targets))
+        if kind == messages.FUNCTION_CALL:
+            return (yield from self._on_function_call(message))
+        return (yield from self._on_extended(kind, message, targets))
 
     # --- Query -----------------------------------------------------------------------------------------------------
 
@@ -465,17 +483,18 @@ class Interception:
         if answered.simple:
             self.session.write(answered.portal.description)
         self.busy = True
+        self.canceled = False
         course = self._send(answered, ready)
         waits = next(course, None)
         if waits is not None:
-            self.session.host.wait_for(self._go_on(course, waits), self._on_sent)
+            self.session.host.wait_for(self._go_on(course, waits, answered), self._on_sent)
 
     def _send(self, answered: Answered, ready: bytes) -> Generator[Awaitable[object], object, None]:
         """Pull and write, as fast as the client reads. Yields what has to be waited for."""
         portal = answered.portal
         host = self.session.host
         left = answered.max_rows
-        portal.count = 0
+        portal.count = pieces = 0
         while True:
             if host.is_full:
                 yield host.drain()
@@ -490,6 +509,9 @@ class Interception:
             if piece.done:
                 end = portal.complete()
                 break
+            pieces += 1
+            if pieces % _FAIR_PIECES == 0:
+                yield self.tables.waits.sleep(0)
             if answered.max_rows:
                 left -= piece.rows
                 if left <= 0:
@@ -518,15 +540,31 @@ class Interception:
             backend.owed.append(Request.SYNC)
             backend.write(messages.SYNC_MESSAGE)
 
-    async def _go_on(self, course: Generator[Awaitable[object], object, None], waits: Awaitable[object]) -> None:
+    async def _go_on(
+        self, course: Generator[Awaitable[object], object, None], waits: Awaitable[object], answered: Answered
+    ) -> None:
         try:
             while True:
                 try:
                     waits = course.send(await waits)
                 except StopIteration:
                     return
-        finally:
+        except BaseException:
             course.close()
+            closing = answered.portal.close()
+            if closing is not None:
+                await closing
+            if not self.canceled:
+                raise
+            self.canceled = self.busy = False
+            self.session.fail(_CANCELED, simple=answered.simple)
+
+    def cancel(self) -> bool:
+        """The client asks to cancel what it runs. True if that is up to plugins: then break off what is waited for."""
+        if self.canceled or not (self.busy or self.session.deciding):
+            return False
+        self.canceled = True
+        return True
 
     def _on_sent(self, _: object) -> None:
         self.session.on_answer_sent()

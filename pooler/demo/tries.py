@@ -38,7 +38,7 @@ def list_tries(folder: Path, proxy: str, database: str) -> tuple[Try, ...]:
         Try(
             "Meanwhile, in a third terminal: the connections that PostgreSQL has.",
             f"{psql} {database} -c \"select state, count(*) from pg_stat_activity where usename = '{SHOP}'"
-            ' and pid <> pg_backend_pid() group by rollup (state)"',
+            " and pid <> pg_backend_pid() and application_name <> 'interceptor catalogue' group by rollup (state)\"",
         ),
         Try(
             "Afterwards: the connections to PostgreSQL are cut, and an open session goes on.",

@@ -33,6 +33,8 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         return upstream(server, DATABASE, application_name=name)
 
     tables: Tables = {
+        # Backends are counted and watched here: one that is asked what a statement did is not free yet.
+        "server": {"catalogue": False},
         "databases.session": {"primary": database("session"), "pool_mode": "session", "pool_size": 1},
         "databases.lifo": {"primary": database("lifo"), "pool_size": 3},
         "databases.connect_query": {
@@ -93,7 +95,11 @@ def test_another_server_reset_query_is_sent_in_its_place_and_in_transaction_mode
     database = fresh_database(postgres18)
     postgres18.psql("create table resets (at serial)", dbname=database)
     tables: Tables = {
-        "server": {"server_reset_query": "insert into resets default values", "server_reset_query_always": always},
+        "server": {
+            "catalogue": False,
+            "server_reset_query": "insert into resets default values",
+            "server_reset_query_always": always,
+        },
         "databases.app": {"primary": upstream(postgres18, database), "pool_size": 1},
     }
     with run_proxy(tables) as other, Clients(other) as clients:
@@ -150,7 +156,7 @@ def test_the_backend_used_last_is_used_first(clients: Clients) -> None:
 
 def test_with_server_round_robin_the_backend_idle_longest_is_used_first(postgres18: PostgresServer) -> None:
     tables: Tables = {
-        "server": {"server_round_robin": True},
+        "server": {"catalogue": False, "server_round_robin": True},
         "databases.app": {"primary": upstream(postgres18, "postgres"), "pool_size": 3},
     }
     with run_proxy(tables) as other, Clients(other) as clients:

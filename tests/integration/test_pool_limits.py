@@ -36,7 +36,8 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         return upstream(server, DATABASE, user, application_name=name)
 
     tables: Tables = {
-        "server": {"reserve_pool_timeout": "300ms"},
+        # Backends are counted and watched here: one that is asked what a statement did is not free yet.
+        "server": {"catalogue": False, "reserve_pool_timeout": "300ms"},
         "databases.storm": {"primary": database("storm"), "pool_size": 5},
         "databases.one": {"primary": database("one"), "pool_size": 1},
         "databases.reserve": {"primary": database("reserve"), "pool_size": 1, "reserve_pool_size": 1},

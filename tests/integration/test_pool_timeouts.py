@@ -47,7 +47,9 @@ def proxy(postgres18: PostgresServer, silent: int) -> Iterator[Proxy]:
         return upstream(server, DATABASE, user, application_name=name)
 
     tables: Tables = {
+        # Backends are counted and watched here: one that is asked what a statement did is not free yet.
         "server": {
+            "catalogue": False,
             "client_login_timeout": "1s",
             "server_connect_timeout": "500ms",
             "server_login_retry": "100ms",

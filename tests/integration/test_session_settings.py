@@ -35,6 +35,8 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         dbname=DATABASE,
     )
     tables: Tables = {
+        # Backends are counted and watched here: one that is asked what a statement did is not free yet.
+        "server": {"catalogue": False},
         "databases.one": {"primary": upstream(server, DATABASE), "pool_size": 1},
         "databases.two": {"primary": upstream(server, DATABASE), "pool_size": 2},
         "databases.worker": {"primary": upstream(server, DATABASE, "ss_worker"), "pool_size": 1},
