@@ -112,7 +112,7 @@ class Message:
         self.depth = depth
         self.several = several
         self.canonical: dict[int, str | None] = {}
-        """The canonical text of the statement that begins there."""
+        """The canonical text of the statement that begins there; None if it is too long."""
 
 
 class What:
@@ -229,12 +229,14 @@ class What:
         return True
 
     def _match_text(self, subject: Subject, message: Message, found: list[str]) -> bool | None:
-        """None: the regular expression takes longer than there is time."""
+        """None: it can't be told, for the text is too long, or the regular expression takes too long."""
         if subject.unread:
             return True
-        canonical = message.canonical.get(subject.start)
+        if subject.start not in message.canonical:
+            return False  # it is in a body, and no text of the message
+        canonical = message.canonical[subject.start]
         if canonical is None:
-            return False
+            return None
         if self._canonical and canonical not in self._canonical:
             return False
         if self._automaton is not None:

@@ -18,6 +18,7 @@ from interceptor_rules.world import World
 __all__ = ["DEFAULT", "ON_OPAQUE", "ON_UNPARSABLE", "Course", "Judgement", "Step", "judge"]
 
 DEFAULT: Final = "default"
+_LONGEST_TEXT: Final = 16 * 1024  # bytes, of which a canonical text is made: some 5 ms
 ON_OPAQUE: Final = "on_opaque"
 ON_UNPARSABLE: Final = "on_unparsable"
 
@@ -90,6 +91,8 @@ class Judgement:
         """The canonical text of the message, for people; empty if there is none."""
         if self.texts or self.statement is None:
             return "; ".join(self.texts)
+        if len(self.statement.sql) > _LONGEST_TEXT:
+            return ""
         return canonical_text(self.statement.sql, self.statement.exact()) or ""
 
     def surely_blocked(self) -> Step | None:
@@ -155,11 +158,13 @@ def _sets_lock_timeout(subjects: Sequence[Subject]) -> bool:
 
 
 def _find_texts(message: Message, sql: bytes, facts: MessageFacts) -> None:
-    if len(facts.statements) == 1:
+    if len(sql) > _LONGEST_TEXT:
+        message.canonical = dict.fromkeys([one.start for one in facts.statements])
+    elif len(facts.statements) == 1:
         message.canonical[facts.statements[0].start] = canonical_text(sql, facts)
-        return
-    for one in facts.statements:
-        message.canonical[one.start] = canonical_text(sql[one.start : one.end])
+    else:
+        for one in facts.statements:
+            message.canonical[one.start] = canonical_text(sql[one.start : one.end])
 
 
 class _Court:
@@ -195,9 +200,11 @@ class _Court:
         parameter = None
         if subject.facts is not None and subject.facts.limit is not None:
             parameter = subject.facts.limit.parameter
-        canonical = self._message.canonical.get(subject.start) if not subject.origin else None
+        texts = self._message.canonical
+        canonical = texts.get(subject.start)
+        unknown = canonical is None and subject.start in texts
         doubt: Step | None = None
-        for rule in self._subset.candidates(subject, canonical):
+        for rule in self._subset.candidates(subject, canonical, any_text=unknown):
             step = self._try(rule, subject, parameter)
             if step is None:
                 continue

@@ -122,8 +122,8 @@ class Subset:
             for pattern in rule.what.functions:
                 self._functions.add(pattern, number)
 
-    def candidates(self, subject: Subject, canonical: str | None) -> Iterable[CompiledRule]:
-        """The rules that may be about a statement, in their order."""
+    def candidates(self, subject: Subject, canonical: str | None, *, any_text: bool = False) -> Iterable[CompiledRule]:
+        """The rules that may be about a statement, in their order. ``any_text``: its canonical text isn't known."""
         if subject.unread:
             return self.rules
         if subject.opaque or subject.everything:
@@ -140,8 +140,11 @@ class Subset:
         if self._functions:
             for name in subject.functions:
                 self._functions.find(*name, found)
-        if canonical is not None and self._by_text:
-            found.update(self._by_text.get(canonical, ()))
+        if self._by_text:
+            if any_text:
+                found.update([number for some in self._by_text.values() for number in some])
+            elif canonical is not None:
+                found.update(self._by_text.get(canonical, ()))
         return [self.rules[number] for number in sorted(found)]
 
     def _of_kind(self, subject: Subject) -> tuple[int, ...]:

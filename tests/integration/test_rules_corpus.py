@@ -17,8 +17,8 @@ RULES = (CORPUS / "rules.toml").read_text()
 
 
 @pytest.fixture(scope="module")
-def world(postgres18: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RulesWorld]:
-    made = RulesWorld(postgres18, tmp_path_factory.mktemp("rules"), RULES)
+def world(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RulesWorld]:
+    made = RulesWorld(postgres, tmp_path_factory.mktemp("rules"), RULES)
     yield made
     made.drop()
 

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from interceptor import Block, Forward, Limits
+from interceptor import Block, Forward, Limits, Statement
+from interceptor.catalogue import Scope
 from interceptor.hooks.chain import Chain
+from interceptor.sql.parsing import HELPER
+from interceptor.sql.statements import analyse_facts
 from interceptor.testing.harness import PluginHarness
+from interceptor_rules.conditions import Whom
+from interceptor_rules.judging import judge
+from interceptor_rules.loading import read_rules
+from interceptor_rules.world import Worlds
 from tests.unit.plugins.interceptor_rules.conftest import MakeRules
 
 
@@ -359,6 +366,17 @@ def test_uninteresting_texts_cost_a_look_up(make_rules: MakeRules) -> None:
     session = harness.session(search_path="public")
     assert harness.tables.lookup(session, b"SELECT 1") is False
     assert isinstance(harness.tables.lookup(session, b"SELECT * FROM t"), Chain)
+
+
+def test_a_text_that_is_too_long_for_its_canonical_text_may_be_any() -> None:
+    text = b"SELECT 1 FROM t WHERE b = '" + b"x" * 40_000 + b"'"
+    rules = read_rules(rule("r", canonical='["SELECT 1 FROM u"]') + rule("g", "allow", canonical='["SELECT 2"]'))
+    whom = Whom("app", "app", "app", "app", "", "", False, "")
+    world = Worlds(rules.trusts_function, rules.trusts_table, rules.guards_columns).of(None, Scope((), "app"))
+    statement = Statement(text, analyse_facts(text, True, HELPER))
+    step = judge(rules.for_session(whom), world, statement, user="app", database="app").surely_blocked()
+    assert step is not None
+    assert step.name == "r"
 
 
 def test_a_large_statement_is_tried(make_rules: MakeRules) -> None:
