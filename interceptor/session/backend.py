@@ -134,7 +134,6 @@ class BackendSession:
         "settings",
         "status",
         "streaming",
-        "touched_sequence",
         "transactions",
         "unnamed_in_batch",
         "unnamed_ready",
@@ -202,8 +201,6 @@ class BackendSession:
         self.custom_names = set() if custom_names is None else custom_names
         self.hidden_of = 0
         """Whose settings may be set under names that nobody knows: a client's serial number, or 0."""
-        self.touched_sequence = False
-        """Its client may have left such a value since they were linked."""
         self.sequences_of = 0
         """Whose values lastval() and currval() tell: a client's serial number, 0 if none's, or MIXED_SEQUENCES."""
         self.watches_tags = False
@@ -263,7 +260,6 @@ class BackendSession:
 
     def note_sequence(self, serial: int) -> None:
         """The client with this serial number may leave values for lastval() and currval()."""
-        self.touched_sequence = True
         if self.sequences_of != serial:
             self.sequences_of = MIXED_SEQUENCES if self.sequences_of else serial
 
@@ -289,7 +285,6 @@ class BackendSession:
         self.watches_tags = False
         self.unnamed_ready = False
         self.unnamed_in_batch = False
-        self.touched_sequence = False
 
     def unlink(self) -> None:
         """Work for nobody. The caller decides what becomes of the backend."""

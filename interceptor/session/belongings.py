@@ -372,8 +372,8 @@ class Belongings:
         self.told = reported
 
     def may_read_sequences(self, backend: BackendSession) -> bool:
-        """Whether what lastval() and currval() say now is this client's, or at least the newest of it is."""
-        return backend.sequences_of in (0, self.serial) or backend.touched_sequence
+        """Whether what lastval() and currval() say now is surely this client's."""
+        return backend.sequences_of in (0, self.serial)
 
     def hide_sequences(self, backend: BackendSession) -> None:
         """Take away the sequence values of other clients, before this one can ask for them."""

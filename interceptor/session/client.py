@@ -14,7 +14,7 @@ from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
 from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESSAGE, must_wait
 from interceptor.session.copying import process_copy_in, skip_to_sync
-from interceptor.session.effects import first_effects
+from interceptor.session.effects import first_effects, runs_several
 from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, INTERCEPTED
@@ -81,6 +81,7 @@ class ClientSession:
         "reused",
         "reused_parse",
         "reuses",
+        "settling",
         "streaming",
         "texts",
         "unnamed",
@@ -119,6 +120,8 @@ class ClientSession:
         # What plugins decide
         self.interception: Interception | None = None
         self.handlers = HANDLERS
+        self.settling = False
+        """Its last transaction is over, and its backend is asked what it left in its session."""
         self.deciding = False
         """Until a plugin has decided about what came."""
         self.begins = False
@@ -329,7 +332,12 @@ class ClientSession:
         belongings = self.belongings
         if backend.sequences_of not in (0, belongings.serial) and self.follows:
             effects = first_effects(self, backend, data, position)
-            if effects.reads_sequence or effects.transaction_control or effects.statement_count != 1:
+            if (
+                effects.reads_sequence
+                or effects.transaction_control
+                or effects.statement_count != 1
+                or runs_several(data, position)
+            ):
                 belongings.hide_sequences(backend)
         if belongings.move_to(backend):
             return True
@@ -588,19 +596,24 @@ class ClientSession:
             self.belongings.defines = False
             self.host.on_defined()
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
-            self.held = True
+            self.held = self.settling = True
             return
         if self.held and self.rest == messages.TERMINATE_MESSAGE:
             # The backend is given back before the host hears of it.
             self.finishing = True
+        if self.interception is not None:
+            self.interception.on_ready(backend.status)
+        if self.settling:
+            self.settling = False
+            if self.held and idle and not self.pinned and not self.finishing:
+                self._go_on_elsewhere(backend)
+                return
         if self.held and not self.finishing:
             self.on_answered(backend)
             if backend.owed or self.backend is not backend or self.finishing:
                 return
         if self.streaming:
             return
-        if self.interception is not None:
-            self.interception.on_ready(backend.status)
         if idle:
             self.retry = None
             backend.watches_tags = False
@@ -619,6 +632,17 @@ class ClientSession:
             return
         if self.finishing:
             self.host.on_finished()
+
+    def _go_on_elsewhere(self, backend: BackendSession) -> None:
+        """What came while the backend was asked begins another transaction: it waits its turn, like anybody's."""
+        self.held = self.begins = False
+        self.retry = None
+        backend.watches_tags = False
+        self.belongings.deviates = False
+        data = self._take_kept()
+        backend.unlink()
+        backend.host.release()
+        self._process_unlinked(data)
 
 
 class Judgements(Protocol):

@@ -64,6 +64,18 @@ def refuse_stale_value(
     return refuse(session, backend, _NO_VALUE, simple=simple)
 
 
+def runs_several(data: bytes, position: int) -> bool:
+    """Whether the batch that begins here runs more than one statement, as far as it has come."""
+    count = 0
+    while len(data) - position >= 5:
+        kind, length = unpack_header(data, position)
+        if kind == messages.SYNC or kind == messages.QUERY or length < 4:
+            break
+        count += kind == messages.BIND
+        position += 1 + length
+    return count > 1
+
+
 def first_effects(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> SessionEffects:
     """What the first statement that a client sends to a new backend may do; the worst if that can't be told."""
     kind, length = unpack_header(data, position)

@@ -126,6 +126,9 @@ def use_named(
         return None
     if prepared.era is not session.texts.era:
         session.judge_anew(prepared)
+    # Before its effects are noted: what is in doubt is not moved to other settings and back.
+    if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
+        return hold(session)
     effects = prepared.effects
     if effects is not NONE:
         if effects.reduces:
@@ -140,8 +143,6 @@ def use_named(
             session.retry = (data, position, prepared)
     if describes:
         named.undescribed.discard(name)
-    if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
-        return hold(session)
     before = provide(backend, prepared)
     return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
 

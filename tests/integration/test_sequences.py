@@ -127,6 +127,24 @@ def test_in_its_transaction_one_sees_its_own_value(clients: Clients) -> None:
             client.query("rollback")
 
 
+def test_a_batch_that_asks_behind_something_harmless(clients: Clients) -> None:
+    writer, reader = clients.connect("one"), clients.connect("one")
+    for first in (
+        "select 1",
+        "select v from item limit 1",
+        "show timezone",
+        "insert into logged select 'x' where false",
+    ):
+        ask(writer, "insert into item (v) values ('x')")
+        seen, ready = len(reader.replies), reader.ready_count
+        reader.send(*(f.parse(first), f.bind(), f.execute()), *(f.parse("select lastval()"), f.bind(), f.execute()))
+        reader.send(f.sync())
+        reader.read_until_ready(ready + 1)
+        assert [error["C"] for error in errors(reader, seen)] == ["55000"]
+        assert ask(writer, "insert into item (v) values ('x'); select 1; select lastval()").isdigit()
+        assert ask(reader, f"{first}; select lastval()") == "(55000)"
+
+
 def test_a_value_of_ones_own_that_is_out_of_date(
     clients: Clients, activity: Activity, postgres18: PostgresServer
 ) -> None:
