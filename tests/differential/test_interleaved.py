@@ -30,6 +30,9 @@ FEW_EXAMPLES = 30
 COMBINATIONS = [(18, 1), (18, 2), *([(16, 1), (16, 2)] if EXAMPLES else [])]
 """Version of PostgreSQL, and size of the pool. What a session is hardly differs between versions."""
 
+OF_ONE_BACKEND = frozenset(["a Parse under a setting that is rolled back"])
+"""What is parsed in a transaction, under settings that end with it, is parsed elsewhere under those of the moment."""
+
 Comparer = Callable[[int, int], InterleavedComparison]
 
 
@@ -87,6 +90,8 @@ def test_names_are_unique() -> None:
 def test_each_client_is_answered_as_by_a_session_of_its_own(
     comparison: InterleavedComparison, conversation: Interleaving
 ) -> None:
+    if comparison.moves_clients and conversation.name in OF_ONE_BACKEND:
+        pytest.skip("docs/design/session-following.md: on another backend it is parsed under other settings")
     comparison.check_interleaving(conversation)
 
 
