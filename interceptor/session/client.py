@@ -14,7 +14,7 @@ from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
 from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESSAGE, must_wait
 from interceptor.session.copying import process_copy_in, skip_to_sync
-from interceptor.session.effects import first_effects, runs_several
+from interceptor.session.noting import first_effects, runs_several
 from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, INTERCEPTED

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
-from interceptor.session.effects import TAKES_AWAY, note_effects, refuse_stale_value
+from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.statements import (
@@ -31,7 +31,8 @@ from interceptor.sql.effects import NONE, OPAQUE, Effect
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
-    from interceptor.session.interception import Change, Interception
+    from interceptor.session.interception import Interception
+    from interceptor.session.known import Change
 
 _OWED_QUERY: Final = int(Request.QUERY)
 _OWED_PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
@@ -256,7 +257,7 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
 
 def _note_change(interception: Interception, backend: BackendSession, change: Change, noted: int) -> None:
     """See that what a message changed is taken back, should it fail or be skipped."""
-    mine = partial(interception.undo, change)
+    mine = partial(interception.known.undo, change)
     if len(backend.changes) > noted:
         undo, statements, name = backend.changes[-1]
         backend.changes[-1] = (partial(_undo_both, undo, mine), statements, name)

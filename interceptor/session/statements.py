@@ -11,7 +11,7 @@ from interceptor.errors import TOO_MANY_STATEMENTS, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import pack_header, unpack_header
 from interceptor.session.backend import BackendSession
-from interceptor.session.effects import PREPARES, note_effects
+from interceptor.session.noting import PREPARES, note_effects
 from interceptor.session.prepared import (
     MAX_STATEMENT_BYTES,
     MAX_STATEMENTS,

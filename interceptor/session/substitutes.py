@@ -101,7 +101,7 @@ def on_substitute(session: ClientSession, backend: BackendSession, interception:
             # As a Query would have.
             session.unnamed = b""
             backend.unnamed_ready = backend.unnamed_in_batch = False
-        interception.answer(substitute, messages.READY[backend.status] if substitute.simple else b"")
+        interception.delivery.start(substitute, messages.READY[backend.status] if substitute.simple else b"")
         session.held = session.held or interception.busy
     elif isinstance(substitute, Blocked):
         return refuse(session, backend, substitute.error, simple=substitute.simple), end
@@ -164,7 +164,7 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
     elif isinstance(substitute, Answered):
         if substitute.simple:
             session.unnamed = b""
-        interception.answer(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
+        interception.delivery.start(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
         session.unnamed = b""
         session.write(substitute.error + messages.READY[messages.IDLE])

@@ -1,0 +1,118 @@
+"""A batch as plugins decided about it: its messages are looked at one by one, and replaced where that was decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from interceptor.errors import NOT_JUDGED, QUERY_CANCELED, ClientError
+from interceptor.hooks.chain import Chain
+from interceptor.hooks.decisions import Block, Replay, Respond
+from interceptor.hooks.parameters import NO_PARAMETERS
+from interceptor.hooks.statement import Execution
+from interceptor.protocol import messages
+from interceptor.protocol.framing import unpack_header
+from interceptor.session.answers import LocalPortal, encode_block
+from interceptor.session.bounds import MAX_JUDGED
+from interceptor.session.extended import on_extended
+from interceptor.session.lookup import Pending, decide, look_up
+from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
+
+if TYPE_CHECKING:
+    from interceptor.session.interception import Interception
+    from interceptor.session.known import Change
+
+CANCELED: Final = encode_block(Block(QUERY_CANCELED.sqlstate, "canceling statement due to user request"))
+
+_EXTENDED: Final = frozenset(b"PBDEC")
+COUNTED: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
+"""Messages that are acted on only once they have been looked at."""
+
+
+def decide_batch(interception: Interception, data: bytes, position: int, end: int) -> Pending:
+    """Look at the batch that is in the data from ``position`` to ``end``."""
+    out: list[bytes] = []
+    interception.known.journal.clear()
+    interception.known.settle_unnamed()
+    interception.target = None
+    targets: set[str | None] = set()
+    was_open = interception.facts.transaction.open
+    first = True
+    before: Change | None = None
+    while position < end:
+        kind, length = unpack_header(data, position)
+        after = position + 1 + length
+        message = data[position:after]
+        if kind in _EXTENDED:
+            before = interception.known.change_of(kind, message)
+        elif kind == messages.QUERY and not first:
+            # It goes on with the transaction of the batch that it breaks into.
+            interception.facts.transaction.implicit = True
+        if kind in COUNTED:
+            try:
+                message = yield from _on_message(interception, kind, message, targets)
+            except BaseException:
+                if not interception.canceled:
+                    raise
+                interception.canceled = False
+                message = interception.put(Blocked(CANCELED, simple=kind not in _EXTENDED))
+        elif kind == messages.SYNC and not interception.facts.transaction.open:
+            interception.portals.clear()
+        if message[0] in COUNTED:
+            interception.known.journal.append(before)
+        before = None
+        out.append(message)
+        position = after
+        first = False
+    if first:
+        raise ClientError(
+            NOT_JUDGED,
+            f"a message of more than {MAX_JUDGED} bytes, which plugins would have to see whole",
+            hint="Send large values in several statements, or by COPY.",
+        )
+    interception.facts.transaction.implicit = True
+    if len(targets) == 1 and not was_open:
+        interception.target = targets.pop()
+    return b"".join(out)
+
+
+def _on_message(interception: Interception, kind: int, message: bytes, targets: set[str | None]) -> Pending:
+    if kind == messages.QUERY:
+        return (yield from _on_query(interception, message, targets))
+    if kind == messages.FUNCTION_CALL:
+        return (yield from _on_function_call(interception, message))
+    return (yield from on_extended(interception, kind, message, targets))
+
+
+def _on_query(interception: Interception, message: bytes, targets: set[str | None]) -> Pending:
+    sql = message[5:-1]
+    interception.known.by_name.pop(b"", None)
+    chain = yield from look_up(interception, sql)
+    if chain is None:
+        targets.add(None)
+        return message
+    outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
+    action = outcome.action
+    if isinstance(action, Block):
+        return interception.put(Blocked(encode_block(action, interception.style), simple=True))
+    if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
+        return interception.put(
+            Answered(LocalPortal(outcome, interception.tables.waits, (), interception.style), 0, simple=True)
+        )
+    targets.add(outcome.target)
+    statement = outcome.execution.statement
+    if statement is chain.statement:
+        return message
+    return messages.encode_message(messages.QUERY, statement.sql + b"\0")
+
+
+def _on_function_call(interception: Interception, message: bytes) -> Pending:
+    chain_or = interception.tables.lookup_function(interception.facts, int.from_bytes(message[5:9], "big"))
+    if not (chain_or is False or isinstance(chain_or, Chain)):
+        chain_or = cast("Chain | bool", (yield chain_or))  # type: ignore[assignment]
+    if not isinstance(chain_or, Chain):
+        return message
+    execution = Execution(chain_or.statement, interception.facts, NO_PARAMETERS, protocol="function call")
+    outcome = yield from decide(chain_or, execution)
+    if isinstance(outcome.action, Block):
+        return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=True))
+    return message

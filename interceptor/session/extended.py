@@ -1,0 +1,185 @@
+"""What plugins decide about messages of the extended protocol: Parse, Bind, Describe, Execute, Close."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
+
+from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
+from interceptor.hooks.chain import AtParse
+from interceptor.hooks.decisions import Block, Replay, Respond
+from interceptor.hooks.parameters import BoundValue, Parameters
+from interceptor.hooks.statement import Execution
+from interceptor.protocol import messages
+from interceptor.session.answers import LocalPortal, encode_block, encode_shape
+from interceptor.session.binding import decode_bind, encode_bind, map_types
+from interceptor.session.known import Known
+from interceptor.session.lookup import Pending, decide, look_up
+from interceptor.session.substitutes import Answered, Blocked, Bound, Reply, make_passing
+
+if TYPE_CHECKING:
+    from interceptor.session.interception import Interception
+
+PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
+BIND_COMPLETE: Final = b"2\0\0\0\x04"
+CLOSE_COMPLETE: Final = messages.CLOSE_COMPLETE_MESSAGE
+
+MAX_TEXTS: Final = 20_000
+"""Statements whose text is remembered for one client; its session refuses more than half as many."""
+
+
+def on_extended(interception: Interception, kind: int, message: bytes, targets: set[str | None]) -> Pending:
+    """Look at one message, and return what takes its place."""
+    if kind == messages.PARSE:
+        return (yield from _on_parse(interception, message))
+    if kind == messages.BIND:
+        return (yield from _on_bind(interception, message, targets))
+    if kind == messages.EXECUTE:
+        return _on_execute(interception, message)
+    return _on_describe(interception, message) if kind == messages.DESCRIBE else _on_close(interception, message)
+
+
+def _on_parse(interception: Interception, message: bytes) -> Pending:
+    name_end = message.find(0, 5)
+    name, body = message[5:name_end], message[name_end + 1 :]
+    sql = body[: body.find(0)]
+    known = Known(body, body)
+    chain = yield from look_up(interception, sql)
+    if chain is not None:
+        found = chain.at_parse(interception.facts)
+        at_parse = found if isinstance(found, AtParse) else cast("AtParse", (yield found))
+        if at_parse.block is not None:
+            return interception.put(Blocked(encode_block(at_parse.block, interception.style), simple=False))
+        if at_parse.shape is not None:
+            known = replace(known, sent=b"", shape=at_parse.shape)
+        elif at_parse.statement is not chain.statement:
+            types = map_types(body, at_parse.parameters)
+            known = replace(known, sent=at_parse.statement.sql + b"\0" + types)
+    there = interception.known.find(name) if name else None
+    if there is not None and there.shape is not None:
+        error = Block("42P05", f'prepared statement "{name.decode("utf-8", "replace")}" already exists')
+        return interception.put(Blocked(encode_block(error, interception.style), simple=False))
+    if there is not None:
+        # PostgreSQL refuses it, or knows that SQL took the older one: then this one counts.
+        known = Known(body, body)
+    if len(interception.known.by_name) >= MAX_TEXTS:
+        raise ClientError(TOO_MANY_STATEMENTS, f"this client has {MAX_TEXTS} prepared statements")
+    interception.known.by_name[name] = known
+    if not name:
+        interception.known.unnamed.append(known)
+    if known.shape is not None:
+        return interception.put(Reply(PARSE_COMPLETE, None if name else message))
+    if known.sent is body:
+        return message
+    return messages.encode_message(messages.PARSE, name + b"\0" + known.sent)
+
+
+def _on_bind(interception: Interception, message: bytes, targets: set[str | None]) -> Pending:
+    try:
+        bind = decode_bind(message)
+    except ProtocolViolation:
+        # PostgreSQL refuses at least as much, and says best what is wrong.
+        targets.add(None)
+        return message
+    if bind.portal and bind.portal in interception.portals:
+        error = Block("42P03", f'cursor "{bind.portal.decode("utf-8", "replace")}" already exists')
+        return interception.put(Blocked(encode_block(error, interception.style), simple=False))
+    interception.portals.pop(bind.portal, None)
+    known = interception.known.find(bind.statement)
+    if known is None:
+        targets.add(None)
+        return message
+    chain = yield from look_up(interception, known.sql)
+    if chain is None and known.shape is None:
+        targets.add(None)
+        return message if known.sent is known.body else _bind_elsewhere(interception, bind.portal, known, message)
+    if chain is None:
+        # The plugin that answered Parse does not want it any more, as after a reload.
+        return _bind_elsewhere(interception, bind.portal, known, message)
+    types = map_types(known.body, None)
+    parameters = Parameters(
+        [BoundValue(_oid(types, number), code, value) for number, (code, value) in enumerate(bind.values())]
+    )
+    execution = Execution(
+        chain.statement, interception.facts, parameters, protocol="extended", result_formats=bind.result_formats
+    )
+    outcome = yield from decide(chain, execution)
+    action = outcome.action
+    if isinstance(action, Block):
+        return interception.put(Blocked(encode_block(action, interception.style), simple=False))
+    answers = isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed"
+    if answers and bind.portal not in interception.portals_elsewhere:
+        try:
+            portal = LocalPortal(outcome, interception.tables.waits, bind.result_formats, interception.style)
+        except ValueError as error:
+            return interception.put(Blocked(encode_block(Block("08P01", str(error)), interception.style), simple=False))
+        interception.portals[bind.portal] = portal
+        return interception.put(Reply(BIND_COMPLETE))
+    targets.add(outcome.target)
+    if bind.portal:
+        interception.portals_elsewhere.add(bind.portal)
+    statement = outcome.execution.statement
+    if statement is chain.statement and outcome.mapping is None and known.sent is known.body:
+        return message
+    rewritten = statement.sql + b"\0" + map_types(known.body, outcome.mapping)
+    again = message
+    if outcome.mapping is not None:
+        bound = outcome.execution.parameters
+        again = encode_bind(bind.portal, bind.statement, list(bound), bind.result_formats)
+    if rewritten == known.sent:
+        return again
+    return _bind_elsewhere(interception, bind.portal, replace(known, sent=rewritten), again)
+
+
+def _bind_elsewhere(interception: Interception, portal: bytes, known: Known, message: bytes) -> bytes:
+    """A Bind to a statement that the client did not name: one that is prepared when it is needed."""
+    session = interception.session
+    body = known.sent or known.body
+    effects = session.effects_of(body[: body.find(0)])
+    if session.registry is None or session.named is None:
+        prepared = make_passing(body, effects)
+    else:
+        prepared = session.registry.unshared(body, effects)
+    rest = message[message.find(0, 5 + len(portal) + 1) + 1 :]
+    bound = messages.encode_message(messages.BIND, portal + b"\0" + prepared.name + b"\0" + rest)
+    return interception.put(Bound(prepared, bound))
+
+
+def _on_describe(interception: Interception, message: bytes) -> bytes:
+    name = message[6:-1]
+    if message[5:6] == b"S":
+        known = interception.known.find(name)
+        if known is None or known.shape is None:
+            return message
+        return interception.put(Reply(encode_shape(known.shape, interception.style)))
+    answer = interception.portals.get(name)
+    return message if answer is None else interception.put(Reply(answer.description))
+
+
+def _on_execute(interception: Interception, message: bytes) -> bytes:
+    portal_end = message.find(0, 5)
+    answer = interception.portals.get(message[5:portal_end])
+    if answer is None:
+        return message
+    return interception.put(
+        Answered(answer, int.from_bytes(message[portal_end + 1 : portal_end + 5], "big"), simple=False)
+    )
+
+
+def _on_close(interception: Interception, message: bytes) -> bytes:
+    name = message[6:-1]
+    if message[5:6] == b"S":
+        known = interception.known.by_name.pop(name, None)
+        if known is not None and known.shape is not None:
+            return interception.put(Reply(CLOSE_COMPLETE, None if name else b""))
+    elif interception.portals.pop(name, None) is not None:
+        return interception.put(Reply(CLOSE_COMPLETE))
+    else:
+        interception.portals_elsewhere.discard(name)
+    return message
+
+
+def _oid(types: bytes, number: int) -> int:
+    """The OID of a parameter in the tail of a Parse message; 0 where it is not said."""
+    count = int.from_bytes(types[:2], "big")
+    return int.from_bytes(types[2 + 4 * number : 6 + 4 * number], "big") if number < count else 0

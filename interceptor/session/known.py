@@ -1,0 +1,96 @@
+"""The prepared statements of a client whose messages plugins decide about: what it said, and what runs in its place."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interceptor.hooks.decisions import Shape
+from interceptor.protocol import messages
+
+if TYPE_CHECKING:
+    from interceptor.session.client import ClientSession
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A statement that the client prepared, as it stands."""
+
+    body: bytes
+    """What followed the name in Parse: the text, its zero, the parameter types."""
+    sent: bytes
+    """What is prepared on a backend in its place; empty where nothing is."""
+    shape: Shape | None = None
+
+    @property
+    def sql(self) -> bytes:
+        """The client's text."""
+        return self.body[: self.body.find(0)]
+
+
+Change = tuple[bytes, Known | None]
+"""The name of a statement, and what it stood for before."""
+
+
+class KnownStatements:
+    """Which statement each name stands for, once all that was looked at has been answered."""
+
+    __slots__ = ("_session", "by_name", "journal", "undone", "unnamed")
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+        self.by_name: dict[bytes, Known] = {}
+        """``b""`` is the unnamed one."""
+        self.journal: deque[Change | None] = deque()
+        """What each message changed that was looked at and has not been acted on yet."""
+        self.undone: set[bytes] = set()
+        """Names whose changes were taken back since an error, up to the Sync that ends it."""
+        self.unnamed: list[Known] = []
+        """Those of which one is the unnamed statement."""
+
+    def settle_unnamed(self) -> None:
+        """See which statement the unnamed one is, now that all before has been answered."""
+        session = self._session
+        if session.reused is not None and session.backend is not None and session.backend.unnamed_in_batch:
+            return
+        body = session.unnamed[6:]
+        self.by_name.pop(b"", None)
+        if not body:
+            self.unnamed.clear()
+            return
+        found = next((one for one in self.unnamed if (one.sent or one.body) == body), None)
+        self.unnamed = [found or Known(body, body)]
+        self.by_name[b""] = self.unnamed[0]
+
+    def change_of(self, kind: int, message: bytes) -> Change | None:
+        """What a message is about to change; the unnamed statement is known otherwise (``settle_unnamed``)."""
+        if kind == messages.PARSE:
+            name = message[5 : message.find(0, 5)]
+        elif kind == messages.CLOSE and message[5:6] == b"S":
+            name = message[6:-1]
+        else:
+            return None
+        return (name, self.by_name.get(name)) if name else None
+
+    def undo(self, change: Change) -> None:
+        """A message that was sent is skipped because of an error. Called in the reverse order of the messages."""
+        name, known = change
+        self.undone.add(name)
+        if known is None:
+            self.by_name.pop(name, None)
+        else:
+            self.by_name[name] = known
+
+    def find(self, name: bytes) -> Known | None:
+        """What a name stands for; None if the client has no such statement, or made it by SQL."""
+        known = self.by_name.get(name)
+        if known is None or known.shape is not None or not name:
+            return known
+        named = self._session.named
+        in_batch = any(one is not None and one[0] == name for one in self.journal)
+        if named is not None and name not in named.by_name and not in_batch:
+            # DEALLOCATE took it.
+            del self.by_name[name]
+            return None
+        return known
