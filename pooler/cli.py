@@ -17,6 +17,7 @@ from rich.console import Console
 from interceptor.errors import ConfigError
 from interceptor.hooks.loading import PluginsRefused
 from pooler.config import Config, ConfigErrors, config_from_upstream, load_config
+from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
 from pooler.server import Server, serve
 
@@ -106,6 +107,24 @@ def explain_command(
         _fail(str(error.args[0]))
     except (ConfigError, PluginsRefused) as error:
         _fail(str(error))
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="PGBOUNCER_INI", help="PgBouncer's configuration.", dir_okay=False)],
+) -> None:
+    """Print the configuration of a PgBouncer as one of ours, with a comment for what has no counterpart."""
+    try:
+        imported = import_pgbouncer(file)
+    except ConfigError as error:
+        _fail(str(error))
+    typer.echo(imported.toml, nl=False)
+    problems = [*imported.incomplete, *what_is_missing(imported)]
+    names = ", ".join(imported.without)
+    _say(f"{imported.taken} taken over" + (f"; without a counterpart, see the comments: {names}" if names else ""))
+    for problem in problems:
+        _say(f"to be completed: {problem}")
+    sys.exit(1 if problems else 0)
 
 
 @app.command()
