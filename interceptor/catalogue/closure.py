@@ -180,10 +180,6 @@ class Closures:
         """What an action on a relation may leave behind in its session. ``sets_defaults`` as above."""
         return self._judged(UseOf(relation, action, scope, sets_defaults))
 
-    def type_may_change_session(self, type_oid: int, scope: Scope) -> SessionVerdict:
-        """What a conversion to a type may leave behind: the checks of domains, also within arrays and rows."""
-        return self._judged(CheckOf(type_oid, scope))
-
     # --- Following ---------------------------------------------------------------------------------------------------
 
     def _reachable(self, start: Node) -> Iterable[tuple[Node, Step]]:

@@ -6,11 +6,11 @@ What can't be told comes back as a value, `Unresolved`, never as a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from interceptor.catalogue.model import PG_CATALOG, Function, Operator, Relation, Type
 from interceptor.catalogue.snapshot import Snapshot
@@ -21,6 +21,8 @@ __all__ = [
     "Unresolved",
     "parse_search_path",
 ]
+
+_Found = TypeVar("_Found", Relation, Type)
 
 _PG_TEMP: Final = "pg_temp"
 _TEMPORARY: Final = -1
@@ -112,33 +114,21 @@ class Names:
 
     def relation(self, scope: Scope, name: str, schema: str | None = None) -> Relation | Unresolved:
         """The relation that the name stands for: of any kind, also an index."""
-        if scope.after_ddl:
-            return Unresolved.AFTER_DDL
-        if schema is not None:
-            oid = self._explicit(schema)
-            found = self._snapshot.relation_named(oid, name) if isinstance(oid, int) else oid
-            return found or Unresolved.ABSENT
-        path = self.path(scope)
-        if isinstance(path, Unresolved):
-            return path
-        for oid in path:
-            if oid == _TEMPORARY:
-                if scope.temporary is None or name in scope.temporary:
-                    return Unresolved.TEMPORARY
-            else:
-                found = self._snapshot.relation_named(oid, name)
-                if found is not None:
-                    return found
-        return Unresolved.ABSENT
+        return self._find(self._snapshot.relation_named, scope, name, schema)
 
     def type(self, scope: Scope, name: str, schema: str | None = None) -> Type | Unresolved:
         """The type that the name stands for, by its name in ``pg_type`` (``int4``, not ``integer``)."""
+        return self._find(self._snapshot.type_named, scope, name, schema)
+
+    def _find(
+        self, look: Callable[[int, str], _Found | None], scope: Scope, name: str, schema: str | None
+    ) -> _Found | Unresolved:
+        """What has this name in the schema, or else in the first of the path that has one."""
         if scope.after_ddl:
             return Unresolved.AFTER_DDL
         if schema is not None:
             oid = self._explicit(schema)
-            found = self._snapshot.type_named(oid, name) if isinstance(oid, int) else oid
-            return found or Unresolved.ABSENT
+            return oid if isinstance(oid, Unresolved) else look(oid, name) or Unresolved.ABSENT
         path = self.path(scope)
         if isinstance(path, Unresolved):
             return path
@@ -147,7 +137,7 @@ class Names:
                 if scope.temporary is None or name in scope.temporary:
                     return Unresolved.TEMPORARY
             else:
-                found = self._snapshot.type_named(oid, name)
+                found = look(oid, name)
                 if found is not None:
                     return found
         return Unresolved.ABSENT

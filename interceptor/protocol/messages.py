@@ -34,13 +34,9 @@ BACKEND_KEY_DATA: Final = ord("K")
 BIND_COMPLETE: Final = ord("2")
 CLOSE_COMPLETE: Final = ord("3")
 COMMAND_COMPLETE: Final = ord("C")
-COPY_BOTH_RESPONSE: Final = ord("W")
-COPY_IN_RESPONSE: Final = ord("G")
-COPY_OUT_RESPONSE: Final = ord("H")
 DATA_ROW: Final = ord("D")
 EMPTY_QUERY_RESPONSE: Final = ord("I")
 ERROR_RESPONSE: Final = ord("E")
-FUNCTION_CALL_RESPONSE: Final = ord("V")
 NEGOTIATE_PROTOCOL_VERSION: Final = ord("v")
 NO_DATA: Final = ord("n")
 NOTICE_RESPONSE: Final = ord("N")
@@ -78,11 +74,6 @@ def encode_message(kind: int, body: bytes) -> bytes:
 def encode_query(sql: str) -> bytes:
     """A Query message. ``sql`` is text of our own making, or built by quoting functions."""
     return encode_message(QUERY, sql.encode() + b"\0")
-
-
-def encode_parameter_status(name: str, value: str) -> bytes:
-    """A ParameterStatus message."""
-    return encode_message(PARAMETER_STATUS, b"%b\0%b\0" % (name.encode(), value.encode()))
 
 
 def encode_backend_key_data(process_id: int, secret: bytes) -> bytes:
@@ -140,13 +131,6 @@ def decode_cstring(body: bytes, start: int) -> tuple[bytes, int]:
     if end < 0:
         raise ProtocolViolation("invalid string in message")
     return body[start:end], end + 1
-
-
-def decode_parameter_status(body: bytes) -> tuple[str, str]:
-    """Name and value of a ParameterStatus. Raises ProtocolViolation."""
-    name, position = decode_cstring(body, 0)
-    value, _ = decode_cstring(body, position)
-    return name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
 
 
 def decode_error_fields(body: bytes) -> dict[str, str]:

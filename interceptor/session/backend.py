@@ -241,11 +241,6 @@ class BackendSession:
         """It can't be told any more what it owes."""
         return bool(self.owed) and self.owed[0] == Request.UNCOUNTED
 
-    @property
-    def asking(self) -> bool:
-        """It has yet to answer a question of ours."""
-        return bool(self.asked)
-
     def ask(self, message: bytes, on_answer: OnAnswer) -> None:
         """Send a Query message of ours. ``on_answer`` is called with its rows, or its error, when it has been answered.
 

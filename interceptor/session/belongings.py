@@ -158,14 +158,11 @@ class Belongings:
     # --- Asking ----------------------------------------------------------------------------------------------------
 
     def settle(self, backend: BackendSession) -> bool:
-        """At the end of a transaction: whether all is known. If not, the backend is asked, and this is called again."""
-        doubt = self.doubt
+        """At the end of a transaction in doubt: whether all is known. If not, the backend is asked."""
         self.deviates = False
-        if doubt is None:
-            return True
         kept = self.pins & _FOR_EVER
         has_nothing = not self.pins and self.settings is NO_SETTINGS and backend.base_settings is NO_SETTINGS
-        nothing_to_lose = doubt is Effect.REDUCTION and has_nothing
+        nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing
         if kept or (nothing_to_lose and self.session.named is not None):
             self._forget_doubt()
             return True
@@ -231,7 +228,8 @@ class Belongings:
         if self.doubt is Effect.OPAQUE:
             backend.hidden_of = self.serial
         self._forget_doubt()
-        pins = set(probed.has) | (self.pins & _FOR_EVER)
+        assert not self.pins & _FOR_EVER, "nothing is asked then"
+        pins = set(probed.has)
         if not self._adopt_settings(backend, probed.settings):
             pins.add(Effect.SETTING)
         self._reconcile_statements(backend, probed, pins)

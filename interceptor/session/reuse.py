@@ -84,4 +84,4 @@ def use_reused(
         session.reused_parse = b""
     else:
         backend.owed.append(Request.DESCRIBE_STATEMENT if describes else Request.BIND)
-    return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
+    return before + renamed(data, position, name_at, name_end, prepared.name), name_end

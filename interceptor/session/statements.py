@@ -68,7 +68,7 @@ def parse_named(
         named.speak(existing, name)
         before = provide(backend, existing)
         backend.owed.append(_OWED_PARSE)
-        return before + renamed(session, data, position, position + 5, name_end, existing.name), name_end
+        return before + renamed(data, position, position + 5, name_end, existing.name), name_end
     if named.full:
         raise ClientError(
             TOO_MANY_STATEMENTS,
@@ -92,7 +92,7 @@ def parse_named(
     backend.prepared[prepared] = None
     backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
     backend.owed.append(Request.NAMED_PARSE)
-    return before + renamed(session, data, position, position + 5, name_end, prepared.name), name_end
+    return before + renamed(data, position, position + 5, name_end, prepared.name), name_end
 
 
 def need_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
@@ -144,7 +144,7 @@ def use_named(
     if describes:
         named.undescribed.discard(name)
     before = provide(backend, prepared)
-    return before + renamed(session, data, position, name_at, name_end, prepared.name), name_end
+    return before + renamed(data, position, name_at, name_end, prepared.name), name_end
 
 
 def _is_described_in(data: bytes, position: int) -> bool:
@@ -183,7 +183,7 @@ def close_named(
     return b"", end
 
 
-def renamed(session: ClientSession, data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
+def renamed(data: bytes, position: int, name_at: int, name_end: int, name: bytes) -> bytes:
     """The beginning of the message at ``position``, up to and with the new name."""
     kind, length = unpack_header(data, position)
     return pack_header(kind, length + len(name) - (name_end - name_at)) + data[position + 5 : name_at] + name

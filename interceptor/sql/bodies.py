@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from interceptor.sql.embedded import Body, read_atomic, read_plpgsql, read_sql
-from interceptor.sql.expressions import MessageReader
 from interceptor.sql.facts import Opaque, OpaqueReason, QualifiedName, StatementFacts, Via
+from interceptor.sql.gathering import MessageReader
 from interceptor.sql.parsing import INLINE, Limits, parse
 from interceptor.sql.statements import read_statement
 

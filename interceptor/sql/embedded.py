@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from pglast import parser
 
-from interceptor.sql.expressions import MessageReader, StatementReader, TooDeep, name_of
+from interceptor.sql.expressions import StatementReader, name_of
 from interceptor.sql.facts import DefinedObject, Opaque, OpaqueReason, StatementFacts, Via
+from interceptor.sql.gathering import MessageReader, TooDeep
 from interceptor.sql.parsing import Limits, Node, beyond, parse
 from interceptor.sql.scopes import NO_CTES, Scope
 

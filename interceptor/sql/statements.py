@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from interceptor.sql.definitions import DEFINITIONS, read_definition
 from interceptor.sql.embedded import read_create_function, read_do
-from interceptor.sql.expressions import MessageReader, StatementReader, TooDeep
+from interceptor.sql.expressions import StatementReader
 from interceptor.sql.facts import (
     Group,
     MessageFacts,
@@ -17,6 +17,7 @@ from interceptor.sql.facts import (
     StatementFacts,
     Via,
 )
+from interceptor.sql.gathering import MessageReader, TooDeep
 from interceptor.sql.hints import find_comments
 from interceptor.sql.lexical import reads_alike
 from interceptor.sql.parsing import INLINE, Limits, Node, parse

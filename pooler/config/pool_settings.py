@@ -102,11 +102,6 @@ class PoolSettings:
         """What identifies the pool: the database that clients name, the role on the server, and which server."""
         return self.database, self.user, self.target
 
-    @property
-    def reset_on_release(self) -> bool:
-        """Whether ``server_reset_query`` is sent on an ordinary release (a pinned backend is another matter)."""
-        return bool(self.server_reset_query) and (self.pool_mode is PoolMode.SESSION or self.server_reset_query_always)
-
 
 def merge(
     name: str, client_user: str, server: ServerSettings, database: DatabaseSettings, users: Mapping[str, UserSettings]

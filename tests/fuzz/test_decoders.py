@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from struct import pack
@@ -180,11 +181,8 @@ def test_frames() -> None:
 def test_fields_of_errors() -> None:
     @fuzz(st.binary(max_size=60))
     def check(body: bytes) -> None:
-        for decode in (messages.decode_error_fields, messages.decode_parameter_status):
-            try:
-                decode(body)
-            except ClientError:
-                continue
+        with contextlib.suppress(ClientError):
+            messages.decode_error_fields(body)
 
     check()
 

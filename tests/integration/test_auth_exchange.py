@@ -23,11 +23,12 @@ from interceptor.errors import BackendError, ClientError
 from interceptor.protocol.messages import (
     AUTHENTICATION_OK,
     ERROR_RESPONSE,
+    PARAMETER_STATUS,
     READY,
     decode_error_fields,
     encode_backend_key_data,
     encode_failure,
-    encode_parameter_status,
+    encode_message,
     encode_startup,
 )
 from interceptor.protocol.scram_keys import decode_verifier, derive_keys
@@ -193,8 +194,9 @@ class Listener:
                 writer.write(step.data)
                 step = login.receive(*await read_message(reader))
         self.credentials.append(step.backend_credential)
-        writer.write(step.data + AUTHENTICATION_OK + encode_parameter_status("server_version", "18.0"))
-        writer.write(encode_parameter_status("client_encoding", "UTF8") + encode_backend_key_data(1, b"1234"))
+        writer.write(step.data + AUTHENTICATION_OK + encode_message(PARAMETER_STATUS, b"server_version\018.0\0"))
+        writer.write(encode_message(PARAMETER_STATUS, b"client_encoding\0UTF8\0"))
+        writer.write(encode_backend_key_data(1, b"1234"))
         writer.write(READY[ord("I")])
         await reader.read()
 

@@ -156,22 +156,6 @@ def test_server_check_query(written: str, meaning: str | None) -> None:
     assert settings(ServerSettings(server_check_query=written)).server_check_query == meaning
 
 
-@pytest.mark.parametrize(
-    ("mode", "always", "query", "resets"),
-    [
-        (PoolMode.SESSION, False, "DISCARD ALL", True),
-        (PoolMode.TRANSACTION, False, "DISCARD ALL", False),
-        (PoolMode.STATEMENT, False, "DISCARD ALL", False),
-        (PoolMode.TRANSACTION, True, "DISCARD ALL", True),
-        (PoolMode.STATEMENT, True, "DISCARD ALL", True),
-        (PoolMode.SESSION, True, "", False),
-    ],
-)
-def test_reset_on_release(mode: PoolMode, always: bool, query: str, resets: bool) -> None:
-    server = ServerSettings(pool_mode=mode, server_reset_query_always=always, server_reset_query=query)
-    assert settings(server).reset_on_release is resets
-
-
 def test_nothing_can_be_changed_afterwards() -> None:
     merged = settings()
     with pytest.raises(dataclasses.FrozenInstanceError):
