@@ -311,7 +311,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
     """Put the new statement into the outcome; a failure if its parameters can't be had."""
     execution = outcome.execution
     try:
-        mapping, parameters = _map_parameters(rewrite, statement, execution.parameters)
+        mapping, parameters = _map_parameters(rewrite, execution.statement, statement, execution.parameters)
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         return hook.failed(error)
     outcome.mapping = _compose(outcome.mapping, mapping)
@@ -325,18 +325,22 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
 
 
 def _map_parameters(
-    rewrite: Rewrite, statement: Statement, parameters: Parameters
+    rewrite: Rewrite, old: Statement, new: Statement, parameters: Parameters
 ) -> tuple[ParameterMap | None, Parameters]:
     """The parameters of a rewritten statement. Raises what ``Parameters.mapped`` raises."""
-    highest = max((one.number for one in statement.facts.parameters), default=0)
+    highest = _highest(new)
     mapping = rewrite.parameters
     if mapping is not None:
         if highest > len(mapping):
             raise IndexError(f"the new text has a parameter ${highest}, and only {len(mapping)} are given")
-    elif len(parameters) > highest and not statement.facts.opaque:
-        # PostgreSQL refuses a Bind with more parameters than the text has.
+    elif highest < len(parameters) <= _highest(old) and not new.facts.opaque:
+        # PostgreSQL refuses a Bind with more parameters than the text has, and so it shall where the client's has less.
         mapping = tuple(range(1, highest + 1))
     return mapping, parameters.mapped(mapping)
+
+
+def _highest(statement: Statement) -> int:
+    return max((one.number for one in statement.facts.parameters), default=0)
 
 
 def _compose(first: ParameterMap | None, then: ParameterMap | None) -> ParameterMap | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +13,11 @@ from interceptor.protocol import messages
 from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.rows import encode_command_complete, encode_error_fields, encode_parameter_description
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
+from interceptor.session.positions import map_position
 
 if TYPE_CHECKING:
     from interceptor.hooks.chain import Outcome
+    from interceptor.hooks.statement import Statement
     from interceptor.hooks.waits import Waits
 
 PORTAL_SUSPENDED: Final = b"s\0\0\0\x04"
@@ -37,6 +40,21 @@ def encode_block(block: Block, style: TextStyle = DEFAULT_STYLE) -> bytes:
         ("n", block.constraint),
     )
     return encode_error_fields(fields, style)
+
+
+def encode_refusal(outcome: Outcome, style: TextStyle) -> bytes:
+    """The ErrorResponse of an outcome that is a Block. Its position is one of the text that it was decided about."""
+    block = outcome.action
+    assert isinstance(block, Block)
+    execution = outcome.execution
+    return encode_block(relocated(block, execution.original.statement, execution.statement), style)
+
+
+def relocated(block: Block, original: Statement, decided_about: Statement) -> Block:
+    """A Block with its position in the client's text, or none."""
+    if not block.position or decided_about is original:
+        return block
+    return replace(block, position=map_position(original.text, decided_about.text, block.position))
 
 
 def encode_shape(shape: Shape, style: TextStyle) -> bytes:

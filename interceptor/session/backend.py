@@ -11,9 +11,18 @@ from interceptor.errors import BACKEND_PROTOCOL, BackendError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import BackendHost
+from interceptor.session.notes import Noted
 from interceptor.session.prepared import ClientStatements, Prepared, renew
 from interceptor.session.probe import decode_probe
-from interceptor.session.replies import ALL_GONE, on_blocked, on_error_in_batch, on_parameter, on_rare, on_tag
+from interceptor.session.replies import (
+    ALL_GONE,
+    on_blocked,
+    on_error_in_batch,
+    on_error_of_rewritten,
+    on_parameter,
+    on_rare,
+    on_tag,
+)
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, ROLE, UNKNOWN_SETTINGS, settings_of
 from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
@@ -32,6 +41,7 @@ _SYNC: Final = int(Request.SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
+_ERROR: Final = int(Action.ERROR)
 _CHANGED: Final = int(Action.CHANGED)
 _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
@@ -391,10 +401,11 @@ class BackendSession:
                     return
                 elif action == _ASKED_READY:
                     ready = True
-            elif action == _FAIL:
+            elif action == _FAIL or (action == _ERROR and type(owed[0]) is Noted):
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
-                start = on_error_in_batch(self, client, data, start, position, min(end, size))
+                on_error = on_error_in_batch if action == _FAIL else on_error_of_rewritten
+                start = on_error(self, client, data, start, position, min(end, size))
                 ready = False
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break

@@ -11,15 +11,15 @@ from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
-from interceptor.session.answers import LocalPortal, encode_block
+from interceptor.session.answers import LocalPortal, encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
+from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
-    from interceptor.session.known import Change
 
 CANCELED: Final = encode_block(Block(QUERY_CANCELED.sqlstate, "canceling statement due to user request"))
 
@@ -37,13 +37,15 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
     targets: set[str | None] = set()
     was_open = interception.facts.transaction.open
     first = True
-    before: Change | None = None
     while position < end:
         kind, length = unpack_header(data, position)
         after = position + 1 + length
         message = data[position:after]
+        interception.note = None
         if kind in _EXTENDED:
-            before = interception.known.change_of(kind, message)
+            change = interception.known.change_of(kind, message)
+            if change is not None:
+                interception.noted().change = change
         elif kind == messages.QUERY and not first:
             # It goes on with the transaction of the batch that it breaks into.
             interception.facts.transaction.implicit = True
@@ -58,8 +60,7 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
         elif kind == messages.SYNC and not interception.facts.transaction.open:
             interception.portals.clear()
         if message[0] in COUNTED:
-            interception.known.journal.append(before)
-        before = None
+            interception.known.journal.append(interception.note)
         out.append(message)
         position = after
         first = False
@@ -93,7 +94,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
     action = outcome.action
     if isinstance(action, Block):
-        return interception.put(Blocked(encode_block(action, interception.style), simple=True))
+        return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=True))
     if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
         return interception.put(
             Answered(LocalPortal(outcome, interception.tables.waits, (), interception.style), 0, simple=True)
@@ -102,6 +103,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     statement = outcome.execution.statement
     if statement is chain.statement:
         return message
+    interception.note_rewriting(Rewriting(sql, statement.sql, interception.style.encoding))
     return messages.encode_message(messages.QUERY, statement.sql + b"\0")
 
 

@@ -11,7 +11,7 @@ from interceptor.hooks.decisions import Block, Replay, Respond
 from interceptor.hooks.parameters import BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
-from interceptor.session.answers import LocalPortal, encode_block, encode_shape
+from interceptor.session.answers import LocalPortal, encode_block, encode_refusal, encode_shape, relocated
 from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
@@ -49,7 +49,8 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
         found = chain.at_parse(interception.facts)
         at_parse = found if isinstance(found, AtParse) else cast("AtParse", (yield found))
         if at_parse.block is not None:
-            return interception.put(Blocked(encode_block(at_parse.block, interception.style), simple=False))
+            block = relocated(at_parse.block, chain.statement, at_parse.statement)
+            return interception.put(Blocked(encode_block(block, interception.style), simple=False))
         if at_parse.shape is not None:
             known = replace(known, sent=b"", shape=at_parse.shape)
         elif at_parse.statement is not chain.statement:
@@ -71,6 +72,7 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
         return interception.put(Reply(PARSE_COMPLETE, None if name else message))
     if known.sent is body:
         return message
+    interception.note_rewriting(known.rewriting(interception.style.encoding))
     return messages.encode_message(messages.PARSE, name + b"\0" + known.sent)
 
 
@@ -85,10 +87,12 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         error = Block("42P03", f'cursor "{bind.portal.decode("utf-8", "replace")}" already exists')
         return interception.put(Blocked(encode_block(error, interception.style), simple=False))
     interception.portals.pop(bind.portal, None)
+    interception.rewritten_portals.pop(bind.portal, None)
     known = interception.known.find(bind.statement)
     if known is None:
         targets.add(None)
         return message
+    _note_run(interception, bind.portal, known)
     chain = yield from look_up(interception, known.sql)
     if chain is None and known.shape is None:
         targets.add(None)
@@ -106,7 +110,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     outcome = yield from decide(chain, execution)
     action = outcome.action
     if isinstance(action, Block):
-        return interception.put(Blocked(encode_block(action, interception.style), simple=False))
+        return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=False))
     answers = isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed"
     if answers and bind.portal not in interception.portals_elsewhere:
         try:
@@ -131,8 +135,17 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     return _bind_elsewhere(interception, bind.portal, replace(known, sent=rewritten), again)
 
 
+def _note_run(interception: Interception, portal: bytes, known: Known) -> None:
+    """Remember which text the server knows by this portal, where it is not the client's."""
+    rewriting = known.rewriting(interception.style.encoding)
+    if rewriting is not None:
+        interception.note_rewriting(rewriting)
+        interception.rewritten_portals[portal] = rewriting
+
+
 def _bind_elsewhere(interception: Interception, portal: bytes, known: Known, message: bytes) -> bytes:
     """A Bind to a statement that the client did not name: one that is prepared when it is needed."""
+    _note_run(interception, portal, known)
     session = interception.session
     body = known.sent or known.body
     effects = session.effects_of(body[: body.find(0)])
@@ -149,17 +162,24 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
     name = message[6:-1]
     if message[5:6] == b"S":
         known = interception.known.find(name)
-        if known is None or known.shape is None:
+        if known is None:
+            return message
+        if known.shape is None:
+            interception.note_rewriting(known.rewriting(interception.style.encoding))
             return message
         return interception.put(Reply(encode_shape(known.shape, interception.style)))
     answer = interception.portals.get(name)
-    return message if answer is None else interception.put(Reply(answer.description))
+    if answer is None:
+        interception.note_rewriting(interception.rewritten_portals.get(name))
+        return message
+    return interception.put(Reply(answer.description))
 
 
 def _on_execute(interception: Interception, message: bytes) -> bytes:
     portal_end = message.find(0, 5)
     answer = interception.portals.get(message[5:portal_end])
     if answer is None:
+        interception.note_rewriting(interception.rewritten_portals.get(message[5:portal_end]))
         return message
     return interception.put(
         Answered(answer, int.from_bytes(message[portal_end + 1 : portal_end + 5], "big"), simple=False)

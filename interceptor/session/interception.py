@@ -21,8 +21,10 @@ from interceptor.session.answers import LocalPortal
 from interceptor.session.bounds import LARGE_KINDS, SMALL_KINDS
 from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
-from interceptor.session.known import Change, KnownStatements
+from interceptor.session.known import KnownStatements
 from interceptor.session.lookup import Pending
+from interceptor.session.notes import Note
+from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Substitute
 
 if TYPE_CHECKING:
@@ -46,9 +48,13 @@ class Interception:
         self.portals: dict[bytes, LocalPortal] = {}
         self.portals_elsewhere: set[bytes] = set()
         """Named portals that the backend may have."""
+        self.rewritten_portals: dict[bytes, Rewriting] = {}
+        """Portals at the backend that run another text than the client's."""
         self.delivery = Delivery(session, self, tables.waits)
         self.canceled = False
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
+        self.note: Note | None = None
+        """About the message that is being looked at."""
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -159,25 +165,40 @@ class Interception:
     def skip(self, kind: int) -> None:
         """A message is dropped because of an error before it."""
         if self.known.journal and kind in COUNTED:
-            change = self.done()
+            note = self.done()
+            change = None if note is None else note.change
             if change is not None and change[0] not in self.known.undone:
                 # One that was undone before is of an earlier message, or of one that came before that.
                 self.known.undo(change)
             if kind == SUBSTITUTE:
                 self.substitutes.popleft()
 
-    def done(self) -> Change | None:
-        """The first of the ``planned`` messages has been acted on. Returns what it changed."""
+    def noted(self) -> Note:
+        """The note of the message that is being looked at."""
+        if self.note is None:
+            self.note = Note()
+        return self.note
+
+    def note_rewriting(self, rewriting: Rewriting | None) -> None:
+        """The message that is being looked at is, or runs, another text than the client's."""
+        if rewriting is not None:
+            self.noted().rewriting = rewriting
+
+    def done(self) -> Note | None:
+        """The first of the ``planned`` messages has been acted on. Returns what there is to know about it."""
         return self.known.journal.popleft()
 
     def plan_again(self, data: bytes, position: int) -> None:
         """A batch comes once more that was looked at: from ``position`` to the end of the data."""
-        self.known.journal.clear()
+        count = 0
         while position < len(data):
             kind, length = unpack_header(data, position)
-            if kind in COUNTED:
-                self.known.journal.append(None)
+            count += kind in COUNTED
             position += 1 + length
+        self.known.journal.clear()
+        self.known.journal.extend([None] * (count - len(self.known.again)))
+        self.known.journal.extend(self.known.again)
+        self.known.again = ()
 
     def take_target(self) -> str | None:
         """Where the batch that comes now is to run."""
@@ -196,6 +217,7 @@ class Interception:
         self.known.undone.clear()
         if status == messages.IDLE:
             self.portals_elsewhere.clear()
+            self.rewritten_portals.clear()
             was_failed = transaction.status == "failed"
             for callback in transaction.end():
                 callback(not was_failed)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from interceptor.hooks.decisions import Shape
 from interceptor.protocol import messages
+from interceptor.session.notes import Note
+from interceptor.session.positions import Rewriting
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -23,6 +25,12 @@ class Known:
     """What is prepared on a backend in its place; empty where nothing is."""
     shape: Shape | None = None
 
+    def rewriting(self, encoding: str) -> Rewriting | None:
+        """What the server calls by places of a text that the client has not sent."""
+        if self.sent is self.body or not self.sent:
+            return None
+        return Rewriting(self.sql, self.sent[: self.sent.find(0)], encoding)
+
     @property
     def sql(self) -> bytes:
         """The client's text."""
@@ -36,14 +44,16 @@ Change = tuple[bytes, Known | None]
 class KnownStatements:
     """Which statement each name stands for, once all that was looked at has been answered."""
 
-    __slots__ = ("_session", "by_name", "journal", "undone", "unnamed")
+    __slots__ = ("_session", "again", "by_name", "journal", "undone", "unnamed")
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self.by_name: dict[bytes, Known] = {}
         """``b""`` is the unnamed one."""
-        self.journal: deque[Change | None] = deque()
-        """What each message changed that was looked at and has not been acted on yet."""
+        self.journal: deque[Note | None] = deque()
+        """About each message that was looked at and has not been acted on yet."""
+        self.again: tuple[Note | None, ...] = ()
+        """About the messages of ``ClientSession.retry``; some that it begins with may be missing."""
         self.undone: set[bytes] = set()
         """Names whose changes were taken back since an error, up to the Sync that ends it."""
         self.unnamed: list[Known] = []
@@ -88,7 +98,7 @@ class KnownStatements:
         if known is None or known.shape is not None or not name:
             return known
         named = self._session.named
-        in_batch = any(one is not None and one[0] == name for one in self.journal)
+        in_batch = any(one is not None and one.change is not None and one.change[0] == name for one in self.journal)
         if named is not None and name not in named.by_name and not in_batch:
             # DEALLOCATE took it.
             del self.by_name[name]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
+from interceptor.session.notes import note_of
 from interceptor.session.prepared import Prepared
 from interceptor.session.states import Action, Request
 from interceptor.session.substitutes import SUBSTITUTE
@@ -38,6 +39,7 @@ _INJECTED_SYNC: Final = int(Request.INJECTED_SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
+_ERROR: Final = int(Action.ERROR)
 _PARAMETER: Final = int(Action.PARAMETER)
 
 
@@ -71,13 +73,30 @@ def on_error_in_batch(
         _fail_until_sync(backend, client)
         backend.owed[0] = _RETRIED
         return end
+    note = note_of(backend.owed[0])
     if not on_rare(backend, client, _FAIL, body):
         raise AssertionError("an error is never out of place")
     # Only now, for a Close that is skipped had taken the name away.
     renamed = body if client.named is None else client.named.rename_in_error(body)
+    if note is not None and note.rewriting is not None:
+        renamed = note.rewriting.mend(renamed)
     if renamed == body:
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
+    return end
+
+
+def on_error_of_rewritten(
+    backend: BackendSession, client: ClientSession, data: bytes, start: int, position: int, end: int
+) -> int:
+    """An error of a Query that was rewritten: tell the client where it is in its own text."""
+    body = data[position + 5 : end]
+    note = note_of(backend.owed[0])
+    if not on_rare(backend, client, _ERROR, body):
+        raise AssertionError("an error is never out of place")
+    if note is None or note.rewriting is None:
+        return start
+    client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, note.rewriting.mend(body)))
     return end
 
 

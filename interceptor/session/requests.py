@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
+from interceptor.session.notes import mark
 from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
@@ -246,12 +247,18 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
     if not interception.planned and not interception.has_no_interest_in(data, position):
         session.begins = True
         return hold(session)
-    noted = len(backend.changes)
+    noted, owed = len(backend.changes), len(backend.owed)
+    retries = session.retry is not None
     outcome = HANDLERS[data[position]](session, backend, data, position, end)
     if outcome is not HOLD:
-        change = interception.done()
-        if change is not None:
-            _note_change(interception, backend, change, noted)
+        if session.retry is not None and not retries:
+            interception.known.again = tuple(interception.known.journal)
+        note = interception.done()
+        if note is not None:
+            if note.change is not None:
+                _note_change(interception, backend, note.change, noted)
+            if note.concerns_answers:
+                mark(backend.owed, owed, note)
     return outcome
 
 

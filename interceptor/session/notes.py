@@ -1,0 +1,56 @@
+"""What is known of a message that plugins looked at, beside its bytes.
+
+A ``Note`` waits in ``KnownStatements.journal`` until its message is acted on. Then it stands with what is owed for the
+message: in ``BackendSession.owed`` a request may be ``Noted``, which is a number like any other where answers are taken
+apart, and tells its note in the few places that ask for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interceptor.session.known import Change
+    from interceptor.session.positions import Rewriting
+
+__all__ = ["Note", "Noted", "mark", "note_of"]
+
+
+@dataclass(slots=True)
+class Note:
+    """About one message."""
+
+    change: Change | None = None
+    """The prepared statement that it makes or drops, and what its name stood for before."""
+    rewriting: Rewriting | None = None
+    """The server was sent another text than the client's, of which its errors speak."""
+
+    @property
+    def concerns_answers(self) -> bool:
+        """It has to be at hand when the message is answered."""
+        return self.rewriting is not None
+
+
+class Noted(int):
+    """A request that is owed, with a note."""
+
+    note: Note
+
+    def __new__(cls, request: int, note: Note) -> Noted:
+        """As an integer it is the request."""
+        made = super().__new__(cls, request)
+        made.note = note
+        return made
+
+
+def mark(owed: deque[int], since: int, note: Note) -> None:
+    """Put a note to all that is owed from this place on."""
+    for place in range(since, len(owed)):
+        owed[place] = Noted(owed[place], note)
+
+
+def note_of(request: int) -> Note | None:
+    """The note of something that is owed, if it has one."""
+    return request.note if isinstance(request, Noted) else None
