@@ -297,13 +297,16 @@ class ClientConnection(asyncio.Protocol):
         self.wait = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
 
     async def _wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
-        result = await awaitable
-        if self.state is not ClientState.READY:
-            return
         try:
-            on_done(result)
+            result = await awaitable
+            if self.state is ClientState.READY:
+                on_done(result)
         except ClientError as error:
             self.on_failed(error)
+        except Exception:
+            # A bug of ours, which the log will show. The client would wait for ever, and its state is unknown.
+            self.close()
+            raise
 
     async def drain(self) -> None:
         while self.slow and self.state is ClientState.READY:

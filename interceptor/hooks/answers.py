@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Final, cast
 
 from interceptor.errors import PLUGIN_FAILED, RESULT_LIMIT
-from interceptor.hooks.containment import Hook, HookFailure
+from interceptor.hooks.containment import Hook, HookFailure, is_awaitable
 from interceptor.hooks.decisions import Block, Column, Limits, Respond, Row
 from interceptor.hooks.waits import Waits
 from interceptor.protocol.datatypes import find_type
@@ -172,7 +172,7 @@ class Answer:
         if closing is None:
             return None
         answer = self._hook.call(closing)
-        return self._close_later(cast("Awaitable[object]", answer)) if hasattr(answer, "__await__") else None
+        return self._close_later(cast("Awaitable[object]", answer)) if is_awaitable(answer) else None
 
     async def _close_later(self, closing: Awaitable[object]) -> None:
         await self._hook.wait(closing, self._waits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from interceptor.hooks.containment import Hook
+from interceptor.hooks.containment import Hook, discard, is_awaitable
 from interceptor.hooks.observing import Completion, Failure, Observer
 
 if TYPE_CHECKING:
@@ -93,11 +93,9 @@ class Audience:
 
 def _tell(hook: Hook, method: Callable[..., object], *args: object) -> None:
     answer = hook.call(method, *args)
-    if hasattr(answer, "__await__"):
+    if is_awaitable(answer):
         hook.failed("has an observer with an async method, which nobody awaits")
-        close = getattr(answer, "close", None)
-        if close is not None:
-            close()
+        discard(answer)
 
 
 EMPTY_AUDIENCE: Final = Audience()

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 from interceptor.hooks.audience import EMPTY_AUDIENCE, Audience
-from interceptor.hooks.containment import Hook, HookFailure
+from interceptor.hooks.containment import Hook, HookFailure, discard, is_awaitable
 from interceptor.hooks.decisions import (
     FORWARD,
     Block,
@@ -216,7 +216,7 @@ def _course(chain: Chain, execution: Execution) -> _Course:
                 decision: object = step.constant
                 if decision is None:
                     decision = hook.call(cast("Callable[..., object]", step.call), outcome.execution)
-                    if decision is not None and type(decision) not in step.allowed and hasattr(decision, "__await__"):
+                    if decision is not None and type(decision) not in step.allowed and is_awaitable(decision):
                         decision = yield _Pause(cast("Awaitable[object]", decision), hook)
                     if decision is None:
                         continue
@@ -271,6 +271,7 @@ def _what_is_wrong(step: PlannedStep, decision: object, outcome: Outcome) -> Hoo
     if type(decision) not in step.allowed:
         if type(decision) is Block:  # raised, and a refusal is understood in any phase
             return None
+        discard(decision)
         return step.hook.failed(f"answered with a {type(decision).__name__}, which is no decision of its phase")
     if len(outcome.execution.statement.facts.statements) != 1:
         return step.hook.failed("answered a text that has not exactly one statement")
@@ -312,7 +313,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
     execution = outcome.execution
     try:
         mapping, parameters = _map_parameters(rewrite, execution.statement, statement, execution.parameters)
-    except (ValueError, IndexError, TypeError, OverflowError) as error:
+    except Exception as error:  # of a value of the plugin's, which may be of any class
         return hook.failed(error)
     outcome.mapping = _compose(outcome.mapping, mapping)
     outcome.execution = execution.with_statement(statement, parameters)

@@ -7,9 +7,10 @@ policy.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal
@@ -19,7 +20,7 @@ from interceptor.hooks.breaker import Breaker
 from interceptor.hooks.decisions import Block, Blocked
 from interceptor.hooks.waits import DeadlineExceeded, Waits
 
-__all__ = ["CLOSED_BY_NATURE", "Hook", "HookFailure", "PluginRuntime", "Running"]
+__all__ = ["CLOSED_BY_NATURE", "Hook", "HookFailure", "PluginRuntime", "Running", "discard", "is_awaitable"]
 
 logger = logging.getLogger("interceptor.plugins")
 
@@ -148,9 +149,10 @@ class Hook:
             answer = function(*args)
         except Blocked as blocked:
             answer = blocked.block
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # SystemExit and a stray CancelledError too are the plugin's mistakes here
+            if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                # Of a person before a test or a command. A server handles the signal, and never gets one by it.
+                raise
             answer = self.failed(error)
         finally:
             spent = _clock() - start
@@ -161,7 +163,7 @@ class Hook:
                 self.slowest = spent
         if spent > SLOW:
             self._log_slow(spent)
-        if breaker.tripped and type(answer) is not HookFailure and not hasattr(answer, "__await__"):
+        if breaker.tripped and type(answer) is not HookFailure and not is_awaitable(answer):
             breaker.on_success()
         return answer
 
@@ -209,6 +211,17 @@ class Hook:
             f"its {self.title} held up all clients of this process for {spent:.1f} s: "
             "what takes time belongs into an async function",
         )
+
+
+def is_awaitable(answer: object) -> bool:
+    """Whether it can be awaited. The class is asked, as by ``await`` itself: an object may answer with an exception."""
+    return hasattr(type(answer), "__await__")
+
+
+def discard(answer: object) -> None:
+    """Nobody will await this answer; Python warns of a coroutine that is not closed then."""
+    if isinstance(answer, Coroutine):
+        answer.close()
 
 
 def _own_traceback(error: BaseException) -> str:

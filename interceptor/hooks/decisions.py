@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from interceptor.protocol.datatypes import PythonValue, find_type
+from interceptor.protocol.rows import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from interceptor.hooks.observing import Observer
@@ -49,6 +50,30 @@ def _no_settings() -> Mapping[str, str]:
     return _NO_SETTINGS
 
 
+def _expect(kind: type | tuple[type, ...], **values: object) -> None:
+    """Raise TypeError for a value of another kind. Plugins need not be typed, and it is their line that is wrong."""
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            wanted = kind.__name__ if isinstance(kind, type) else " or ".join(one.__name__ for one in kind)
+            raise TypeError(f"{name} is of the type {wanted}, and not {type(value).__name__}")
+
+
+def _expect_columns(columns: object) -> None:
+    _expect((tuple, list), columns=columns)
+    assert isinstance(columns, (tuple, list))
+    for column in columns:
+        _expect(Column, column=column)
+    if len(columns) > MAX_COLUMNS:
+        raise ValueError(f"a result has at most {MAX_COLUMNS} columns, and not {len(columns)}")
+
+
+def _expect_tag(tag: object) -> None:
+    _expect(str, tag=tag)
+    assert isinstance(tag, str)
+    if "\0" in tag or not tag.isascii():
+        raise ValueError("a command tag is ASCII without a NUL character")
+
+
 Row: TypeAlias = Sequence[PythonValue]
 """One row: a Python value per column, None for NULL."""
 
@@ -64,6 +89,7 @@ class Limits:
     bytes: int = 0
 
     def __post_init__(self) -> None:
+        _expect(int, rows=self.rows, bytes=self.bytes)
         if self.rows < 0 or self.bytes < 0:
             raise ValueError(f"limits can't be negative: {self}")
 
@@ -85,6 +111,14 @@ class Forward:
     observer: Observer | None = None
     """Of this execution alone."""
 
+    def __post_init__(self) -> None:
+        if self.limits is not None:
+            _expect(Limits, limits=self.limits)
+        if self.settings is not _NO_SETTINGS:
+            _expect(Mapping, settings=self.settings)
+            for name, value in self.settings.items():
+                _expect(str, name=name, value=value)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -104,6 +138,9 @@ class Block:
     constraint: str = ""
 
     def __post_init__(self) -> None:
+        _expect(str, sqlstate=self.sqlstate, message=self.message, detail=self.detail, hint=self.hint)
+        _expect(str, column=self.column, table=self.table, schema=self.schema, constraint=self.constraint)
+        _expect(int, position=self.position)
         if not _SQLSTATE.fullmatch(self.sqlstate) or self.sqlstate[:2] in ("00", "01", "02"):
             raise ValueError(f"{self.sqlstate!r} is no SQLSTATE of an error: five of 0-9 and A-Z, such as 42501")
         if not self.message:
@@ -116,6 +153,7 @@ class Blocked(Exception):
     """Raise it in a step, or while rows are made, to block from within. It is a decision, and no failure."""
 
     def __init__(self, block: Block) -> None:
+        _expect(Block, block=block)
         super().__init__(block.message)
         self.block = block
 
@@ -133,9 +171,13 @@ class Column:
     number: int = 0
 
     def __post_init__(self) -> None:
+        _expect(str, name=self.name, type=self.type)
+        _expect(int, table=self.table, number=self.number)
         find_type(self.type)
         if "\0" in self.name:
             raise ValueError("a column's name can't have a NUL character")
+        if not 0 <= self.table < 1 << 32 or not -(1 << 15) <= self.number < 1 << 15:
+            raise ValueError(f"no column of a table has the OID {self.table} and the number {self.number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +189,8 @@ class Shape:
     """Names of types."""
 
     def __post_init__(self) -> None:
+        if self.columns is not None:
+            _expect_columns(self.columns)
         for name in self.parameters:
             find_type(name)
 
@@ -164,8 +208,8 @@ class Respond:
     observer: Observer | None = None
 
     def __post_init__(self) -> None:
-        if "\0" in self.tag:
-            raise ValueError("a command tag can't have a NUL character")
+        _expect_columns(self.columns)
+        _expect_tag(self.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +226,17 @@ class Replay:
     tag: str
     observer: Observer | None = None
 
+    def __post_init__(self) -> None:
+        _expect(bytes, description=self.description)
+        _expect(tuple, rows=self.rows)
+        for piece in self.rows:
+            # What is within a piece is not looked at: that would cost every hit of a cache as much as its rows.
+            _expect(bytes, rows=piece)
+            if piece[:1] != b"D":
+                raise ValueError("the rows of a Replay are whole DataRow messages")
+        _expect(int, count=self.count)
+        _expect_tag(self.tag)
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -191,6 +246,7 @@ class Value:
     value: PythonValue
 
     def __post_init__(self) -> None:
+        _expect(str, type=self.type)
         find_type(self.type)
 
 
@@ -219,11 +275,20 @@ class Rewrite:
     observer: Observer | None = None
 
     def __post_init__(self) -> None:
+        _expect(str, sql=self.sql)
         if "\0" in self.sql:
             raise ValueError("SQL can't have a NUL character")
+        # Bytes of the client's that are no UTF-8 come back as they were; nothing else that is no text may pass.
+        self.sql.encode("utf-8", "surrogateescape")
+        _expect(tuple, parameters=self.parameters or (), before=self.before)
         for number in self.parameters or ():
+            _expect((int, Value), parameter=number)
             if isinstance(number, int) and number < 1:
                 raise ValueError(f"parameters are counted from 1: {number}")
+        for one in self.before:
+            _expect((str, CopyRows), before=one)
+        if self.describe not in ("original", "rewritten"):
+            raise ValueError(f'describe is "original" or "rewritten", and not {self.describe!r}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +301,10 @@ class Retry:
     target: str
     sqlstates: frozenset[str]
 
+    def __post_init__(self) -> None:
+        _expect(str, target=self.target)
+        _expect((frozenset, set), sqlstates=self.sqlstates)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -244,6 +313,11 @@ class Route:
     target: str
     retry: Retry | None = None
     observer: Observer | None = None
+
+    def __post_init__(self) -> None:
+        _expect(str, target=self.target)
+        if self.retry is not None:
+            _expect(Retry, retry=self.retry)
 
 
 @dataclass(frozen=True, slots=True)

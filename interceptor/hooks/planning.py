@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from interceptor.hooks.audience import Audience
 from interceptor.hooks.chain import PHASE_DECISIONS, Chain, PlannedStep, Planner
-from interceptor.hooks.containment import Hook, HookFailure
+from interceptor.hooks.containment import Hook, HookFailure, discard
 from interceptor.hooks.decisions import Block, Decision, Plan, Replay, Respond, Step
 from interceptor.hooks.observing import Observer
 from interceptor.hooks.statement import SessionClass, Statement
@@ -121,9 +121,7 @@ def _ask(one: PlanHook, statement: Statement, views: Mapping[str, SessionClass])
     plan = answer if isinstance(answer, Plan) else Plan(cast("Decision | Step", answer))
     wrong = _what_is_wrong(one.phase, plan, statement)
     if wrong:
-        close = getattr(answer, "close", None)
-        if hasattr(answer, "__await__") and close is not None:
-            close()
+        discard(answer)
         return hook.failed(wrong)
     return plan
 

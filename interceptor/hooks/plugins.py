@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 
 from interceptor.hooks.chain import PHASES
-from interceptor.hooks.containment import Hook, HookFailure, PluginRuntime, Running
+from interceptor.hooks.containment import Hook, HookFailure, PluginRuntime, Running, discard, is_awaitable
 from interceptor.hooks.decisions import Block
 from interceptor.hooks.declare import Contribution, PluginInfo
 from interceptor.hooks.planning import PlanHook
@@ -160,8 +160,8 @@ class PluginSet:
         """Tell all plugins. ``arguments`` are those of the spec, in its order."""
         for one in self._by_hook.get(hook, ()):
             answer = one.hook.call(one.function, *arguments)
-            if hasattr(answer, "__await__"):
-                _drop(answer)
+            if is_awaitable(answer):
+                discard(answer)
                 one.hook.failed("is async, and nobody awaits it")
 
     def admit(self, session: Session, waits: Waits) -> Block | Awaitable[Block | None] | None:
@@ -169,7 +169,7 @@ class PluginSet:
         implementations = self._by_hook.get("admit", ())
         for index, one in enumerate(implementations):
             answer = one.hook.call(one.function, session)
-            if hasattr(answer, "__await__"):
+            if is_awaitable(answer):
                 return self._admit_later(session, waits, implementations, index, cast("Awaitable[object]", answer))
             refusal = _refusal(one.hook, answer)
             if refusal is not None:
@@ -188,7 +188,7 @@ class PluginSet:
         for one in implementations[index:]:
             answer = pending if first else one.hook.call(one.function, session)
             first = False
-            if hasattr(answer, "__await__"):
+            if is_awaitable(answer):
                 answer = await one.hook.wait(cast("Awaitable[object]", answer), waits)
             refusal = _refusal(one.hook, answer)
             if refusal is not None:
@@ -204,7 +204,7 @@ class PluginSet:
         failed = []
         for one in reversed(implementations) if hook.startswith("stop") else implementations:
             answer = one.hook.call(one.function)
-            if hasattr(answer, "__await__"):
+            if is_awaitable(answer):
                 answer = await one.hook.wait(cast("Awaitable[object]", answer), waits)
             if isinstance(answer, HookFailure):
                 plugin = next(plugin for plugin in self.plugins if plugin.runtime is one.hook.plugin)
@@ -219,8 +219,8 @@ class PluginSet:
         answers = []
         for one in self._by_hook.get(hook, ()):
             answer = one.hook.call(one.function, *[arguments[name] for name in one.arguments])
-            if hasattr(answer, "__await__"):
-                _drop(answer)
+            if is_awaitable(answer):
+                discard(answer)
                 one.hook.failed("is async, and nobody awaits it")
             elif answer is not None and not isinstance(answer, HookFailure):
                 answers.append(Contribution(one.hook.plugin.name, answer))
@@ -299,13 +299,6 @@ def _reader(name: str) -> Callable[[Session], str | bool | None]:
     if kind == "setting":
         return lambda session: session.settings.get(setting)
     return cast("Callable[[Session], str | bool | None]", attrgetter(name))
-
-
-def _drop(awaitable: object) -> None:
-    """Close a coroutine that nobody will await, or Python complains of it later."""
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
 
 
 def _nobody(database: str | None) -> None:

@@ -52,6 +52,18 @@ class Statement:
 
     __slots__ = ("_exact", "facts", "function", "reads_alike", "resolution", "sql", "text")
 
+    sql: bytes
+    """As it was sent, without the final NUL."""
+    text: str
+    facts: MessageFacts
+    """What it is and does, from the text alone. Literals and places may be those of an example: see ``exact``."""
+    resolution: Resolution | None
+    """What its names mean in the catalogue; None if no plugin declared ``needs_catalogue``."""
+    reads_alike: bool
+    """The server reads the text as the facts do: see ``Session.reads_alike``."""
+    function: int
+    _exact: Callable[[], MessageFacts] | None
+
     def __init__(
         self,
         sql: bytes,
@@ -63,17 +75,18 @@ class Statement:
         exact: Callable[[], MessageFacts] | None = None,
     ) -> None:
         """``exact`` gives the facts of this very text, where ``facts`` may be an example's."""
-        self.sql: Final = sql
-        """As it was sent, without the final NUL."""
-        self.text: Final = sql.decode("utf-8", "surrogateescape")
-        self.facts: Final = facts
-        """What it is and does, from the text alone. Literals and places may be those of an example: see ``exact``."""
-        self.resolution: Final = resolution
-        """What its names mean in the catalogue; None if no plugin declared ``needs_catalogue``."""
-        self.reads_alike: Final = reads_alike
-        """The server reads the text as the facts do: see ``Session.reads_alike``."""
-        self.function: Final = function
-        self._exact = exact
+        put = object.__setattr__
+        put(self, "sql", sql)
+        put(self, "text", sql.decode("utf-8", "surrogateescape"))
+        put(self, "facts", facts)
+        put(self, "resolution", resolution)
+        put(self, "reads_alike", reads_alike)
+        put(self, "function", function)
+        put(self, "_exact", exact)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # All plugins see the same one, and what one of them wrote into it the next would judge.
+        raise AttributeError(f"the {name} of a Statement can't be changed: a rewrite is a decision")
 
     def exact(self) -> MessageFacts:
         """The facts with this text's own literals and places. It costs an analysis if ``facts.example`` is true."""

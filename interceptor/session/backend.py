@@ -77,7 +77,14 @@ _IDLE: Final = messages.IDLE
 """The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
 
 _ENDS_BATCH: Final = frozenset(
-    {Request.ASKED, Request.INJECTED_SYNC, Request.QUERY, Request.SYNC, Request.FUNCTION_CALL}
+    {
+        Request.ASKED,
+        Request.BLOCKED_QUERY,
+        Request.FUNCTION_CALL,
+        Request.INJECTED_SYNC,
+        Request.QUERY,
+        Request.SYNC,
+    }
 )
 
 _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))

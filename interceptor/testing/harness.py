@@ -8,13 +8,14 @@ Block(sqlstate='42501', ...)
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast, overload
 
 from interceptor.catalogue import Closures, Snapshot
 from interceptor.hooks.chain import AtParse, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond, Row
+from interceptor.hooks.instant_waits import InstantWaits, WaitsForOthers, finish
 from interceptor.hooks.loading import load_plugins
 from interceptor.hooks.observing import Completion, Failure
 from interceptor.hooks.parameters import BoundValue, Parameters
@@ -24,40 +25,15 @@ from interceptor.hooks.plugins import BrokenPlugin, PluginSet, PluginStatus
 from interceptor.hooks.sources import ModuleFile, PluginSources, PluginTable
 from interceptor.hooks.statement import Execution, Resolution, Session
 from interceptor.hooks.transaction import Transaction, TransactionStatus
-from interceptor.hooks.waits import DeadlineExceeded
 from interceptor.protocol.datatypes import PythonValue, find_type
 from interceptor.protocol.values import encode_binary
 from interceptor.services import Services
 from interceptor.sql.facts import MessageFacts
 from interceptor.sql.facts_cache import FactsCache
 
-__all__ = ["HarnessWaits", "PluginHarness"]
+__all__ = ["PluginHarness"]
 
 T = TypeVar("T")
-
-
-class HarnessWaits:
-    """Time that passes only when somebody waits for it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        """Seconds that were waited so far."""
-
-    def monotonic(self) -> float:
-        """As ``Waits.monotonic``."""
-        return self.now
-
-    async def within(self, awaitable: Awaitable[T], seconds: float) -> T:
-        """As ``Waits.within``, of what waits for nothing but ``sleep`` of this object."""
-        start = self.now
-        answer = await awaitable
-        if self.now - start > seconds:
-            raise DeadlineExceeded(seconds)
-        return answer
-
-    async def sleep(self, seconds: float) -> None:
-        """As ``Waits.sleep``, in no time."""
-        self.now += seconds
 
 
 class _FactsAnalyst:
@@ -111,7 +87,7 @@ class PluginHarness:
             {name: PluginTable(values) for name, values in tables.items()},
         )
         services = services if services is not None else cast("Services", _NoServices())
-        self.waits = HarnessWaits()
+        self.waits = InstantWaits()
         self.plugins: PluginSet = load_plugins(sources, lambda name: services)
         self._raise_broken()
         self.tables = PlanTables(self.plugins, _FactsAnalyst(catalogue), self.waits)
@@ -264,15 +240,12 @@ class PluginHarness:
 
     def wait(self, value: T | Awaitable[T]) -> T:
         """The value, or what it gives when it is awaited. It may wait for nothing from outside."""
-        if not isinstance(value, Awaitable):
-            return value
-        running = cast("Coroutine[object, None, T]", value)
         try:
-            running.send(None)
-        except StopIteration as done:
-            return cast("T", done.value)
-        running.close()
-        raise AssertionError("a hook waits for something outside of the harness: give it services that answer at once")
+            return finish(value)
+        except WaitsForOthers:
+            raise AssertionError(
+                "a hook waits for something outside of the harness: give it services that answer at once"
+            ) from None
 
 
 async def _gather(rows: AsyncIterable[Row]) -> list[Row]:

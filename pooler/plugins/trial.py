@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from interceptor.hooks.chain import Outcome
 from interceptor.hooks.finding import describe_error, locate
+from interceptor.hooks.instant_waits import InstantWaits, finish
 from interceptor.hooks.parameters import Parameters
 from interceptor.hooks.plans import PlanTables
 from interceptor.hooks.statement import Execution, Resolution, Session
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from interceptor.sql.facts import MessageFacts
 
 __all__ = ["CheckFailure", "PluginTrial", "check_plugins"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class PluginTrial:
     """Implements ``Trial``. No name resolves in it: that takes a server."""
 
     def __init__(self, plugins: PluginSet) -> None:
-        self._tables = PlanTables(plugins, _TextAnalyst(), _NoTime())
+        self._tables = PlanTables(plugins, _TextAnalyst(), InstantWaits())
         self._number = 0
 
     def decide(
@@ -83,9 +81,9 @@ class PluginTrial:
         session.role = role or user
         if in_transaction:
             session.transaction.status = "open"
-        statement, chain = _finish(self._tables.plan(session, sql.encode("utf-8", "surrogateescape")))
+        statement, chain = finish(self._tables.plan(session, sql.encode("utf-8", "surrogateescape")))
         execution = Execution(statement, session, Parameters([]))
-        return Outcome(execution) if chain is None else _finish(chain.run(execution))
+        return Outcome(execution) if chain is None else finish(chain.run(execution))
 
 
 class _TextAnalyst:
@@ -103,35 +101,6 @@ class _TextAnalyst:
 
     def resolve(self, session: Session) -> Resolution:
         return Resolution(None, session.scope())
-
-
-class _NoTime:
-    """Implements ``Waits``: time passes when somebody waits for it."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def monotonic(self) -> float:
-        return self._now
-
-    async def within(self, awaitable: Awaitable[T], seconds: float) -> T:
-        return await awaitable
-
-    async def sleep(self, seconds: float) -> None:
-        self._now += seconds
-
-
-def _finish(value: T | Awaitable[T]) -> T:
-    """The value, or what it gives when it is awaited, which may wait for nothing but time."""
-    if not isinstance(value, Awaitable):
-        return value
-    running = cast("Coroutine[object, None, T]", value)
-    try:
-        running.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
-    running.close()
-    raise LookupError("a plugin waits for something from outside, which a trial without a server does not have")
 
 
 if TYPE_CHECKING:

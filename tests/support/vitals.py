@@ -39,9 +39,10 @@ class Vitals:
 class Neighbour:
     """A client in a thread of its own that runs one query after another, and checks each answer."""
 
-    def __init__(self, endpoint: Endpoint, *, reconnect: bool = False) -> None:
+    def __init__(self, endpoint: Endpoint, *, reconnect: bool = False, pause: float = 0.0) -> None:
         self._endpoint = endpoint
         self._reconnect = reconnect
+        self._pause = pause
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self.answers = 0
@@ -67,7 +68,7 @@ class Neighbour:
     def _run(self) -> None:
         try:
             client = WireClient.connect(self._endpoint)
-            while not self._stopping.is_set():
+            while not self._stopping.wait(self._pause):
                 if self._reconnect:
                     client.close()
                     client = WireClient.connect(self._endpoint)
@@ -81,9 +82,12 @@ class Neighbour:
 
 
 @contextmanager
-def neighbour(endpoint: Endpoint, *, reconnect: bool = False) -> Iterator[Neighbour]:
-    """A neighbour that works for as long as the block lasts. ``reconnect``: anew for each query."""
-    working = Neighbour(endpoint, reconnect=reconnect)
+def neighbour(endpoint: Endpoint, *, reconnect: bool = False, pause: float = 0.0) -> Iterator[Neighbour]:
+    """A neighbour that works for as long as the block lasts. ``reconnect``: anew for each query.
+
+    ``pause``: seconds between two queries, where it is not alone on the machine.
+    """
+    working = Neighbour(endpoint, reconnect=reconnect, pause=pause)
     working.start()
     try:
         working.wait_for_progress(1)

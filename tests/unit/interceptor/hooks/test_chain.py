@@ -88,10 +88,10 @@ def test_an_answer_ends_the_run_before_cache_and_route(make: MakeHarness) -> Non
 
 
 def test_a_replay_ends_the_run_before_the_route(make: MakeHarness) -> None:
-    source = ALL_PHASES.replace('noting("cache")', 'noting("cache", Replay(b"", (b"",), 1, "SELECT 1"))')
+    source = ALL_PHASES.replace('noting("cache")', 'noting("cache", Replay(b"", (b"D",), 1, "SELECT 1"))')
     outcome, notes = run(make(source))
     assert notes == ["guard", "virtual", "rewrite", "cache"]
-    assert outcome.action == Replay(b"", (b"",), 1, "SELECT 1")
+    assert outcome.action == Replay(b"", (b"D",), 1, "SELECT 1")
 
 
 @pytest.mark.parametrize("state", ["in_transaction", "wrote"])

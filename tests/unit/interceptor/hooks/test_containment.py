@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import cast
 
 import pytest
@@ -11,7 +12,7 @@ from interceptor import Block, Forward
 from interceptor.hooks import breaker, containment
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.chain import Chain, Outcome
-from interceptor.hooks.containment import Hook, PluginRuntime, Running
+from interceptor.hooks.containment import Hook, HookFailure, PluginRuntime, Running
 from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.plans import PlanTables
 from interceptor.hooks.statement import Execution
@@ -73,6 +74,11 @@ WRONG = {
     "a failing coroutine": "async def later():\n    raise KeyError('x')\nreturn later()",
     "a coroutine of nonsense": "async def later():\n    return 5\nreturn later()",
     "sys.exit in a coroutine": "async def later():\n    raise SystemExit(1)\nreturn later()",
+    "an interrupt in a coroutine": "async def later():\n    raise KeyboardInterrupt\nreturn later()",
+    "no Exception in a coroutine": "async def later():\n    raise GeneratorExit\nreturn later()",
+    "a coroutine of a coroutine": "async def later():\n    return later()\nreturn later()",
+    "what answers nothing": "class A:\n    def __getattr__(self, name):\n        raise KeyError(name)\nreturn A()",
+    "a message of no text": "return Block('42501', 5)",
     "no end to recursion": "return step(execution)",
 }
 
@@ -323,6 +329,16 @@ def test_who_holds_up_the_loop_is_named(
 @pytest.fixture
 def runtime() -> PluginRuntime:
     return PluginRuntime("p", closed=False, deadline=1.0, running=Running())
+
+
+def test_an_interrupt_where_a_server_handles_the_signal_is_the_plugins(
+    runtime: PluginRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    assert isinstance(runtime.hook("guard").call(interrupted), HookFailure)
 
 
 def test_an_interrupt_is_nobodys_failure(runtime: PluginRuntime) -> None:

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, cast
 
 import pytest
 
-from interceptor import Block, Column, Delay, Limits, PluginInfo, Respond, Rewrite, Shape, StateKey, Transaction, Value
+from interceptor import (
+    Block,
+    Blocked,
+    Column,
+    Delay,
+    Forward,
+    Limits,
+    MessageFacts,
+    PluginInfo,
+    Replay,
+    Respond,
+    Retry,
+    Rewrite,
+    Route,
+    Shape,
+    StateKey,
+    Statement,
+    Transaction,
+    Value,
+)
 from interceptor.testing.harness import PluginHarness
 from tests.unit.interceptor.hooks.conftest import MakeHarness
 
@@ -27,6 +47,13 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: Delay(-1), "between 0 and 3600"),
     (lambda: Delay(float("nan")), "between 0 and 3600"),
     (lambda: Limits(rows=-1), "can't be negative"),
+    (lambda: Respond((), tag="SÉLECT"), "is ASCII"),
+    (lambda: Respond((Column("a", "int4"),) * 1665), "at most 1664 columns"),
+    (lambda: Column("a", "int4", table=-1), "no column of a table has the OID -1"),
+    (lambda: Column("a", "int4", number=1 << 15), "and the number 32768"),
+    (lambda: Replay(b"", (b"SELECT",), 1, "SELECT 1"), "whole DataRow messages"),
+    (lambda: Rewrite("SELECT '\ud800'"), "surrogates not allowed"),
+    (lambda: Rewrite("SELECT 1", describe=cast("Literal['original']", "new")), 'is "original" or "rewritten"'),
     (lambda: PluginInfo(policy="open"), 'is "by phase" or "closed"'),  # type: ignore[arg-type]
     (lambda: PluginInfo(deadline=0), "deadline is more than 0"),
 ]
@@ -36,6 +63,49 @@ WRONG: list[tuple[Callable[[], object], str]] = [
 def test_what_could_not_be_carried_out_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+WRONG_TYPES: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
+    (Block, ("42501", 5), "message is of the type str, and not int"),
+    (Block, ("42501", "no", b"why"), "detail is of the type str, and not bytes"),
+    (Block, ("42501", "no", "", "", "7"), "position is of the type int, and not str"),
+    (Block, (42501, "no"), "sqlstate is of the type str, and not int"),
+    (Blocked, ("no",), "block is of the type Block, and not str"),
+    (Forward, ((5, 6),), "limits is of the type Limits, and not tuple"),
+    (Forward, (None, {"work_mem": 5}), "value is of the type str, and not int"),
+    (Forward, (None, ["work_mem"]), "settings is of the type Mapping, and not list"),
+    (Limits, ("5",), "rows is of the type int, and not str"),
+    (Column, (5, "int4"), "name is of the type str, and not int"),
+    (Shape, (("a",),), "column is of the type Column, and not str"),
+    (Respond, (("a",),), "column is of the type Column, and not str"),
+    (Respond, ("a",), "columns is of the type tuple or list, and not str"),
+    (Respond, ((), (), 5), "tag is of the type str, and not int"),
+    (Replay, ("", (), 0, ""), "description is of the type bytes, and not str"),
+    (Replay, (b"", [b"D"], 0, ""), "rows is of the type tuple, and not list"),
+    (Rewrite, (b"SELECT 1",), "sql is of the type str, and not bytes"),
+    (Rewrite, ("SELECT $1", ("1",)), "parameter is of the type int or Value, and not str"),
+    (Rewrite, ("SELECT 1", None, (1,)), "before is of the type str or CopyRows, and not int"),
+    (Route, (None,), "target is of the type str, and not NoneType"),
+    (Route, ("replica1", "primary"), "retry is of the type Retry, and not str"),
+    (Retry, ("primary", "25006"), "sqlstates is of the type frozenset or set, and not str"),
+    (Value, (5, 5), "type is of the type str, and not int"),
+]
+
+
+@pytest.mark.parametrize(("make", "arguments", "message"), WRONG_TYPES, ids=[message for _, _, message in WRONG_TYPES])
+def test_a_value_of_the_wrong_type_is_refused_where_it_is_made(
+    make: Callable[..., object], arguments: tuple[object, ...], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        make(*arguments)
+
+
+def test_a_statement_can_not_be_changed() -> None:
+    statement = Statement(b"SELECT 1", MessageFacts(size=8))
+    for name in ("text", "sql", "facts", "resolution"):
+        with pytest.raises(AttributeError, match=f"the {name} of a Statement can't be changed"):
+            setattr(statement, name, "SELECT 2")
+    assert (statement.text, statement.sql) == ("SELECT 1", b"SELECT 1")
 
 
 @pytest.mark.parametrize(

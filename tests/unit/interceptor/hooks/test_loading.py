@@ -12,11 +12,12 @@ import pytest
 
 from interceptor.errors import ConfigError
 from interceptor.hooks import loading
+from interceptor.hooks.instant_waits import InstantWaits
 from interceptor.hooks.loading import PluginsRefused, load_plugins
 from interceptor.hooks.plugins import BrokenPlugin, PluginSet
 from interceptor.hooks.sources import ModuleFile, PluginSources, PluginTable
 from interceptor.services import Services
-from interceptor.testing.harness import HarnessWaits, PluginHarness
+from interceptor.testing.harness import PluginHarness
 from tests.unit.interceptor.hooks.conftest import HEAD, write_plugin
 
 GOOD = """
@@ -291,7 +292,7 @@ def test_a_plugin_may_bring_hooks_that_others_implement(world: World, first: str
     world.add("wrong", "@hookimpl\ndef virtual_tables(schemas): pass\n")
     plugins = world.load()
     assert [one.name for one in plugins.broken] == ["wrong"]
-    harness_of(plugins, lambda: plugins.run("start_worker", HarnessWaits()))
+    harness_of(plugins, lambda: plugins.run("start_worker", InstantWaits()))
     virtual = next(plugin for plugin in plugins.plugins if plugin.name == "virtual")
     assert [(one.plugin, one.value) for one in vars(virtual.instance)["found"]] == [("crm", ["crm.crm"])]
 
@@ -392,7 +393,7 @@ def test_start_and_stop_run_in_order_and_name_who_fails(world: World) -> None:
     plugins = world.load()
     order = vars(plugins.plugins[0].instance)["order"]
     vars(plugins.plugins[1].instance)["order"] = order
-    waits = HarnessWaits()
+    waits = InstantWaits()
     failed = harness_of(plugins, lambda: plugins.run("start_worker", waits))
     assert isinstance(failed, tuple)
     assert [(one.name, one.reason, one.closed) for one in failed] == [

@@ -11,12 +11,13 @@ import pytest
 from interceptor import Block
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.chain import Chain, Outcome
+from interceptor.hooks.instant_waits import InstantWaits
 from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.plans import PlanTables
 from interceptor.hooks.statement import Execution, Resolution, Session
 from interceptor.sql.facts import MessageFacts
 from interceptor.sql.statements import analyse_facts
-from interceptor.testing.harness import HarnessWaits, PluginHarness
+from interceptor.testing.harness import PluginHarness
 from tests.unit.interceptor.hooks.conftest import MakeHarness
 
 COUNTING = """
@@ -202,7 +203,7 @@ class SlowAnalyst:
 async def test_a_plan_that_is_overtaken_by_a_change_is_made_again(make: MakeHarness, change: str) -> None:
     harness = make(COUNTING)
     analyst = SlowAnalyst()
-    tables = PlanTables(harness.plugins, analyst, HarnessWaits())
+    tables = PlanTables(harness.plugins, analyst, InstantWaits())
     session = harness.session()
     pending = tables.lookup(session, b"SELECT 1")
     assert isinstance(pending, Awaitable)
