@@ -13,6 +13,7 @@ from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
 from interceptor.session.probe import ask_for_all
 from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
+from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -72,7 +73,7 @@ class Backend(asyncio.Protocol):
         self.process_id = logged_in.process_id
         self.secret = logged_in.secret
         self.transport = logged_in.transport
-        self.write = logged_in.transport.write
+        self.write = direct_writer(logged_in.transport)
         self.session = BackendSession(
             self, logged_in.welcome.reported, pool.settings.max_prepared_statements or 1, pool.custom_names
         )

@@ -21,6 +21,7 @@ from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
+from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
@@ -143,7 +144,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not an asyncio.Transport by inheritance where uvloop made it, but one in all it does.
         self.transport = cast("asyncio.Transport", transport)
-        self.write = self.transport.write
+        self.write = direct_writer(self.transport)
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
         self.server.on_client_connected(self)

@@ -234,6 +234,12 @@ class ClientSession:
     def _process_unlinked(self, data: bytes) -> None:
         """Act on messages without a backend, up to the first one that needs it."""
         size = len(data)
+        if size >= 5 and data[0] in _NEED_BACKEND and not self.ignoring:
+            # What nearly every transaction begins with: past what the loop below is for.
+            length = unpack_header(data)[1]
+            if 4 <= length < size and length <= MAX_SMALL_MESSAGE:
+                self._look_then_acquire(data, 0)
+                return
         position = 0
         syncs = 0
         needs_backend = False
@@ -325,7 +331,10 @@ class ClientSession:
             and backend.reported is belongings.told
             and not (backend.sequences_of or backend.hidden_of)
         ) or self._move_to(backend, data, position):
-            self._run(backend, data, position)
+            if self.interception is None:
+                self._process(backend, data, position)
+            else:
+                self._run(backend, data, position)
 
     def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
         """See that a backend has what this client has; False if the client's messages must wait until then."""

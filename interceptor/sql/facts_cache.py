@@ -23,6 +23,7 @@ __all__ = ["FactsCache", "facts_size", "without_literals"]
 
 MAX_CACHED = 16 * 1024  # bytes of one text
 _ENTRY_OVERHEAD = 700  # bytes of memory of an entry with no more than one statement that names nothing
+_DOLLAR = ord("$")
 _STATEMENT = 950
 _ITEM = 140  # a column, a relation, a function, with what it refers to
 
@@ -118,7 +119,7 @@ class FactsCache:
         found = self._texts.from_old(sql)
         if found is not None:
             return found
-        if b"$" not in sql and is_plain(sql):  # with parameters in it, it is likely to come again as it is
+        if _DOLLAR not in sql and is_plain(sql):  # with parameters in it, it is likely to come again as it is
             key = without_literals(sql)
             if key != sql:
                 return self._example(key, sql)

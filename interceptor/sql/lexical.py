@@ -89,18 +89,21 @@ def may_parse(sql: bytes) -> bool:
     return dense <= _DENSE_LIMIT and sum([len(run) ** 2 for run in _RUN.findall(sql)]) <= _RUNS_LIMIT
 
 
+_BACKSLASH = ord("\\")
+
+
 def reads_alike(sql: bytes) -> bool:
     """Say whether the text means the same under every standard_conforming_strings and client_encoding.
 
     Without a backslash no string ends elsewhere; in ASCII alone no byte is part of another character (the second
     byte of a character in SJIS, BIG5, GBK and others may be a backslash).
     """
-    return sql.isascii() and b"\\" not in sql
+    return sql.isascii() and _BACKSLASH not in sql
 
 
 def says_temporary(sql: bytes) -> bool:
     """Say whether the text could have TEMP, TEMPORARY or a name that starts with pg_temp, be it as U&"pg\\005ftemp"."""
-    return b"temp" in sql.lower() or b'&"' in sql
+    return sql.lower().find(b"temp") >= 0 or sql.find(b'&"') >= 0
 
 
 _CUSTOM_NAME = re.compile(rb"[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62}(?:\.[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62})+")

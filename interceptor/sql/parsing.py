@@ -78,7 +78,7 @@ def beyond(sql: bytes, limits: Limits) -> Opaque | None:
             return Opaque(OpaqueReason.TOO_COMPLEX)
     elif sum([len(run) ** 2 for run in _RUN.findall(sql)]) > _RUNS_LIMIT:
         return Opaque(OpaqueReason.TOO_COMPLEX)
-    if b"\0" in sql:
+    if 0 in sql:
         return Opaque(OpaqueReason.UNPARSABLE, "a zero byte ends the text")
     return None
 

@@ -73,7 +73,7 @@ def facts_of_tree(sql: bytes, tree: list[Node], limits: Limits = INLINE) -> Mess
         statements = tuple([_read_top(message, node, len(sql)) for node in tree])
     except (TooDeep, RecursionError):
         return _opaque(sql, Opaque(OpaqueReason.TOO_DEEP))
-    comments = find_comments(sql) if b"--" in sql or b"/*" in sql else ()
+    comments = find_comments(sql) if sql.find(b"--") >= 0 or sql.find(b"/*") >= 0 else ()
     literals = message.literals
     if len(literals) > 1:
         literals.sort(key=_PLACE)
