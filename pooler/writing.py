@@ -12,9 +12,9 @@ __all__ = ["direct_writer"]
 def direct_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
     """A function that does what ``transport.write`` does, but hands the bytes to the kernel before it returns.
 
-    uvloop collects what is written in a turn of the loop, and writes when all that came has been dealt with. So whoever
-    waits for an answer would wait for what we do after it, too. What the kernel doesn't take goes through the transport,
-    whose flow control holds as ever, and so does what follows until the transport has nothing left.
+    uvloop collects what is written in a turn of the loop, and writes when all that came has been dealt with. So who
+    waits for an answer would wait for what we do after it, too. What the kernel doesn't take goes through the
+    transport, whose flow control holds as ever, and so does what follows until the transport has nothing left.
 
     The transport's socket must carry plain bytes: no TLS.
     """

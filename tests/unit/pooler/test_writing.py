@@ -9,7 +9,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
 
 import pytest
 import uvloop
@@ -42,7 +41,7 @@ async def connected() -> AsyncIterator[tuple[asyncio.Transport, Sender, socket.s
     other.setblocking(False)
     transport, protocol = await loop.create_connection(Sender, sock=ours)
     try:
-        yield cast("asyncio.Transport", transport), protocol, other
+        yield transport, protocol, other
     finally:
         transport.close()
         await protocol.lost
