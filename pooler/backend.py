@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,13 @@ class Backend(asyncio.Protocol):
         self.watched_transactions = 0
         self.watched_since = self.since
 
+    def __str__(self) -> str:
+        return f"backend {self.process_id} of {self.pool}"
+
+    def log_fields(self) -> Mapping[str, str | int]:
+        """As ``LogSubject``."""
+        return {"backend": self.process_id, **self.pool.log_fields()}
+
     # --- asyncio -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
@@ -130,7 +138,7 @@ class Backend(asyncio.Protocol):
 
     def on_failed(self, error: BackendError) -> None:
         client = self.client
-        logger.error("backend %s of %s: %s", self.process_id, self.pool, error)
+        logger.error("%s: %s", self, error)
         self.close()
         if client is not None:
             client.on_backend_failed(error, told=self.session.streaming > 0)
@@ -213,7 +221,7 @@ class Backend(asyncio.Protocol):
         if self.housekeeping is None:
             # A setting that changed, a shutdown, or an answer too many: in each case it is not what the next client
             # expects.
-            logger.info("backend %s of %s spoke unasked and is closed", self.process_id, self.pool)
+            logger.info("%s spoke unasked and is closed", self)
             self.close()
             return
         self.housekeeping.feed(data)
@@ -229,7 +237,7 @@ class Backend(asyncio.Protocol):
         if kind == messages.ERROR_RESPONSE:
             text = messages.decode_error_fields(body).get("M", "")
             query = self.state.value
-            logger.warning("backend %s of %s failed its %s query: %s", self.process_id, self.pool, query, text)
+            logger.warning("%s failed its %s query: %s", self, query, text)
             if not self.may_fail:
                 self.close()
             return self.may_fail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import typing
 from enum import Enum
@@ -18,6 +17,7 @@ from interceptor.errors import ConfigError
 from interceptor.hooks.loading import PluginsRefused
 from pooler.config import Config, ConfigErrors, config_from_upstream, load_config
 from pooler.importing import import_pgbouncer, what_is_missing
+from pooler.logs import set_up_logging
 from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
 from pooler.server import Server, serve
 
@@ -50,10 +50,7 @@ class OutputFormat(Enum):
 def serve_command(config: ConfigOption = None, upstream: UpstreamOption = None, listen: ListenOption = None) -> None:
     """Run the proxy until it is told to stop."""
     loaded = _load(config, upstream, listen)
-    logging.basicConfig(
-        level=logging.DEBUG if loaded.server.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    set_up_logging(loaded.server)
     try:
         server = Server(loaded)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, Final, cast
 
@@ -126,6 +126,12 @@ class ClientConnection(asyncio.Protocol):
         if self.state in (ClientState.LOGIN, ClientState.CLOSED) and not hasattr(self, "settings"):
             return f"client {self.peer}"
         return f"client {self.peer} {self.settings.database}/{self.settings.client_user}"
+
+    def log_fields(self) -> Mapping[str, str | int]:
+        """As ``LogSubject``."""
+        known = hasattr(self, "settings")
+        names = {"database": self.settings.database, "user": self.settings.client_user} if known else {}
+        return {"address": self.peer, **names}
 
     @property
     def holds_session(self) -> bool:

@@ -6,7 +6,7 @@ Every decision here is synchronous; what takes time (logging in, a query of our 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import merge
 from math import inf
@@ -137,6 +137,11 @@ class Pool:
         settings = self.settings
         where = "" if settings.target == PRIMARY else f" on {settings.target}"
         return f"{settings.database}/{settings.user}{where}"
+
+    def log_fields(self) -> Mapping[str, str | int]:
+        """As ``LogSubject``."""
+        settings = self.settings
+        return {"database": settings.database, "user": settings.user, "target": settings.target}
 
     @property
     def size(self) -> int:

@@ -15,7 +15,7 @@ from pooler.config import values
 from pooler.config.dsn import Upstream
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.dsn import upstreams as upstreams_kind
-from pooler.config.values import AuthType, PoolMode
+from pooler.config.values import AuthType, LogFormat, PoolMode
 
 __all__ = ["EMPTY_QUERY", "DatabaseSettings", "ServerSettings", "UserSettings"]
 
@@ -105,6 +105,8 @@ class ServerSettings:
     log_connections: _Boolean = True
     log_disconnections: _Boolean = True
     log_pooler_errors: _Boolean = True
+    log_format: Annotated[LogFormat, values.choice(LogFormat, {})] = LogFormat.TEXT
+    log_rate_limit: _Count = 50
     verbose: Annotated[int, values.integer(0, 3)] = 0
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_DURATION",
     "AuthType",
     "Kind",
+    "LogFormat",
     "PoolMode",
     "Unfit",
     "boolean",
@@ -58,6 +59,13 @@ class AuthType(enum.StrEnum):
     PASSWORD = "password"
     MD5 = "md5"
     SCRAM_SHA_256 = "scram-sha-256"
+
+
+class LogFormat(enum.StrEnum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Unfit(ValueError):
