@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, IntFlag
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
+from interceptor.errors import QUERY_CANCELED, BackendError, ClientError, ProtocolViolation
 from interceptor.hooks.statement import Session
 from interceptor.protocol import messages
 from interceptor.protocol.rows import encode_error_fields
@@ -21,6 +23,8 @@ from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
+from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate
+from pooler.tls.contexts import ALPN
 from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
@@ -72,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         "active_at",
         "asked",
         "backend",
+        "certificate",
         "connected_at",
         "drained",
         "login",
@@ -120,6 +125,8 @@ class ClientConnection(asyncio.Protocol):
         """What waits until the client has read what it was sent."""
         self.plugin_session: Session | None = None
         """What plugins see of it; None where no plugin wants to."""
+        self.certificate: PeerCertificate | None = None
+        """What it has shown of itself by TLS."""
         self.connected_at = self.active_at = server.clock.now
 
     def __str__(self) -> str:
@@ -132,6 +139,16 @@ class ClientConnection(asyncio.Protocol):
         known = hasattr(self, "settings")
         names = {"database": self.settings.database, "user": self.settings.client_user} if known else {}
         return {"address": self.peer, **names}
+
+    @property
+    def is_local(self) -> bool:
+        """It came by a Unix socket."""
+        return self.peer == "unix"
+
+    @property
+    def encrypted(self) -> bool:
+        """Its connection has TLS."""
+        return isinstance(self.transport, TlsTransport)
 
     @property
     def holds_session(self) -> bool:
@@ -188,6 +205,38 @@ class ClientConnection(asyncio.Protocol):
             self.resume_writing()
         else:
             self._leave()
+
+    # --- TLS -----------------------------------------------------------------------------------------------------
+
+    def start_tls(self, context: ssl.SSLContext, received: bytes = b"") -> None:
+        """Go on with TLS. ``received``: the beginning of the client's handshake, where that was its first word."""
+        transport = TlsTransport(
+            self.transport,
+            self,
+            context,
+            partial(self._on_handshake_done, direct=bool(received)),
+            server_side=True,
+            turns=self.server.handshakes,
+        )
+        self.transport = transport
+        self.write = transport.write
+        transport.start(received)
+
+    def _on_handshake_done(self, failure: HandshakeFailed | None, *, direct: bool) -> None:
+        if self.state is ClientState.CLOSED:
+            return
+        if failure is not None:
+            if self.server.config.server.log_pooler_errors:
+                logger.warning("%s: the TLS handshake failed: %s", self, failure)
+            self.close()
+            return
+        assert isinstance(self.transport, TlsTransport)
+        if direct and self.transport.ssl.selected_alpn_protocol() != ALPN:
+            self.on_failed(
+                ProtocolViolation('a connection that begins with TLS has to ask for the protocol "postgresql"')
+            )
+            return
+        self.certificate = peer_certificate(self.transport.ssl)
 
     # --- Login ---------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
     LOGIN_REFUSED,
     REPLICATION_REFUSED,
     STARTUP_PARAMETER,
+    TLS_REQUIRED,
     TOO_MANY_CLIENTS,
     UNKNOWN_DATABASE,
     UNSUPPORTED_PROTOCOL,
@@ -34,6 +36,9 @@ _NOT_IN_PROFILE: Final = frozenset({"user", "database", "replication"})
 MAX_SENT_AHEAD: Final = 256 * 1024
 """Bytes that a client may send before it has been let in."""
 
+_TLS_HANDSHAKE: Final = b"\x16"
+"""The type of a TLS record that holds a part of a handshake. A startup packet that began so would be 369 MB long."""
+
 _TRUE: Final = frozenset({"true", "on", "yes", "1", "t", "y"})
 _FALSE: Final = frozenset({"false", "off", "no", "0", "f", "n"})
 
@@ -56,6 +61,8 @@ class ClientLoginFlow:
         """Take what the client sent. Raises ClientError, with which the connection ends."""
         if self._startup is None:
             self._packet += data
+            if self._begins_with_tls():
+                return
             if not self._read_first_packets():
                 return
             data, self._packet = self._packet, b""
@@ -113,14 +120,37 @@ class ClientLoginFlow:
                 UNSUPPORTED_PROTOCOL, f"unsupported frontend protocol {version}: server supports 3.0 to 3.2"
             )
         self._encryption_asked.add(type(packet))
-        client.write(b"N")
+        context = self._tls_context if isinstance(packet, SSLRequest) else None
+        client.write(b"N" if context is None else b"S")
         if self._packet:
-            # Once there is TLS, this is what somebody in the middle would put in before it.
+            # Once there is TLS, this is what somebody in the middle would put in before it (CVE-2021-23214).
             kind = "SSL" if isinstance(packet, SSLRequest) else "GSSAPI encryption"
             raise ProtocolViolation(
                 f"received unencrypted data after {kind} request",
                 detail="This is a bug of the client software, or somebody between it and us.",
             )
+        if context is not None:
+            self._encryption_asked.add(GSSENCRequest)
+            client.start_tls(context)
+            return False
+        return True
+
+    @property
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """None where this client can't have TLS. A Unix socket needs none, as in PostgreSQL."""
+        client = self._client
+        return None if client.is_local else client.server.client_tls.context
+
+    def _begins_with_tls(self) -> bool:
+        """Whether the client's first word was a TLS handshake: direct TLS, as libpq 17 and later can."""
+        if self._packet[:1] != _TLS_HANDSHAKE or self._encryption_asked or self._client.encrypted:
+            return False
+        context = self._tls_context
+        if context is None:
+            return False
+        received, self._packet = self._packet, b""
+        self._encryption_asked |= {SSLRequest, GSSENCRequest}
+        self._client.start_tls(context, received)
         return True
 
     def _on_startup(self, startup: StartupMessage) -> None:
@@ -128,6 +158,12 @@ class ClientLoginFlow:
         server = client.server
         if startup.needs_negotiation:
             client.write(messages.encode_negotiate_protocol_version(startup.spoken_protocol, startup.unknown_options))
+        if server.client_tls.settings.mode.required and not (client.encrypted or client.is_local):
+            raise ClientError(
+                TLS_REQUIRED,
+                "connections without TLS are not taken here",
+                hint="Connect with sslmode=require, or a stricter one.",
+            )
         limit = server.config.server.max_client_conn
         if len(server.clients) > limit:
             raise ClientError(

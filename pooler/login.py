@@ -13,6 +13,7 @@ from interceptor.errors import (
     BACKEND_LOGIN,
     BACKEND_LOST,
     BACKEND_PROTOCOL,
+    BACKEND_TLS,
     BackendError,
     ProtocolViolation,
 )
@@ -21,18 +22,28 @@ from interceptor.protocol.framing import FrameBuffer
 from interceptor.session.reported import Reported, reported_of
 from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
 from pooler.config import PoolSettings
+from pooler.config.tls import ServerTls, SslMode
 from pooler.tasks import derive
+from pooler.tls import TlsTransport
+from pooler.tls.connecting import connect_with_tls
 
 MAX_LOGIN_MESSAGE: Final = 1024 * 1024
 """Bytes of all that a server says when it logs us in, and of one message when it does housekeeping for us."""
 
 
+_NOT_IN_HBA: Final = "28000"
+"""The SQLSTATE of "no pg_hba.conf entry", which may be different with TLS, or without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackendAddress:
-    """Where a server listens: a TCP address, or the directory of a Unix socket where ``host`` begins with "/"."""
+    """Where a server listens: a TCP address, or the directory of a Unix socket where ``host`` begins with "/"; and how
+    it is spoken to."""
 
     host: str
     port: int
+    tls: ServerTls | None = None
+    """None: in the clear."""
 
     @property
     def socket_path(self) -> str | None:
@@ -43,7 +54,12 @@ class BackendAddress:
         return self.socket_path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
     async def connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """Connect. Raises OSError."""
+        """Connect, with TLS if that is said. Raises OSError, and BackendError where TLS can't be had."""
+        if self.tls is None:
+            return await self._connect(protocol)
+        return await connect_with_tls(self._connect, self.host, self.tls, protocol)
+
+    async def _connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
         path = self.socket_path
         if path is not None:
@@ -79,12 +95,16 @@ async def log_in(
 
     Raises BackendError that says which server and why; then nothing is left open.
     """
-    address = BackendAddress(settings.host, settings.port)
-    reader = _FrameReader()
+    place = BackendAddress(settings.host, settings.port)
     try:
         async with asyncio.timeout(settings.server_connect_timeout or None):
-            await address.connect(reader)
-            return await _converse(reader, address, settings, profile, credential, keys)
+            *others, last = _ways(settings)
+            for address in others:
+                try:
+                    return await _log_in(address, settings, profile, credential, keys)
+                except _TryOtherWay:
+                    continue
+            return await _log_in(last, settings, profile, credential, keys)
     except OSError as error:
         # TimeoutError is an OSError too, and says nothing by itself.
         reason = (
@@ -92,28 +112,71 @@ async def log_in(
             if isinstance(error, TimeoutError)
             else (error.strerror or str(error))
         )
-        reader.abort()
         raise BackendError(
             BACKEND_CONNECT,
-            f'cannot connect to the server of database "{settings.database}" at {address}: {reason}',
+            f'cannot connect to the server of database "{settings.database}" at {place}: {reason}',
             hint="Check that the server runs, and the address in the configuration.",
         ) from error
     except ProtocolViolation as error:
-        reader.abort()
         raise BackendError(
             BACKEND_PROTOCOL,
-            f'the server of database "{settings.database}" at {address} does not speak PostgreSQL\'s protocol: '
+            f'the server of database "{settings.database}" at {place} does not speak PostgreSQL\'s protocol: '
             f"{error.message}",
         ) from error
+    except (BackendError, _TryOtherWay) as failed:
+        refusal = failed.error if isinstance(failed, _TryOtherWay) else failed
+        raise BackendError(
+            refusal.failure,
+            f'cannot log in to the server of database "{settings.database}" at {place}: {refusal.message}',
+            sqlstate=refusal.sqlstate,
+            detail=refusal.detail,
+            hint=refusal.hint,
+        ) from refusal
+
+
+class _TryOtherWay(Exception):
+    """The login failed in a way that says nothing about the same login with TLS, or without it."""
+
+    def __init__(self, error: BackendError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _ways(settings: PoolSettings) -> list[BackendAddress]:
+    """With TLS or without it, in the order in which libpq tries them."""
+    plain = BackendAddress(settings.host, settings.port)
+    tls = settings.tls
+    if tls.mode is SslMode.DISABLE or plain.socket_path is not None:
+        return [plain]
+    encrypted = BackendAddress(settings.host, settings.port, tls)
+    if tls.mode is SslMode.ALLOW:
+        return [plain, BackendAddress(settings.host, settings.port, tls.without_fallback())]
+    return [encrypted, plain] if tls.mode is SslMode.PREFER else [encrypted]
+
+
+async def _log_in(
+    address: BackendAddress,
+    settings: PoolSettings,
+    profile: Mapping[str, str],
+    credential: BackendCredential | None,
+    keys: KeyCache,
+) -> LoggedIn:
+    """One attempt. Raises _TryOtherWay where a connection that is encrypted in another way may fare better."""
+    reader = _FrameReader()
+    as_asked = True
+    try:
+        transport = await address.connect(reader)
+        encrypted = isinstance(transport, TlsTransport)
+        as_asked = encrypted or address.tls is None
+        # What is sent later, such as a cancel request, goes the way that this went.
+        tls = address.tls.without_fallback() if address.tls is not None and encrypted else None
+        address = BackendAddress(address.host, address.port, tls)
+        return await _converse(reader, address, settings, profile, credential, keys)
     except BackendError as error:
         reader.abort()
-        raise BackendError(
-            error.failure,
-            f'cannot log in to the server of database "{settings.database}" at {address}: {error.message}',
-            sqlstate=error.sqlstate,
-            detail=error.detail,
-            hint=error.hint,
-        ) from error
+        if error.failure is BACKEND_TLS or (error.sqlstate == _NOT_IN_HBA and as_asked):
+            raise _TryOtherWay(error) from error
+        raise
     except BaseException:
         reader.abort()
         raise

@@ -37,6 +37,7 @@ from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
 from pooler.tasks import cancel_all
+from pooler.tls import Turns, make_client_context, server_contexts
 
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
@@ -83,6 +84,8 @@ class Server:
             keys=self.keys,
             scram_iterations=config.server.scram_iterations,
         )
+        self.client_tls = make_client_context(config)
+        self.handshakes = Turns()
         self.host = PluginHost(self)
         self.judges = Judges(self.host.catalogues)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
@@ -206,6 +209,17 @@ class Server:
                 relay.cancel()
                 break
         on_done()
+
+    # --- TLS -------------------------------------------------------------------------------------------------------
+
+    def reload_certificates(self) -> None:
+        """Read all files of TLS again: those of the configuration, and of the connection strings in use.
+
+        Connections that there are keep what they began with. Raises ConfigError; then all is as it was.
+        """
+        client_tls = make_client_context(self.config)
+        server_contexts.reload()
+        self.client_tls = client_tls
 
     # --- Logins ----------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ def direct_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
     waits for an answer would wait for what we do after it, too. What the kernel doesn't take goes through the
     transport, whose flow control holds as ever, and so does what follows until the transport has nothing left.
 
-    The transport's socket must carry plain bytes: no TLS.
+    Where the transport encrypts what it is given, this is its own ``write``.
     """
+    if transport.get_extra_info("ssl_object") is not None:
+        return transport.write
     buffered = transport.get_write_buffer_size
     is_closing = transport.is_closing
     later = transport.write

@@ -21,6 +21,10 @@ _CANCEL_REQUEST: Final = 80877102
 _SSL_REQUEST: Final = 80877103
 _GSSENC_REQUEST: Final = 80877104
 _UINT32: Final = Struct("!I")
+
+SSL_REQUEST_PACKET: Final = _UINT32.pack(8) + _UINT32.pack(_SSL_REQUEST)
+"""How a client asks for TLS."""
+
 _MAX_CANCEL_KEY: Final = 256
 
 

@@ -84,12 +84,15 @@ class PostgresServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, version: int, settings: Mapping[str, Setting], hba: Sequence[str]) -> None:
+    def __init__(
+        self, version: int, settings: Mapping[str, Setting], hba: Sequence[str], programs: Path | None = None
+    ) -> None:
         """Prepare the directories, nothing else. Use ``start``."""
         self.version = version
         self.port = 0
         self._settings = {**_SETTINGS, **settings}
         self._hba = list(hba)
+        self._programs = programs
         self._user = SystemUser.choose()
         # /tmp and not TMPDIR: the path of a Unix socket may have 107 bytes at most.
         base = Path(tempfile.mkdtemp(prefix="interceptor-pg-", dir="/tmp"))
@@ -98,7 +101,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         try:
-            self._bin = locate_binaries(version, self._user, base)
+            self._bin = programs or locate_binaries(version, self._user, base)
             self._directories.socket.mkdir()
             self._directories.log.touch()
             self._user.own(base, self._directories.socket, self._directories.log)
@@ -108,23 +111,33 @@ class PostgresServer:
 
     @classmethod
     def start(
-        cls, version: int = 18, *, settings: Mapping[str, Setting] | None = None, hba: Sequence[str] = ()
+        cls,
+        version: int = 18,
+        *,
+        settings: Mapping[str, Setting] | None = None,
+        hba: Sequence[str] = (),
+        programs: Path | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> PostgresServer:
         """Make a new server and wait until it accepts connections: about a second.
 
         The superuser is ``postgres``; it needs no password, and neither does any user that ``hba`` does not name.
         ``settings`` are those of postgresql.conf and go before the defaults of this module (no fsync, logical WAL).
         ``hba`` holds lines of pg_hba.conf, such as ``"host all alice 127.0.0.1/32 scram-sha-256"``; they come first.
+        ``programs`` is the folder of another PostgreSQL's programs, such as Debian's with TLS; ``version`` is its.
+        ``files`` are put into the data directory, readable by the server alone: certificates and keys.
 
         Raises PostgresServerError, with the end of the server's log, when it does not start.
         The caller closes it, best by ``with``.
         """
-        server = cls(version, settings or {}, hba)
+        server = cls(version, settings or {}, hba, programs)
         try:
             server._run(
                 "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync",
                 "--no-instructions", f"--pgdata={server.data_directory}",
             )  # fmt: skip
+            for name, content in (files or {}).items():
+                server.write_file(name, content)
             server._launch_on_free_port()
         except BaseException:
             server.close()
@@ -167,6 +180,13 @@ class PostgresServer:
         return [self._process.pid, *child_pids(self._process.pid)]
 
     # What may be done to it
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Put a file into the data directory, readable by the server alone."""
+        path = self.data_directory / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        self._user.own(path)
 
     def psql(self, sql: str, *, dbname: str = "postgres", user: str = "postgres") -> str:
         """Run SQL, each statement on its own, and return the rows: unaligned, columns parted by ``|``.
@@ -258,7 +278,7 @@ class PostgresServer:
         It has this server's settings and ``hba`` lines; ``settings`` go before them. The caller closes
         it, before this one.
         """
-        replica = PostgresServer(self.version, {**self._settings, **(settings or {})}, self._hba)
+        replica = PostgresServer(self.version, {**self._settings, **(settings or {})}, self._hba, self._programs)
         try:
             replica._run(
                 "pg_basebackup", f"--host={self.socket_directory}", f"--port={self.port}", "--username=postgres",

@@ -9,12 +9,15 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from pooler.config.dsn import Upstream
 from pooler.config.model import CONSOLE_DATABASES
 from pooler.config.problems import Problems
 from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.tls import SYSTEM_CA
+from pooler.config.tls_checks import check_tls
 from pooler.config.values import AuthType
 
-__all__ = ["NOT_BUILT", "check", "is_loopback", "resolve_paths"]
+__all__ = ["NOT_BUILT", "check", "is_loopback", "resolve_certificates", "resolve_paths"]
 
 NOT_BUILT = {
     "workers": "more than one process is not built yet: write 1, or leave it out",
@@ -25,12 +28,41 @@ NOT_BUILT = {
 """Settings that nothing obeys yet: only their default is accepted. A test compares this with what the code reads."""
 
 
+_PATHS = (
+    *("auth_file", "unix_socket_dir"),
+    *(f"{side}_tls_{file}" for side in ("client", "server") for file in ("ca_file", "cert_file", "key_file")),
+)
+
+
 def resolve_paths(server: ServerSettings, folder: Path) -> ServerSettings:
     """Make paths absolute: what is relative in the file is relative to the file's folder."""
+    said = {name: getattr(server, name) for name in _PATHS}
+    return dataclasses.replace(server, **{name: folder / path for name, path in said.items() if path is not None})
+
+
+def resolve_certificates(databases: Mapping[str, DatabaseSettings], folder: Path) -> dict[str, DatabaseSettings]:
+    """Make the paths of connection strings absolute, as those of settings."""
+    return {
+        name: dataclasses.replace(
+            database,
+            primary=_resolved(database.primary, folder),
+            replicas=tuple(_resolved(replica, folder) for replica in database.replicas),
+        )
+        for name, database in databases.items()
+    }
+
+
+def _resolved(upstream: Upstream, folder: Path) -> Upstream:
+    tls = upstream.tls
+    ca = tls.sslrootcert
     return dataclasses.replace(
-        server,
-        auth_file=None if server.auth_file is None else folder / server.auth_file,
-        unix_socket_dir=None if server.unix_socket_dir is None else folder / server.unix_socket_dir,
+        upstream,
+        tls=dataclasses.replace(
+            tls,
+            sslrootcert=ca if ca in (None, SYSTEM_CA) else str(folder / ca),
+            sslcert=None if tls.sslcert is None else str(folder / tls.sslcert),
+            sslkey=None if tls.sslkey is None else str(folder / tls.sslkey),
+        ),
     )
 
 
@@ -47,6 +79,7 @@ def check(
     _check_login(server, databases, problems)
     _check_effect(server, databases, users, problems)
     _check_replicas(databases, problems)
+    check_tls(server, databases, problems)
     for name in databases:
         if name in CONSOLE_DATABASES:
             problems.add(("databases", name), "this name belongs to the admin console: take another name")

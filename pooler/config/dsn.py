@@ -6,16 +6,21 @@ password in which a character was not escaped ends up in whatever part follows i
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from pooler.config.secret import Secret
 from pooler.config.suggest import did_you_mean
+from pooler.config.tls import ChannelBinding, SslMode, SslNegotiation
 from pooler.config.values import Kind, Unfit
 
-__all__ = ["DEFAULT_PORT", "SCHEMES", "Upstream", "parse_dsn", "upstream", "upstreams"]
+__all__ = ["DEFAULT_PORT", "SCHEMES", "TlsOptions", "Upstream", "parse_dsn", "upstream", "upstreams"]
+
+E = TypeVar("E", bound=enum.StrEnum)
 
 DEFAULT_PORT = 5432
 SCHEMES = ("postgresql://", "postgres://")
@@ -23,15 +28,33 @@ SCHEMES = ("postgresql://", "postgres://")
 # What PostgreSQL takes in a StartupMessage and a pool may set for all of its connections.
 _PARAMETERS = ("application_name", "client_encoding", "datestyle", "timezone", "options")
 _PLACES = ("host", "port", "user", "password", "dbname")
-_PLAIN_ONLY = {"sslmode": "TLS to servers", "gssencmode": "GSSAPI encryption"}
+_PLAIN_ONLY = {"gssencmode": "GSSAPI encryption"}
+_TLS = ("sslmode", "sslnegotiation", "channel_binding", "sslrootcert", "sslcert", "sslkey")
 _INSTEAD = {
     "connect_timeout": "use the setting server_connect_timeout",
     "target_session_attrs": "servers are not chosen by their state yet",
     "load_balance_hosts": "a primary is one host",
     "hostaddr": "use host, which may be an address",
+    "sslcrl": "lists of revoked certificates are not read",
+    "sslpassword": "store the key without a passphrase, readable by the proxy's user alone",
+    "sslsni": "a host name is always told to the server",
+    "ssl_min_protocol_version": "use the setting server_tls_protocols",
+    "ssl_max_protocol_version": "use the setting server_tls_protocols",
 }
-_OPTIONS = (*_PLACES, *_PARAMETERS, *_PLAIN_ONLY)
+_OPTIONS = (*_PLACES, *_PARAMETERS, *_TLS, *_PLAIN_ONLY)
 _PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """What a connection string says about TLS; None for what it doesn't say. Paths as they are written there."""
+
+    sslmode: SslMode | None = None
+    sslnegotiation: SslNegotiation | None = None
+    channel_binding: ChannelBinding | None = None
+    sslrootcert: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,7 @@ class Upstream:
     user: str | None = None
     password: Secret | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    tls: TlsOptions = TlsOptions()
 
 
 def parse_dsn(dsn: str) -> Upstream:
@@ -75,7 +99,9 @@ def parse_dsn(dsn: str) -> Upstream:
     parts |= {"dbname": _decode(dbname, "the database name")} if dbname else {}
     if at and not user:
         raise Unfit("the user name before the @ is missing")
-    return _upstream(parts, _query(query, parts))
+    tls: dict[str, str] = {}
+    parameters = _query(query, parts, tls)
+    return _upstream(parts, parameters, _tls_options(tls))
 
 
 def _split_at(rest: str, characters: str) -> tuple[str, str, str]:
@@ -119,8 +145,8 @@ def _address(address: str) -> dict[str, str]:
     return parts | ({"port": port} if port else {})
 
 
-def _query(query: str, parts: dict[str, str]) -> dict[str, str]:
-    """Put options that say where into ``parts``, and give back those that are startup parameters."""
+def _query(query: str, parts: dict[str, str], tls: dict[str, str]) -> dict[str, str]:
+    """Put options that say where into ``parts``, those about TLS into ``tls``, and give back startup parameters."""
     parameters: dict[str, str] = {}
     seen: set[str] = set()
     for number, option in enumerate(query.split("&") if query else (), 1):
@@ -136,6 +162,8 @@ def _query(query: str, parts: dict[str, str]) -> dict[str, str]:
         seen.add(name)
         if name in _PLACES:
             parts[name] = value
+        elif name in _TLS:
+            tls[name] = value
         elif name in _PARAMETERS:
             parameters[name] = value
         elif name in _INSTEAD:
@@ -145,7 +173,31 @@ def _query(query: str, parts: dict[str, str]) -> dict[str, str]:
     return parameters
 
 
-def _upstream(parts: dict[str, str], parameters: dict[str, str]) -> Upstream:
+def _tls_options(said: dict[str, str]) -> TlsOptions:
+    for name in ("sslrootcert", "sslcert", "sslkey"):
+        if said.get(name) == "":
+            raise Unfit(f"the option {name} names no file")
+    return TlsOptions(
+        sslmode=_one_of(SslMode, "sslmode", said),
+        sslnegotiation=_one_of(SslNegotiation, "sslnegotiation", said),
+        channel_binding=_one_of(ChannelBinding, "channel_binding", said),
+        sslrootcert=said.get("sslrootcert"),
+        sslcert=said.get("sslcert"),
+        sslkey=said.get("sslkey"),
+    )
+
+
+def _one_of(enumeration: type[E], name: str, said: dict[str, str]) -> E | None:
+    if name not in said:
+        return None
+    try:
+        return enumeration(said[name])
+    except ValueError:
+        offered = ", ".join(member.value for member in enumeration)
+        raise Unfit(f"the option {name} must be one of {offered}") from None
+
+
+def _upstream(parts: dict[str, str], parameters: dict[str, str], tls: TlsOptions) -> Upstream:
     host, port, password = parts.get("host"), parts.get("port", str(DEFAULT_PORT)), parts.get("password")
     if not host:
         raise Unfit("it names no host: write postgresql://HOST/..., or ?host=/DIRECTORY for a Unix socket")
@@ -161,6 +213,7 @@ def _upstream(parts: dict[str, str], parameters: dict[str, str]) -> Upstream:
         # libpq takes an empty password for none.
         password=Secret(password) if password else None,
         parameters=tuple(parameters.items()),
+        tls=tls,
     )
 
 

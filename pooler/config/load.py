@@ -13,13 +13,14 @@ from typing import NoReturn
 from interceptor.errors import ConfigError
 from interceptor.hooks.sources import PluginSources
 from interceptor.toml_lines import find_lines
-from pooler.config.checks import check, is_loopback, resolve_paths
+from pooler.config.checks import check, is_loopback, resolve_certificates, resolve_paths
 from pooler.config.convert import Table, is_table, parse_value, read_named, read_section
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.model import ANY_DATABASE, CONSOLE_DATABASES, Config
 from pooler.config.plugins import read_plugins
 from pooler.config.problems import ConfigErrors, Problems
 from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.tls_checks import probe_upstream
 from pooler.config.unknown import explain_unknown_section
 from pooler.config.values import AuthType, Unfit, describe, integer
 
@@ -58,6 +59,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
             case _:
                 problems.add((name,), explain_unknown_section(name))
     server = resolve_paths(server, file.absolute().parent)
+    databases = resolve_certificates(databases, file.absolute().parent)
     check(server, databases, users, problems)
     problems.raise_if_any()
     return Config(
@@ -79,6 +81,10 @@ def config_from_upstream(dsn: str, listen: str | None = None, environ: Mapping[s
     host, port = _parse_listen(listen)
     try:
         primary = parse_value(upstream_kind, dsn, os.environ if environ is None else environ)
+    except Unfit as unfit:
+        _refuse("--upstream", str(unfit))
+    try:
+        probe_upstream(ServerSettings(), primary)
     except Unfit as unfit:
         _refuse("--upstream", str(unfit))
     if primary.dbname in CONSOLE_DATABASES:

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from pooler.config.secret import Secret
 from pooler.config.settings import EMPTY_QUERY, DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.tls import ServerTls, server_tls, server_tls_of
 from pooler.config.values import PoolMode
 
 __all__ = ["PRIMARY", "PoolSettings", "merge", "settings_of_target", "target_names"]
@@ -44,6 +45,8 @@ class PoolSettings:
     """Whether the connection string names the role; else it is the client's own."""
     parameters: tuple[tuple[str, str], ...]
     """Startup parameters of every backend."""
+    tls: ServerTls
+    """How backends are encrypted, and what is checked of the server."""
     target: str = PRIMARY
     """Which of the database's servers this is."""
 
@@ -124,6 +127,7 @@ def merge(
         password=primary.password,
         forced_user=primary.user is not None,
         parameters=primary.parameters,
+        tls=server_tls_of(server_tls(server), primary),
         pool_mode=_first(login.pool_mode, database.pool_mode, default=server.pool_mode),
         query_timeout=_first(login.query_timeout, default=server.query_timeout),
         query_wait_timeout=_first(
@@ -179,6 +183,7 @@ def settings_of_target(settings: PoolSettings, database: DatabaseSettings, targe
         port=replica.port,
         dbname=replica.dbname or settings.dbname,
         password=replica.password or settings.password,
+        tls=server_tls_of(settings.tls, replica),
         min_pool_size=0,
         target=target,
     )

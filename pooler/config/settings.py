@@ -15,6 +15,7 @@ from pooler.config import values
 from pooler.config.dsn import Upstream
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.dsn import upstreams as upstreams_kind
+from pooler.config.tls import SslMode
 from pooler.config.values import AuthType, LogFormat, PoolMode
 
 __all__ = ["EMPTY_QUERY", "DatabaseSettings", "ServerSettings", "UserSettings"]
@@ -36,6 +37,7 @@ _AUTH_TYPE = values.choice(
     },
 )
 
+_SslMode = Annotated[SslMode, values.choice(SslMode, {})]
 _Boolean = Annotated[bool, values.boolean]
 _Duration = Annotated[float, values.duration]
 _Names = Annotated[tuple[str, ...], values.names]
@@ -101,6 +103,19 @@ class ServerSettings:
     stats_users: _Names = ()
     # The bound keeps one login from holding up the loop: a million iterations take about half a second.
     scram_iterations: Annotated[int, values.integer(1, 1_000_000)] = 4096
+
+    client_tls_sslmode: _SslMode = SslMode.DISABLE
+    client_tls_cert_file: _Path = None
+    client_tls_key_file: _Path = None
+    client_tls_ca_file: _Path = None
+    client_tls_protocols: _Text = "secure"
+    client_tls_ciphers: _Text = "default"
+    server_tls_sslmode: _SslMode = SslMode.PREFER
+    server_tls_ca_file: _Path = None
+    server_tls_cert_file: _Path = None
+    server_tls_key_file: _Path = None
+    server_tls_protocols: _Text = "secure"
+    server_tls_ciphers: _Text = "default"
 
     log_connections: _Boolean = True
     log_disconnections: _Boolean = True

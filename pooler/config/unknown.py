@@ -20,15 +20,6 @@ SECTIONS: dict[str, frozenset[str]] = {
 }
 """The settings of each section, by the section's heading."""
 
-_TLS = [
-    f"{side}_tls_{setting}"
-    for side in ("client", "server")
-    for setting in (
-        *("sslmode", "key_file", "cert_file", "ca_file", "protocols", "ciphers"),
-        *("ecdhcurve", "dheparams"),
-    )
-] + ["client_tls13_ciphers", "server_tls13_ciphers"]
-
 _NOT_BUILT = frozenset(
     [
         *("admin_listen", "track_extra_parameters", "so_reuseport", "peer_id"),
@@ -37,7 +28,6 @@ _NOT_BUILT = frozenset(
         *("auth_hba_file", "auth_ident_file", "auth_user", "auth_query", "auth_dbname", "load_balance_hosts"),
         *("log_stats", "stats_period", "unix_socket_mode", "unix_socket_group", "login_notify_message"),
         *("tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_user_timeout"),
-        *_TLS,
     ]
 )
 """Settings of PgBouncer's or of this project's design that nothing obeys yet."""
@@ -48,6 +38,7 @@ _LOG = "messages go to the standard error output, where the service manager take
 _KERNEL = "the operating system's value is used"
 _BUFFERS = "buffers have no settings here"
 _NAMES = "names are looked up by the operating system"
+_OPENSSL = "OpenSSL's own choice is used, which its configuration file may change"
 _INSTEAD = {
     "logfile": _LOG,
     "syslog": _LOG,
@@ -63,6 +54,8 @@ _INSTEAD = {
     "dns_nxdomain_ttl": _NAMES,
     "dns_zone_check_period": _NAMES,
     "resolv_conf": _NAMES,
+    **dict.fromkeys(("client_tls_ecdhcurve", "client_tls_dheparams", "client_tls13_ciphers"), _OPENSSL),
+    "server_tls13_ciphers": _OPENSSL,
     "auth_ldap_options": "there is no login by LDAP",
     "conffile": "the file is named on the command line, by --config",
     "job_name": "it is of use on Windows only",

@@ -221,6 +221,8 @@ class PluginHost:
             transaction=Transaction(),
             backend_user=settings.user,
             client_address="" if client.peer == "unix" else client.peer.rpartition(":")[0],
+            tls=client.encrypted,
+            certificate_subject="" if client.certificate is None else client.certificate.subject,
             startup=client.login.parameters,
         )
         session.reads_alike = welcome.reported.standard_lexing

@@ -38,6 +38,10 @@ PGBOUNCER = {
     "auth_type": "md5", "scram_iterations": "4096", "admin_users": "", "stats_users": "", "log_connections": "1",
     "log_disconnections": "1", "log_pooler_errors": "1", "verbose": "0", "connect_query": "", "auth_file": "",
     "listen_addr": "", "pool_size": "",
+    "client_tls_sslmode": "disable", "server_tls_sslmode": "prefer",
+    **{f"{side}_tls_{name}": value for side in ("client", "server") for name, value in (
+        ("ca_file", ""), ("cert_file", ""), ("key_file", ""), ("protocols", "secure"), ("ciphers", "default"),
+    )},
 }  # fmt: skip
 
 
@@ -147,6 +151,8 @@ def test_every_setting_is_obeyed_or_refused() -> None:
     read = names_read_by_the_server()
     # These come out of the configuration under another name.
     becomes = {"default_pool_size": "pool_size", "primary": "host"}
+    tls = {"sslmode": "mode", **{name: name for name in ("ca_file", "cert_file", "key_file", "protocols", "ciphers")}}
+    becomes |= {f"{side}_tls_{name}": attribute for side in ("client", "server") for name, attribute in tls.items()}
     assert {name for name in SETTINGS if becomes.get(name, name) not in read} == set(NOT_BUILT)
     for name in NOT_BUILT:
         assert re.search(r"only\b.*\baccepted", PAGES[name].text, re.DOTALL), f"{name} is not said to be refused"

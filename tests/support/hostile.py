@@ -9,12 +9,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.support.frontend import ssl_request
 from tests.support.recorder import message, ready
 
 __all__ = ["WELCOME", "Behaviour", "Connection", "HostileServer"]
 
 Behaviour = Callable[["Connection"], None]
 """What to do with a connection whose startup packet is still unread. When it returns, the connection is closed."""
+
+SSL_REQUEST = ssl_request().data
 
 WELCOME = (
     message("R", bytes(4))
@@ -33,14 +36,21 @@ class Connection:
         self._ended = ended
 
     def read_packet(self) -> bytes:
-        """A packet without a type: length and what follows. Empty at the end of the stream."""
-        header = self._read(4)
-        return header + self._read(int.from_bytes(header, "big") - 4) if header else b""
+        """A packet without a type: length and what follows. Empty at the end of the stream.
+
+        The question for TLS, which comes before all else by default, is answered here: there is none.
+        """
+        header = self.read(4)
+        packet = header + self.read(int.from_bytes(header, "big") - 4) if header else b""
+        if packet == SSL_REQUEST:
+            self.write(b"N")
+            return self.read_packet()
+        return packet
 
     def read_message(self) -> bytes:
         """A message, whole. Empty at the end of the stream."""
-        header = self._read(5)
-        return header + self._read(int.from_bytes(header[1:], "big") - 4) if header else b""
+        header = self.read(5)
+        return header + self.read(int.from_bytes(header[1:], "big") - 4) if header else b""
 
     def write(self, data: bytes) -> None:
         """Send."""
@@ -59,7 +69,8 @@ class Connection:
                 if not self._stream.recv(1 << 16):
                     return
 
-    def _read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """So many bytes. Empty at the end of the stream."""
         data = b""
         while len(data) < size:
             piece = self._stream.recv(size - len(data))

@@ -151,7 +151,7 @@ stats_users = ["stats"]
 max_packet_size = "1MB"
 admin_listen = "127.0.0.1:6433"
 [databases.app]
-primary = "postgresql://a:b@h?sslmode=require"
+primary = "postgresql://a:b@h?sslmode=verify-full"
 """,
         """
 :3: server.auth_type: "cert" is not built yet: it needs TLS
@@ -160,7 +160,7 @@ primary = "postgresql://a:b@h?sslmode=require"
 :6: server.stats_users: the admin console is not built yet: leave it out
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out
 :8: server.admin_listen: this setting is not built yet: leave it out
-:10: databases.app.primary: TLS to servers is not built yet: write sslmode=disable
+:10: databases.app.primary: sslrootcert: "verify-full" needs the authorities that sign servers' certificates
 """,
     ),
     "plugins": (

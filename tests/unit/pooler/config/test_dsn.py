@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooler.config.dsn import Upstream, parse_dsn, upstream
+from pooler.config.dsn import TlsOptions, Upstream, parse_dsn, upstream
 from pooler.config.secret import Secret
+from pooler.config.tls import ChannelBinding, SslMode, SslNegotiation
 from pooler.config.values import Unfit
 
 
@@ -34,7 +35,22 @@ from pooler.config.values import Unfit
         ("postgresql://h?user=app&password=a%26b", Upstream("h", 5432, None, "app", Secret("a&b"))),
         (
             "postgresql://h/d?application_name=a+b&options=-c%20geqo%3Doff&sslmode=disable&gssencmode=disable",
-            Upstream("h", 5432, "d", None, None, (("application_name", "a+b"), ("options", "-c geqo=off"))),
+            Upstream(
+                "h",
+                dbname="d",
+                parameters=(("application_name", "a+b"), ("options", "-c geqo=off")),
+                tls=TlsOptions(sslmode=SslMode.DISABLE),
+            ),
+        ),
+        (
+            "postgresql://h?sslmode=verify-full&sslnegotiation=direct&channel_binding=require&sslrootcert=system"
+            "&sslcert=a%20b.crt&sslkey=/k",
+            Upstream(
+                "h",
+                tls=TlsOptions(
+                    SslMode.VERIFY_FULL, SslNegotiation.DIRECT, ChannelBinding.REQUIRE, "system", "a b.crt", "/k"
+                ),
+            ),
         ),
     ],
 )
@@ -81,8 +97,13 @@ ESCAPE = (
         (f"{LOGIN}@h:٣/d", "the port must be a number from 1 to 65535"),
         (LOGIN, "the port must be a number from 1 to 65535"),
         (f"{LOGIN}@h/d?x", "each option after the ? has the form name=value"),
-        (f"{LOGIN}@h/d?sslmode=require", "TLS to servers is not built yet: write sslmode=disable"),
-        (f"{LOGIN}@h/d?sslmode=prefer", "TLS to servers is not built yet: write sslmode=disable"),
+        (
+            f"{LOGIN}@h/d?sslmode=on",
+            "the option sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full",
+        ),
+        (f"{LOGIN}@h/d?sslnegotiation=on", "the option sslnegotiation must be one of postgres, direct"),
+        (f"{LOGIN}@h/d?sslcert=", "the option sslcert names no file"),
+        (f"{LOGIN}@h/d?sslcrl=x", "there is no option sslcrl here: lists of revoked certificates are not read"),
         (f"{LOGIN}@h/d?gssencmode=prefer", "GSSAPI encryption is not built yet: write gssencmode=disable"),
         (
             f"{LOGIN}@h/d?connect_timeout=5",

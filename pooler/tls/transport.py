@@ -1,0 +1,351 @@
+"""TLS between a socket's transport and the protocol that uses it.
+
+::
+
+    socket ── transport ──▶ TlsTransport (the transport's protocol)          decrypts
+                            TlsTransport (the protocol's transport) ──▶ ClientConnection, Backend, ...
+
+The loop's own layer would do, but for three things. Each of its connections has a buffer of 256 KB; it can't be given
+the bytes that came before it was there, with which direct TLS begins; and a storm of handshakes, a millisecond each,
+would be worked off in one go while clients at work wait. Here buffers grow with what is in them, and clients'
+handshakes take turns with everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from pooler.writing import direct_writer
+
+__all__ = ["HandshakeFailed", "TlsTransport", "Turns"]
+
+_RECORD: Final = 16384
+"""Bytes of the largest TLS record. Nothing larger is encrypted at a time, or the buffer would stay as large."""
+
+_BATCH: Final = 65536
+"""Ciphertext that is decrypted at a time."""
+
+MAX_HANDSHAKE: Final = 65536
+"""Bytes that a peer may send before its handshake is over. A chain of certificates has some 5000."""
+
+
+class HandshakeFailed(Exception):
+    """There is no TLS: the text says why. The connection is closed."""
+
+
+class Turns:
+    """Lets handshakes go on one at a time, once in each turn of the loop."""
+
+    __slots__ = ("_scheduled", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: deque[TlsTransport] = deque()
+        self._scheduled = False
+
+    def add(self, transport: TlsTransport) -> None:
+        """This one has something to go on with."""
+        self._waiting.append(transport)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._waiting.popleft().shake_hands()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._run)
+        else:
+            self._scheduled = False
+
+
+class _State(Enum):
+    HANDSHAKE = "handshake"
+    OPEN = "open"
+    CLOSING = "closing"
+    """We said goodbye. What still comes is dropped."""
+    LOST = "lost"
+
+
+OnDone = Callable[["HandshakeFailed | None"], None]
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """One connection's TLS: a transport for ``protocol``, and the protocol of ``raw``.
+
+    The protocol's ``connection_made`` is not called: who makes this does that, when the handshake is over.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_in_turn",
+        "_incoming",
+        "_on_done",
+        "_outgoing",
+        "_paused",
+        "_protocol",
+        "_raw",
+        "_ssl",
+        "_state",
+        "_turns",
+        "_write",
+    )
+
+    def __init__(
+        self,
+        raw: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
+        context: ssl.SSLContext,
+        on_done: OnDone,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        turns: Turns | None = None,
+    ) -> None:
+        """Takes over ``raw``. ``on_done`` is told how the handshake ends, once, unless it never does: who makes this
+        bounds the time. ``turns``: where the handshake waits until others have had their turn."""
+        self._raw = raw
+        self._write = direct_writer(raw)
+        self._protocol = protocol
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._on_done: OnDone | None = on_done
+        self._turns = turns
+        self._in_turn = False
+        self._broken: ConnectionError | None = None
+        """What was wrong with what the peer sent."""
+        self._state = _State.HANDSHAKE
+        self._paused = False
+        raw.set_protocol(self)
+
+    def start(self, received: bytes = b"") -> None:
+        """Begin the handshake, with what has come already."""
+        if received:
+            self._on_handshake_data(received)
+        else:
+            self.shake_hands()
+
+    # --- The socket's protocol ---------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is _State.OPEN:
+            self._on_ciphertext(data)
+        elif self._state is _State.HANDSHAKE:
+            self._on_handshake_data(data)
+
+    def eof_received(self) -> None:
+        # Without a close_notify somebody in the middle may have cut the stream. PostgreSQL's messages have lengths, so
+        # a cut one is noticed as such.
+        return
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = _State.LOST
+        self._finish(HandshakeFailed(f"the connection was closed during the TLS handshake{f' ({exc})' if exc else ''}"))
+        self._protocol.connection_lost(self._broken or exc)
+
+    def pause_writing(self) -> None:
+        if self._state is not _State.HANDSHAKE:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._state is not _State.HANDSHAKE:
+            self._protocol.resume_writing()
+
+    # --- The handshake -----------------------------------------------------------------------------------------------
+
+    def _on_handshake_data(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if self._incoming.pending > MAX_HANDSHAKE:
+            self._fail(f"more than {MAX_HANDSHAKE} bytes came before it was over")
+        elif self._turns is None:
+            self.shake_hands()
+        elif not self._in_turn:
+            self._in_turn = True
+            self._turns.add(self)
+
+    def shake_hands(self) -> None:
+        """Go on with the handshake as far as what has come allows."""
+        self._in_turn = False
+        if self._state is not _State.HANDSHAKE or self._raw.is_closing():
+            return
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:
+            self._flush()  # the alert that tells the peer why
+            self._fail(_explain(error))
+            return
+        self._flush()
+        self._state = _State.OPEN
+        self._finish(None)
+        self._deliver()
+
+    def _fail(self, why: str) -> None:
+        self._finish(HandshakeFailed(why))
+        self._raw.close()
+
+    def _finish(self, failure: HandshakeFailed | None) -> None:
+        on_done, self._on_done = self._on_done, None
+        if on_done is not None:
+            on_done(failure)
+
+    # --- Bytes -------------------------------------------------------------------------------------------------------
+
+    def _on_ciphertext(self, data: bytes) -> None:
+        if len(data) <= _BATCH:
+            self._incoming.write(data)
+            self._deliver()
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), _BATCH):
+            self._incoming.write(view[start : start + _BATCH])
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Give the protocol all that can be decrypted, unless it asked for a pause."""
+        pieces: list[bytes] = []
+        ended = False
+        if self._paused or self._state is not _State.OPEN:
+            return
+        try:
+            while True:
+                piece = self._ssl.read(_RECORD)
+                if not piece:
+                    ended = True
+                    break
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            ended = True
+        except ssl.SSLError as error:
+            # An alert, or not what the peer encrypted: what came before it is still the peer's.
+            self._broken = ConnectionAbortedError(_explain(error))
+            ended = True
+        if pieces:
+            protocol = self._protocol
+            assert isinstance(protocol, asyncio.Protocol)
+            protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._outgoing.pending:
+            self._flush()
+        if ended:
+            self.close()
+
+    def _flush(self) -> None:
+        data = self._outgoing.read()
+        if data and not self._raw.is_closing():
+            self._write(data)
+
+    # --- The protocol's transport ------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Before the end of the handshake and after our goodbye there is nobody to write to, and nothing is written."""
+        if self._state is not _State.OPEN or not data:
+            return
+        try:
+            if len(data) <= _RECORD:
+                self._ssl.write(data)
+                self._write(self._outgoing.read())
+                return
+            view = memoryview(data)
+            for start in range(0, len(view), _RECORD):
+                self._ssl.write(view[start : start + _RECORD])
+                self._write(self._outgoing.read())
+        except ssl.SSLError:
+            self._raw.abort()
+
+    def close(self) -> None:
+        self._say_goodbye()
+        self._raw.close()
+
+    def write_eof(self) -> None:
+        self._say_goodbye()
+        if not self._raw.is_closing():
+            self._raw.write_eof()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def _say_goodbye(self) -> None:
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            try:
+                self._ssl.unwrap()
+            except ssl.SSLError:
+                pass  # the peer's goodbye has not come, and nobody waits for it
+            self._flush()
+
+    def abort(self) -> None:
+        self._raw.abort()
+
+    def is_closing(self) -> bool:
+        return self._raw.is_closing()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+        self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._raw.resume_reading()
+            if self._incoming.pending or self._ssl_pending():
+                # Not from here: who resumes is in the midst of something.
+                asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _ssl_pending(self) -> bool:
+        return self._state is _State.OPEN and self._ssl.pending() > 0
+
+    def is_reading(self) -> bool:
+        return not self._paused
+
+    def get_write_buffer_size(self) -> int:
+        return self._raw.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._raw.set_write_buffer_limits(high, low)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """``ssl_object``, and ``tls`` for people; all else is the socket's."""
+        if name == "ssl_object":
+            return self._ssl
+        if name == "tls":
+            cipher = self._ssl.cipher()
+            return f"{self._ssl.version()}/{cipher[0]}" if cipher else default
+        return self._raw.get_extra_info(name, default)
+
+    @property
+    def ssl(self) -> ssl.SSLObject:
+        """What knows the peer's certificate, once the handshake is over."""
+        return self._ssl
+
+
+def _explain(error: ssl.SSLError) -> str:
+    """An error of OpenSSL's in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the peer's certificate is not accepted: {error.verify_message}"
+    reason = (error.reason or str(error)).lower().replace("_", " ")
+    return _WORDS.get(reason, reason)
+
+
+_WORDS: Final = {
+    "http request": "the peer speaks HTTP",
+    "unknown protocol": "the peer does not speak TLS",
+    "wrong version number": "the peer does not speak TLS",
+    "peer did not return a certificate": "the peer has shown no certificate, and one is needed",
+    "tlsv13 alert certificate required": "the peer wants a certificate of us",
+}
