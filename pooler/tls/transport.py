@@ -256,9 +256,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._write(self._outgoing.read())
                 return
             view = memoryview(data)
+            encrypted = []
             for start in range(0, len(view), _RECORD):
                 self._ssl.write(view[start : start + _RECORD])
-                self._write(self._outgoing.read())
+                encrypted.append(self._outgoing.read())
+            self._write(b"".join(encrypted))
         except ssl.SSLError:
             self._raw.abort()
 
