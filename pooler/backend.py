@@ -47,6 +47,7 @@ class Backend(asyncio.Protocol):
         "address",
         "cancels",
         "client",
+        "ended",
         "expires_at",
         "housekeeping",
         "housekeeping_rows",
@@ -86,6 +87,8 @@ class Backend(asyncio.Protocol):
         self.state = BackendState.IDLE
         self.used = False
         """It has had a client."""
+        self.ended = False
+        """The server has ended the connection."""
         self.cancels = 0
         """Cancel requests that are on the way to it."""
 
@@ -126,6 +129,9 @@ class Backend(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.client is not None:
             self.client.on_backend_drained()
+
+    def eof_received(self) -> None:
+        self.ended = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.on_backend_lost(self, exc)

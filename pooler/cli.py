@@ -19,6 +19,7 @@ from pooler.config import Config, ConfigErrors, config_from_upstream, load_confi
 from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.logs import set_up_logging
 from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
+from pooler.processes.parent import Parent, needs_processes
 from pooler.server import Server, serve
 
 app = typer.Typer(
@@ -52,6 +53,8 @@ def serve_command(config: ConfigOption = None, upstream: UpstreamOption = None, 
     loaded = _load(config, upstream, listen)
     set_up_logging(loaded.server)
     try:
+        if needs_processes(loaded):
+            sys.exit(Parent(loaded, _say).run())
         server = Server(loaded)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(server))

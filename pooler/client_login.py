@@ -165,7 +165,7 @@ class ClientLoginFlow:
                 hint="Connect with sslmode=require, or a stricter one.",
             )
         limit = server.config.server.max_client_conn
-        if len(server.clients) > limit:
+        if server.clients_of_node > limit:
             raise ClientError(
                 TOO_MANY_CLIENTS,
                 f"no more connections allowed: max_client_conn is {limit}",

@@ -191,7 +191,7 @@ class Janitor:
 
     def _check_resting(self, pool: Pool, now: float) -> None:
         settings = pool.settings
-        spare = pool.size - settings.min_pool_size
+        spare = pool.size - pool.capacity.minimum(pool)
         for backend in list(pool.idle):
             too_old = backend.used and now >= backend.expires_at
             too_idle = 0 < settings.server_idle_timeout <= now - backend.since and spare > 0

@@ -69,6 +69,15 @@ class Capacity(Protocol):
     def may_open(self, pool: Pool) -> bool:
         """Whether one more backend of this pool is within the limits of its database and its role."""
 
+    def ask(self, pool: Pool) -> bool:
+        """Ask other processes for room for this pool's waiters. True if they may have some: then ``grow`` is called."""
+
+    def ask_for_minimum(self, pool: Pool) -> None:
+        """Ask other processes for room for one backend that nobody waits for."""
+
+    def minimum(self, pool: Pool) -> int:
+        """This process's share of min_pool_size."""
+
     def make_room(self, pool: Pool) -> None:
         """If a limit that pools share is what holds this one up: close an idle backend of another one.
 
@@ -83,6 +92,9 @@ class Capacity(Protocol):
 
     def on_freed(self, pool: Pool) -> None:
         """A backend of this pool is gone: pools that share its limits may open one."""
+
+    def on_settled(self, pool: Pool) -> None:
+        """This pool has opened what it wants to: what it leaves may go to another process."""
 
 
 @dataclass(slots=True)
@@ -268,8 +280,7 @@ class Pool:
         if client is not None:
             client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
         self.capacity.on_lost(backend)
-        self.capacity.on_freed(self)
-        self.grow()
+        self._on_place_free()
 
     def abandon(self, backend: Backend) -> None:
         """The client of this backend is gone. What it left behind is reset where that is certain, else closed."""
@@ -368,16 +379,21 @@ class Pool:
         # A login begins here, but nobody's wait ends: the generator meets the queues as they were.
         for profile in self._missing_profiles():
             if self._at_limit():
-                self._evict_for(profile)
+                if not self.capacity.ask(self):
+                    self._evict_for(profile)
                 return
             self._open(profile)
 
     def keep_minimum(self) -> None:
         """Log in one more backend where there are fewer than min_pool_size."""
         settings = self.settings
-        wanted = settings.min_pool_size if settings.forced_user or self.clients else 0
+        wanted = self.capacity.minimum(self) if settings.forced_user or self.clients else 0
         if self.size < wanted and not self.logging_in and not self.draining:
-            if self.clock.now >= self.login_blocked_until and not self._at_limit():
+            if self.clock.now < self.login_blocked_until:
+                return
+            if self._at_limit():
+                self.capacity.ask_for_minimum(self)
+            else:
                 self._open(next(reversed(self.welcomes), self.profile(settings.parameters)))
 
     def _missing_profiles(self) -> Iterator[Profile]:
@@ -497,8 +513,12 @@ class Pool:
         for client in affected:
             self.forget(client)
             client.on_backend_failed(error)
+        self._on_place_free()
+
+    def _on_place_free(self) -> None:
         self.capacity.on_freed(self)
         self.grow()
+        self.capacity.on_settled(self)
 
 
 def describe_pins(reasons: frozenset[Effect]) -> str:

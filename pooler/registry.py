@@ -11,7 +11,7 @@ from pooler.auth import KeyCache
 from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
-from pooler.pool import Pool
+from pooler.pool import Capacity, Pool
 
 
 class BackendWatcher(Protocol):
@@ -32,6 +32,8 @@ class Registry:
         self._keys = keys
         self._pools: dict[tuple[str, str, str], Pool] = {}
         self.watcher: BackendWatcher | None = None
+        self.capacity: Capacity = self
+        """What the pools ask; another one where several processes share the limits, set before the first pool."""
         self._freed: asyncio.Future[None] | None = None
 
     def __iter__(self) -> Iterator[Pool]:
@@ -44,7 +46,7 @@ class Registry:
         """The pool for a login, made if it is the first."""
         pool = self._pools.get(settings.pool_key)
         if pool is None:
-            pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self)
+            pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self.capacity)
         return pool
 
     def find(self, key: tuple[str, str, str]) -> Pool | None:
@@ -70,6 +72,15 @@ class Registry:
     def may_open(self, pool: Pool) -> bool:
         return all(sum(p.size for p in pools) < limit for limit, pools in self._limits(pool))
 
+    def ask(self, pool: Pool) -> bool:
+        return False
+
+    def ask_for_minimum(self, pool: Pool) -> None:
+        """There is nobody to ask."""
+
+    def minimum(self, pool: Pool) -> int:
+        return pool.settings.min_pool_size
+
     def make_room(self, pool: Pool) -> None:
         for limit, pools in self._limits(pool):
             if limit <= sum(p.size for p in pools):
@@ -92,9 +103,16 @@ class Registry:
         if self.watcher is not None:
             self.watcher.on_backend_lost(backend)
 
-    def on_freed(self, pool: Pool) -> None:
+    def wake(self) -> None:
+        """A backend is gone: tell ``wait_until_empty``."""
         if self._freed is not None and not self._freed.done():
             self._freed.set_result(None)
+
+    def on_settled(self, pool: Pool) -> None:
+        """There is nobody who could have the rest."""
+
+    def on_freed(self, pool: Pool) -> None:
+        self.wake()
         for _, pools in self._limits(pool):
             waiting = []
             for other in pools:

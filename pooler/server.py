@@ -7,13 +7,10 @@ import hmac
 import logging
 import os
 import secrets
-import signal
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from interceptor.errors import SHUTTING_DOWN, ClientError
 from interceptor.protocol.startup import StartupMessage
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
@@ -30,8 +27,10 @@ from pooler.auth import (
 from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
+from pooler.departure import Departure, StopSignals, end, goodbye
 from pooler.janitor import Janitor
 from pooler.judges import Judges
+from pooler.listening import Listening, OwnListening
 from pooler.plugins import PluginHost
 from pooler.pool import Pool
 from pooler.registry import Registry
@@ -54,6 +53,23 @@ STOP_TIMEOUT = 5.0
 """Seconds that backends have to hang up when the server stops."""
 
 
+class Others(Protocol):
+    """The other processes of the node, for a server that is one of several."""
+
+    @property
+    def clients(self) -> int:
+        """Clients of all processes, this one's included."""
+
+    def on_clients_changed(self, count: int) -> None:
+        """This process has so many now."""
+
+    def make_process_id(self) -> int:
+        """A number by which a client may ask any of the processes to cancel; perhaps one that is taken here."""
+
+    def cancel(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> None:
+        """Have the process cancel that has this client, and call ``on_done``."""
+
+
 class Server:
     """One process's worth of clients and backends."""
 
@@ -74,8 +90,9 @@ class Server:
         """Clients that have yet to take the last of what they were sent, and since when; the longest first."""
         self.relays: set[Relay] = set()
         self._by_process_id: dict[int, ClientConnection] = {}
-        self._listeners: list[asyncio.Server] = []
-        self._unix_socket: Path | None = None
+        self.listening: Listening = OwnListening(config.server)
+        self.others: Others | None = None
+        """The other processes of the node; None where there are none."""
         self._users = UserList.load(config.server.auth_file) if config.server.auth_file else None
         self._login_settings = LoginSettings(
             auth_type=config.server.auth_type.value,
@@ -97,24 +114,10 @@ class Server:
     async def start(self) -> None:
         """Start the plugins, and listen. Raises OSError where an address can't be had, and PluginsRefused; then nothing
         listens and no plugin runs."""
-        settings = self.config.server
-        loop = asyncio.get_running_loop()
         await self.host.start()
         try:
-            for address in settings.listen_addr:
-                host = None if address == "*" else address
-                self._listeners.append(
-                    await loop.create_server(
-                        self._accept, host, settings.listen_port, backlog=settings.listen_backlog, reuse_address=True
-                    )
-                )
-            if settings.unix_socket_dir is not None:
-                self._unix_socket = settings.unix_socket_dir / f".s.PGSQL.{self.port}"
-                self._listeners.append(
-                    await loop.create_unix_server(self._accept, str(self._unix_socket), backlog=settings.listen_backlog)
-                )
+            await self.listening.start(self._accept)
         except BaseException:
-            self._stop_listening()
             await self.host.stop(STOP_TIMEOUT)
             raise
         for name, database in self.config.databases.items():
@@ -128,21 +131,26 @@ class Server:
         return ClientConnection(self)
 
     @property
+    def clients_of_node(self) -> int:
+        """Clients of all processes."""
+        return len(self.clients) if self.others is None else self.others.clients
+
+    @property
     def port(self) -> int:
         """The TCP port that is listened on; of interest where the configuration says 0."""
-        for listener in self._listeners:
-            for listening in listener.sockets:
-                if listening.family in (socket.AF_INET, socket.AF_INET6):
-                    return int(listening.getsockname()[1])
-        return self.config.server.listen_port
+        return self.listening.port
+
+    def depart(self) -> Departure:
+        """Take no more clients, and close each that is here at the end of its transaction. ``stop`` tells the rest."""
+        self.listening.stop()
+        return Departure(self)
 
     async def stop(self) -> None:
         """Take no more clients, tell those that are here, and close every backend."""
-        self._stop_listening()
+        self.listening.stop()
         self.janitor.stop()
-        error = ClientError(SHUTTING_DOWN, "the proxy is shutting down", hint="Connect again.")
         for client in list(self.clients):
-            client.on_failed(error)
+            client.on_failed(goodbye())
         for relay in list(self.relays):
             relay.close()
         for pool in self.pools:
@@ -157,20 +165,14 @@ class Server:
         await self.host.stop(STOP_TIMEOUT)
         await cancel_all()
 
-    def _stop_listening(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
-        if self._unix_socket is not None:
-            self._unix_socket.unlink(missing_ok=True)
-            self._unix_socket = None
-
     # --- Clients ---------------------------------------------------------------------------------------------------
 
     def on_client_connected(self, client: ClientConnection) -> None:
         """A connection has been accepted."""
         self.clients.add(client)
         self.logins[client] = None
+        if self.others is not None:
+            self.others.on_clients_changed(len(self.clients))
         if not self.config.server.tcp_keepalive:
             return
         sock: socket.socket = client.transport.get_extra_info("socket")
@@ -181,7 +183,7 @@ class Server:
         """A client has logged in: give it the number by which it may ask to cancel."""
         self.logins.pop(client, None)
         while True:
-            process_id = secrets.randbelow(2**31 - 1) + 1
+            process_id = secrets.randbelow(2**31 - 1) + 1 if self.others is None else self.others.make_process_id()
             if process_id not in self._by_process_id:
                 break
         client.process_id = process_id
@@ -194,21 +196,33 @@ class Server:
         self.clients.discard(client)
         self.logins.pop(client, None)
         self.leaving.pop(client, None)
+        if self.others is not None:
+            self.others.on_clients_changed(len(self.clients))
         if getattr(client, "process_id", 0) and self._by_process_id.pop(client.process_id, None) is not None:
             if self.config.server.log_disconnections:
                 logger.info("%s: gone", client)
 
     def cancel(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> None:
         """Serve a CancelRequest, and call ``on_done``. One with a wrong key is ignored, as PostgreSQL does."""
+        if self.cancel_own(process_id, secret, on_done):
+            return
+        if self.others is None:
+            on_done()
+        else:
+            self.others.cancel(process_id, secret, on_done)
+
+    def cancel_own(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> bool:
+        """The same for a client of this process. False, and nothing is called, if it has no such client."""
         client = self._by_process_id.get(process_id)
         if client is not None and hmac.compare_digest(client.secret, secret):
             client.cancel(on_done)
-            return
+            return True
         for relay in self.relays:
             if relay.process_id == process_id and hmac.compare_digest(relay.secret, secret):
                 relay.cancel()
-                break
-        on_done()
+                on_done()
+                return True
+        return False
 
     # --- TLS -------------------------------------------------------------------------------------------------------
 
@@ -319,14 +333,10 @@ class Server:
 
 
 async def serve(server: Server) -> None:
-    """Run until SIGINT or SIGTERM. Raises OSError where an address can't be had."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    """Run until SIGINT, SIGQUIT or SIGTERM. Raises OSError where an address can't be had."""
+    stop = StopSignals()
     await server.start()
     addresses = ", ".join(server.config.server.listen_addr)
     logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
-    await stopping.wait()
-    logger.info("stopping")
-    await server.stop()
+    await stop.asked.wait()
+    await end(server, stop)

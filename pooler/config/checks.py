@@ -20,7 +20,6 @@ from pooler.config.values import AuthType
 __all__ = ["NOT_BUILT", "check", "is_loopback", "resolve_certificates", "resolve_paths"]
 
 NOT_BUILT = {
-    "workers": "more than one process is not built yet: write 1, or leave it out",
     "admin_users": "the admin console is not built yet: leave it out",
     "stats_users": "the admin console is not built yet: leave it out",
     "max_packet_size": "other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out",

@@ -60,7 +60,9 @@ class ServerSettings:
     listen_backlog: Annotated[int, values.integer(1)] = 4096
     unix_socket_dir: _Path = None
     tcp_keepalive: _Boolean = True
-    workers: Annotated[int, values.integer(0, 1024)] = 1
+    workers: Annotated[int, values.integer(0, 1000)] = 1
+    worker_stall_timeout: _Duration = 10.0
+    shutdown_timeout: _Duration = 20.0
 
     pool_mode: _PoolMode = PoolMode.TRANSACTION
     default_pool_size: _PoolSize = 20

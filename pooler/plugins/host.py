@@ -80,6 +80,10 @@ class PluginHost:
         self._backends: dict[Backend, BackendInfo] = {}
         self._toucher: Handle | None = None
         self._started = False
+        self.node_hooks = True
+        """Whether what exists once per node is started in this process."""
+        self.worker_hooks = True
+        """Whether this process has clients."""
         self.tables: PlanTables | None = None
         self.has_sessions = False
         self.asks_names = False
@@ -143,10 +147,14 @@ class PluginHost:
         for one in services.values():
             one.tasks.start()
         failed: list[BrokenPlugin] = []
-        for hook in ("start_node", "start_worker"):
+        for hook in self._hooks("start"):
             failed += await plugins.run(hook, self.waits)
         if any(one.closed for one in failed):
             raise PluginsRefused(failed)
+
+    def _hooks(self, what: str) -> list[str]:
+        kinds = {"node": self.node_hooks, "worker": self.worker_hooks}
+        return [f"{what}_{kind}" for kind, here in kinds.items() if here]
 
     async def stop(self, seconds: float) -> None:
         """End all of it, within about so many seconds. No client is left."""
@@ -162,7 +170,7 @@ class PluginHost:
     async def _stop(self, plugins: PluginSet, services: dict[str, PluginServices], seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                for hook in ("stop_worker", "stop_node"):
+                for hook in reversed(self._hooks("stop")):
                     await plugins.run(hook, self.waits)
         except TimeoutError:
             logger.warning("the plugins did not stop within %g s", seconds)

@@ -42,7 +42,7 @@ def test_unix_sockets_on_both_sides(postgres18: PostgresServer, tmp_path: Path) 
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT])
 def test_a_signal_tells_all_clients_and_leaves_no_backend(postgres18: PostgresServer, number: signal.Signals) -> None:
     """Trap 37, in part: what is under way is ended, and nothing is left behind."""
     name = f"stopped_by_{number.name}"

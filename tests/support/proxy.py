@@ -48,9 +48,9 @@ class Proxy:
         return f"postgresql://{user}{secret}@{self.host}:{self.port}/{dbname}"
 
     def stop(self) -> int:
-        """Tell it to stop, and return its exit code."""
+        """Tell it to stop at once, and return its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)
         return self.process.wait(20)
 
 

@@ -145,7 +145,7 @@ out here
         """
 [server]
 auth_type = "cert"
-workers = 0
+workers = -1
 admin_users = "postgres"
 stats_users = ["stats"]
 max_packet_size = "1MB"
@@ -155,7 +155,7 @@ primary = "postgresql://a:b@h?sslmode=verify-full"
 """,
         """
 :3: server.auth_type: "cert" is not built yet: it needs TLS
-:4: server.workers: more than one process is not built yet: write 1, or leave it out
+:4: server.workers: expected a whole number from 0 to 1000, found -1
 :5: server.admin_users: the admin console is not built yet: leave it out
 :6: server.stats_users: the admin console is not built yet: leave it out
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out

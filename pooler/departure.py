@@ -1,0 +1,141 @@
+"""How a server ends: when it is told to, and how its clients leave.
+
+SIGTERM: no new clients, each client closed at the end of its transaction, ``shutdown_timeout`` at most. SIGINT and
+SIGQUIT, or a second SIGTERM: at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import SHUTTING_DOWN, ClientError
+
+if TYPE_CHECKING:
+    from pooler.client import ClientConnection
+    from pooler.server import Server
+
+__all__ = ["Departure", "StopSignals", "end", "goodbye"]
+
+logger = logging.getLogger(__name__)
+
+_LOOK: Final = 0.02
+"""Seconds between two looks at clients that were at work."""
+
+
+def goodbye() -> ClientError:
+    """What a client is told when the server stops, as by PostgreSQL when an administrator stops it."""
+    return ClientError(SHUTTING_DOWN, "the proxy is shutting down", hint="Connect again.")
+
+
+class StopSignals:
+    """The signals that end a server. To be made in its loop."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = False
+        """Not at the end of each client's transaction, but at once."""
+        self.on_hurry: Callable[[], None] | None = None
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.on_term)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self.on_now)
+
+    def on_term(self) -> None:
+        """Stop; the second time, at once."""
+        if self.asked.is_set():
+            self.on_now()
+        self.asked.set()
+
+    def on_now(self) -> None:
+        """Stop at once."""
+        self.hurry = True
+        self.asked.set()
+        if self.on_hurry is not None:
+            self.on_hurry()
+
+
+async def end(server: Server, stop: StopSignals) -> None:
+    """Stop a server as it was asked to."""
+    if stop.hurry or not server.clients:
+        logger.info("stopping")
+    else:
+        seconds = server.config.server.shutdown_timeout
+        logger.info("stopping: %d clients may end their transactions within %g s", len(server.clients), seconds)
+        departure = server.depart()
+        stop.on_hurry = departure.cut
+        await departure.wait(seconds)
+        if server.clients:
+            logger.warning("stopping: %d clients are cut off in the midst of their work", len(server.clients))
+    await server.stop()
+
+
+class Departure:
+    """Closes each client when it has nothing under way."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._over = asyncio.get_running_loop().create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        for relay in list(server.relays):
+            # A stream of changes has no end, and is safe to cut anywhere: its client knows where it was.
+            relay.close()
+        for client in list(server.clients):
+            client.transport.set_protocol(_Leaving(client, self))
+        self._look()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when no client is left and no backend at work, or after so many seconds, or when it is cut short."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over
+        except TimeoutError:
+            pass
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def cut(self) -> None:
+        """Wait no longer."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def may_go(self, client: ClientConnection) -> bool:
+        """Close it if it has nothing under way: no request, no transaction. One that is not in yet has nothing."""
+        if client.is_idle or client in self._server.logins:
+            client.on_failed(goodbye())
+            return True
+        return False
+
+    def _look(self) -> None:
+        for client in list(self._server.clients):
+            self.may_go(client)
+        # Some that are gone said Terminate behind their last statement, which still runs.
+        if not self._server.clients and not any(pool.active for pool in self._server.pools):
+            self.cut()
+        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+
+
+class _Leaving(asyncio.Protocol):
+    """Stands before a client that is at work, so that it begins nothing new. Without it one that never rests would meet
+    no look between two of its transactions."""
+
+    def __init__(self, client: ClientConnection, departure: Departure) -> None:
+        self._client = client
+        self._departure = departure
+
+    def data_received(self, data: bytes) -> None:
+        if not self._departure.may_go(self._client):
+            self._client.data_received(data)
+
+    def pause_writing(self) -> None:
+        self._client.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._client.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client.connection_lost(exc)

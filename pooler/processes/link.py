@@ -1,0 +1,181 @@
+"""A worker's connection to the control: made by the worker, and made again when there is a new control."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pooler.processes.cancels import RANDOM_IDS, make_process_id
+from pooler.processes.channel import Channel
+from pooler.processes.messages import (
+    Cancel,
+    Canceled,
+    Full,
+    Grant,
+    Message,
+    Put,
+    Register,
+    Release,
+)
+from pooler.processes.permits import Permits
+
+if TYPE_CHECKING:
+    from pooler.processes.memory import SharedMap
+    from pooler.server import Others, Server
+
+__all__ = ["Link", "dial", "dialer"]
+
+logger = logging.getLogger(__name__)
+
+_REDIAL: Final = 0.02
+"""Seconds until the control is dialed again."""
+
+TICK: Final = 0.1
+"""Seconds between two signs of life, and between two words about who waits."""
+
+
+def dialer() -> tuple[socket.socket, socket.socket]:
+    """Two sockets that are made before any fork: what is sent to the first can be read by whoever is the control."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def dial(to_control: socket.socket) -> socket.socket | None:
+    """Connect to the control that is, or will be. None if it has too many calls waiting."""
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        try:
+            rights = array.array("i", [theirs.fileno()])
+            flags = socket.MSG_DONTWAIT
+            to_control.sendmsg([b"c"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], flags)
+        except OSError:
+            own.close()
+            return None
+    return own
+
+
+class Link:
+    """Implements ``Others`` for a worker's server."""
+
+    def __init__(self, server: Server, memory: SharedMap, slot: int, to_control: socket.socket) -> None:
+        self.slot: Final = slot
+        self._server = server
+        self._memory = memory
+        self._seat = memory.seats[slot]
+        self._to_control = to_control
+        self._channel: Channel | None = None
+        self.permits: Final = Permits(server.pools, self.send, slot, memory.workers)
+        self._last_id = int.from_bytes(os.urandom(4)) % RANDOM_IDS
+        self._tickets = 0
+        self._cancels: dict[int, Callable[[], None]] = {}
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.on_put: Callable[[Put], None] = _ignore
+        self.values: Callable[[], list[Put]] = list
+
+    # --- Life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and go on to do so whenever the connection is lost."""
+        self._dial()
+        self._tick()
+
+    def close(self) -> None:
+        """Hang up, for good."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._channel is not None:
+            self._channel.close()
+
+    def send(self, message: Message, fd: int = -1) -> None:
+        """Say something to the control, if there is one."""
+        if self._channel is not None:
+            self._channel.send(message, fd)
+
+    def _dial(self) -> None:
+        if self._closed:
+            return
+        own = dial(self._to_control)
+        if own is None:
+            asyncio.get_running_loop().call_later(_REDIAL, self._dial)
+            return
+        self._channel = Channel(own, self._on_message, self._on_closed)
+        self.send(Register(self.slot, os.getpid(), self.permits.held()))
+        for put in self.values():
+            self.send(put)
+        self.permits.report_all()
+
+    def _on_closed(self) -> None:
+        self._channel = None
+        logger.warning("the control process is gone; going on with the permits that are here until there is another")
+        for on_done in self._cancels.values():
+            on_done()
+        self._cancels.clear()
+        asyncio.get_running_loop().call_later(_REDIAL, self._dial)
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+        self._seat.beat()
+        self.permits.tick()
+
+    # --- Others ------------------------------------------------------------------------------------------------------
+
+    @property
+    def clients(self) -> int:
+        return self._memory.clients
+
+    def on_clients_changed(self, count: int) -> None:
+        self._seat.clients = count
+
+    def make_process_id(self) -> int:
+        # Not at random: an id that was used lately is not used again soon, though a late cancel request may name it.
+        self._last_id = self._last_id % (RANDOM_IDS - 1) + 1
+        return make_process_id(self.slot, self._last_id)
+
+    def cancel(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> None:
+        if self._channel is None:
+            on_done()
+            return
+        self._tickets += 1
+        self._cancels[self._tickets] = on_done
+        self.send(Cancel(self._tickets, process_id, secret))
+
+    # --- From the control --------------------------------------------------------------------------------------------
+
+    def _on_message(self, message: Message, fd: int) -> None:
+        match message:
+            case Grant():
+                self.permits.on_grant(message)
+            case Full():
+                self.permits.on_full(message)
+            case Release():
+                self.permits.on_release(message)
+            case Cancel(ticket=ticket):
+                found = self._server.cancel_own(
+                    message.process_id, message.secret, lambda: self.send(Canceled(ticket, found=True))
+                )
+                if not found:
+                    self.send(Canceled(ticket, found=False))
+            case Canceled(ticket=ticket):
+                on_done = self._cancels.pop(ticket, None)
+                if on_done is not None:
+                    on_done()
+            case Put():
+                self.on_put(message)
+            case _:
+                raise AssertionError(f"the control says {type(message).__name__}")
+
+
+def _ignore(put: Put) -> None:
+    """Nobody shares values."""
+
+
+if TYPE_CHECKING:
+
+    def _others(link: Link) -> Others:
+        return link

@@ -1,0 +1,163 @@
+"""What a worker and the control say to each other."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Ask",
+    "Busy",
+    "Calm",
+    "Cancel",
+    "Canceled",
+    "Closed",
+    "Full",
+    "Grant",
+    "Held",
+    "Key",
+    "Message",
+    "Opened",
+    "Put",
+    "Register",
+    "Release",
+    "Return",
+]
+
+Key: TypeAlias = tuple[str, str, str]
+"""Of a pool: ``PoolSettings.pool_key``."""
+
+
+class _Tagged(msgspec.Struct, tag=True, array_like=True):
+    pass
+
+
+# --- From a worker ---------------------------------------------------------------------------------------------------
+
+
+class Held(msgspec.Struct, array_like=True):
+    """Permits of one pool that a worker holds."""
+
+    key: Key
+    count: int
+
+
+class Register(_Tagged):
+    """The first message: who speaks, and what it holds."""
+
+    slot: int
+    pid: int
+    held: list[Held]
+
+
+class Ask(_Tagged):
+    """Clients wait for so many permits more than there are. It takes the place of what was asked before."""
+
+    key: Key
+    want: int
+    demand: int
+    """Clients that wait for a backend or have one."""
+    since: float
+    """When the one that has waited longest came, by the monotonic clock, which all processes share."""
+    reserve: bool
+    """It has waited for reserve_pool_timeout."""
+    floor: bool
+    """Nobody waits: it is for min_pool_size, and not to be taken from anybody."""
+
+
+class Calm(_Tagged):
+    """Nobody waits any more."""
+
+    key: Key
+
+
+class Busy(_Tagged):
+    """No backend has been idle for long enough to be given up."""
+
+    key: Key
+
+
+class Return(_Tagged):
+    """These permits are free: their connections have ended."""
+
+    key: Key
+    count: int
+
+
+class Opened(_Tagged):
+    """A permit has become a backend; with its socket. Sent before the backend's first query."""
+
+    key: Key
+    number: int
+    """The worker's own for it."""
+    host: str
+    port: int
+    process_id: int
+    secret: bytes
+
+
+class Closed(_Tagged):
+    """The worker has no such backend any more. If not ``certain``, it didn't see the server end the connection, and the
+    permit is the control's to return."""
+
+    number: int
+    certain: bool
+
+
+# --- To a worker -----------------------------------------------------------------------------------------------------
+
+
+class Grant(_Tagged):
+    """Permits."""
+
+    key: Key
+    count: int
+
+
+class Full(_Tagged):
+    """There is none to be had just now; it comes when there is."""
+
+    key: Key
+
+
+class Release(_Tagged):
+    """Another worker needs a permit: give up a backend that has nothing to do, or else the next that comes back."""
+
+    key: Key
+    idle_only: bool
+    """Answer with Busy where none has been idle for a while."""
+
+
+# --- Both ways -------------------------------------------------------------------------------------------------------
+
+
+class Cancel(_Tagged):
+    """A CancelRequest for a client of another process. ``ticket`` is the asker's, and comes back in the answer."""
+
+    ticket: int
+    process_id: int
+    secret: bytes
+
+
+class Canceled(_Tagged):
+    """It has been dealt with. ``found``: there is such a client."""
+
+    ticket: int
+    found: bool
+
+
+class Put(_Tagged):
+    """A small value that a plugin shares (``SharedState``). ``version`` counts changes; 0 until the control knows."""
+
+    plugin: str
+    key: str
+    value: bytes
+    version: int
+    origin: int
+    """The seat of who set it."""
+
+
+Message: TypeAlias = (
+    Register | Ask | Calm | Busy | Return | Opened | Closed | Grant | Full | Release | Cancel | Canceled | Put
+)

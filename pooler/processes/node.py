@@ -1,0 +1,100 @@
+"""What all processes of a node inherit from the parent, and how each of them begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+import uvloop
+
+from interceptor.hooks.loading import PluginsRefused
+from pooler.processes.link import dialer
+from pooler.processes.memory import CONTROL, SharedMap
+from pooler.server import Server
+
+__all__ = ["DUMP", "FAILED", "REFUSED", "Inheritance", "begin", "name_of"]
+
+logger = logging.getLogger(__name__)
+
+DUMP: Final = signal.SIGUSR1
+"""On this signal a process writes where it is, into the memory file of its seat."""
+
+REFUSED: Final = 2
+"""Exit code of a process that can't start, and has said why."""
+FAILED: Final = 1
+"""Exit code of a process that met a bug of ours."""
+
+_OWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@dataclass
+class Inheritance:
+    """Everything from before the forks."""
+
+    server: Server
+    """With its plugins loaded, and nothing running: each process goes on from there with its own copy."""
+    memory: SharedMap
+    say: Callable[[str], None]
+    """Tells the person who starts the server why it does not start."""
+    sockets: list[socket.socket] = field(default_factory=list)
+    """The listening ones."""
+
+    def __post_init__(self) -> None:
+        self.to_control, self.from_control = dialer()
+        self.lifeline, self.life = os.pipe()
+        """``lifeline`` can be read when the parent is dead, for it alone has ``life``."""
+        self.stacks: list[int] = [os.memfd_create(f"stack {slot}") for slot in range(len(self.memory.seats))]
+
+
+def name_of(slot: int) -> str:
+    """The process at this seat, for the log."""
+    return "control" if slot == CONTROL else f"worker {slot}"
+
+
+def begin(inheritance: Inheritance, slot: int, main: Coroutine[None, None, None]) -> NoReturn:
+    """Be the process at this seat, in a child that has just been forked."""
+    code = FAILED
+    try:
+        _settle(inheritance, slot)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+        code = 0
+    except PluginsRefused as refused:
+        inheritance.say(f"{refused}\nA plugin that must not be missing is broken, so the server does not start.")
+        code = REFUSED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not sys.exit: what the parent has registered for its own end is not for us.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _settle(inheritance: Inheritance, slot: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _OWN_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    # Ctrl-C reaches all processes of the terminal; the parent says what is to be done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.close(inheritance.life)
+    with contextlib.suppress(OSError):
+        # What ps -L, top and /proc show; the kernel keeps 15 characters.
+        Path("/proc/self/comm").write_text(f"icp {name_of(slot)}")
+    faulthandler.register(DUMP, file=inheritance.stacks[slot], all_threads=False)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name_of(slot)} %(name)s: %(message)s"))

@@ -1,0 +1,261 @@
+"""The parent of a node: it starts the others, replaces what dies or stalls, and passes on what it is told.
+
+It runs no loop and no threads, so that it can fork at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from pooler.config import Config
+from pooler.listening import port_of
+from pooler.processes.memory import CONTROL, SharedMap
+from pooler.processes.node import REFUSED, Inheritance, begin, name_of
+from pooler.processes.ruling import rule
+from pooler.processes.sockets import close_sockets, open_sockets
+from pooler.processes.stacks import find_culprit, read_stack
+from pooler.processes.worker import work
+from pooler.server import Server
+
+__all__ = ["Parent", "needs_processes", "workers_of"]
+
+logger = logging.getLogger(__name__)
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at the signs of life."""
+_LOOK_AT_START: Final = 0.01
+_QUICK: Final = 5.0
+"""Seconds within which a process that ended had not really started: it is replaced with a delay that doubles."""
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 10.0
+_SPARE: Final = 15.0
+"""Seconds beyond shutdown_timeout in which a process closes its backends; then it is killed."""
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP)
+
+
+def workers_of(config: Config) -> int:
+    """How many workers there are to be."""
+    return config.server.workers or len(os.sched_getaffinity(0))
+
+
+def needs_processes(config: Config) -> bool:
+    """Whether one process alone can't do what is configured."""
+    return workers_of(config) > 1
+
+
+@dataclass(slots=True)
+class _Child:
+    """What the parent knows of one seat. Times are those of the monotonic clock."""
+
+    pid: int = 0
+    forked_at: float = 0.0
+    due_at: float = 0.0
+    """When it is to be forked again."""
+    failures: int = 0
+    """How often in a row it ended right after its start."""
+
+
+class Parent:
+    """Runs a node."""
+
+    def __init__(self, config: Config, say: Callable[[str], None]) -> None:
+        """Loads the plugins. Raises ConfigError and PluginsRefused. ``say`` tells why a process does not start."""
+        self._config = config
+        memory = SharedMap(workers_of(config))
+        self._inheritance = Inheritance(Server(config), memory, say)
+        self._memory = memory
+        self._children = [_Child() for _ in memory.seats]
+        self._wake, self._woken = os.pipe()
+        self._stopping = False
+        self._looked_at = time.monotonic()
+
+    def run(self) -> int:
+        """Run until told to stop, and return the exit code. Raises OSError where an address can't be had."""
+        self._prepare()
+        try:
+            if not self._start():
+                return REFUSED
+            self._serve()
+            return 0
+        finally:
+            self._end()
+
+    def _prepare(self) -> None:
+        for file in (self._wake, self._woken):
+            os.set_blocking(file, False)
+        for number in _SIGNALS:
+            signal.signal(number, _on_signal)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            # Many clients are what a pooler is there for.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        gc.collect()
+        # What is there now is there for good: a collection in a child would copy all of its pages.
+        gc.freeze()
+
+    # --- Life --------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> bool:
+        """Start everything. False if a process refused, and has said why."""
+        self._fork(CONTROL)
+        if not self._await_ready([CONTROL]):
+            return False
+        server = self._config.server
+        self._inheritance.sockets += open_sockets(server)
+        workers = range(1, self._memory.workers + 1)
+        for slot in workers:
+            self._fork(slot)
+        if not self._await_ready(workers):
+            return False
+        port = port_of(self._inheritance.sockets) or server.listen_port
+        addresses = ", ".join(server.listen_addr)
+        count = self._memory.workers
+        logger.info("listening on %s port %d, process %d, %d workers", addresses, port, os.getpid(), count)
+        return True
+
+    def _await_ready(self, slots: range | list[int]) -> bool:
+        while not all(self._memory.seats[slot].ready for slot in slots):
+            self._wait(_LOOK_AT_START)
+            if self._stopping or any(self._reap(slot) is not None for slot in slots):
+                return False
+        return True
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            self._wait(self._until_next())
+            for slot, child in enumerate(self._children):
+                if child.pid:
+                    self._bury(slot, child)
+            self._look_for_stalls()
+            self._replace()
+
+    def _until_next(self) -> float:
+        now = time.monotonic()
+        return min([_LOOK, *(max(child.due_at - now, 0.0) for child in self._children if not child.pid)])
+
+    def _end(self) -> None:
+        """Workers first: while one is there, the control is needed."""
+        self._stopping = True
+        workers = range(1, self._memory.workers + 1)
+        self._pass_on(signal.SIGTERM, workers)
+        close_sockets(self._inheritance.sockets)
+        self._outlive(workers, self._config.server.shutdown_timeout + _SPARE)
+        self._pass_on(signal.SIGTERM, [CONTROL])
+        self._outlive([CONTROL], _SPARE)
+        signal.set_wakeup_fd(-1)
+
+    def _outlive(self, slots: range | list[int], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while any(self._children[slot].pid for slot in slots):
+            if time.monotonic() > deadline:
+                self._pass_on(signal.SIGKILL, slots)
+            for number in self._wait(0.1):
+                if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                    self._pass_on(signal.SIGQUIT, slots)
+            for slot in slots:
+                self._reap(slot)
+
+    # --- Processes ---------------------------------------------------------------------------------------------------
+
+    def _fork(self, slot: int) -> None:
+        seat = self._memory.seats[slot]
+        pid = os.fork()
+        if not pid:
+            begin(
+                self._inheritance, slot, rule(self._inheritance) if slot == CONTROL else work(self._inheritance, slot)
+            )
+        seat.take(pid)
+        child = self._children[slot]
+        child.pid, child.forked_at = pid, time.monotonic()
+
+    def _reap(self, slot: int) -> int | None:
+        """The exit status of a process that has ended."""
+        child = self._children[slot]
+        if not child.pid:
+            return None
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        if not pid:
+            return None
+        child.pid = 0
+        self._memory.seats[slot].leave()
+        return os.waitstatus_to_exitcode(status)
+
+    def _bury(self, slot: int, child: _Child) -> None:
+        """Note the end of a process, if it has ended, and when to replace it."""
+        pid = child.pid
+        code = self._reap(slot)
+        if code is None:
+            return
+        why = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        now = time.monotonic()
+        child.failures = child.failures + 1 if now - child.forked_at < _QUICK else 0
+        delay = min(_FIRST_DELAY * 2 ** (child.failures - 1), _LONGEST_DELAY) if child.failures else 0.0
+        child.due_at = now + delay
+        later = f" in {delay:g} s" if delay else ""
+        logger.error("%s, process %d, %s; it is replaced%s", name_of(slot), pid, why, later)
+
+    def _replace(self) -> None:
+        now = time.monotonic()
+        for slot, child in enumerate(self._children):
+            if not child.pid and now >= child.due_at and not self._stopping:
+                self._fork(slot)
+
+    def _look_for_stalls(self) -> None:
+        limit = self._config.server.worker_stall_timeout
+        now = time.monotonic()
+        delayed = now - self._looked_at > 4 * _LOOK
+        self._looked_at = now
+        if not limit or delayed:
+            return  # where even this process did not run, silence proves nothing
+        for slot, child in enumerate(self._children):
+            seat = self._memory.seats[slot]
+            if child.pid and seat.ready and seat.silence > limit:
+                self._kill_stalled(slot, child.pid, seat.silence)
+
+    def _kill_stalled(self, slot: int, pid: int, silence: float) -> None:
+        stack = read_stack(pid, self._inheritance.stacks[slot])
+        plugins = {plugin.name: plugin.origin for plugin in self._inheritance.server.plugins.plugins}
+        culprit = find_culprit(stack, plugins)
+        why = "it does not say where it is" if culprit is None else str(culprit)
+        logger.error(
+            "%s, process %d, has not moved for %.1f s and is killed: %s\n%s",
+            *(name_of(slot), pid, silence, why, stack.rstrip()),
+        )
+        os.kill(pid, signal.SIGKILL)
+
+    # --- Signals -----------------------------------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> list[int]:
+        """Wait for a signal, for so long at most. Returns those that came."""
+        readable, _, _ = select.select([self._wake], [], [], seconds)
+        came = list(os.read(self._wake, 512)) if readable else []
+        for number in came:
+            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._stopping:
+                self._stopping = True
+                logger.info("stopping all processes")
+                if number != signal.SIGTERM:
+                    self._pass_on(signal.SIGQUIT, range(1, self._memory.workers + 1))
+        return came
+
+    def _pass_on(self, number: signal.Signals, slots: range | list[int]) -> None:
+        for slot in slots:
+            pid = self._children[slot].pid
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """The number is in the pipe, which is what is waited for."""

@@ -1,0 +1,88 @@
+"""The listening sockets of a node, opened once for all of its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from pooler.config import ServerSettings
+from pooler.listening import port_of
+
+__all__ = ["close_sockets", "open_sockets"]
+
+
+def open_sockets(settings: ServerSettings) -> list[socket.socket]:
+    """Listen on all addresses of the configuration. Raises OSError where one can't be had; then nothing listens."""
+    opened: list[socket.socket] = []
+    try:
+        port = settings.listen_port
+        for address in settings.listen_addr:
+            for family, place in _resolve(None if address == "*" else address, port):
+                opened.append(_listen_tcp(family, place, settings.listen_backlog))
+                port = port or port_of(opened)
+        if settings.unix_socket_dir is not None:
+            opened.append(_listen_unix(settings.unix_socket_dir / f".s.PGSQL.{port}", settings.listen_backlog))
+    except BaseException:
+        close_sockets(opened)
+        raise
+    return opened
+
+
+def close_sockets(sockets: list[socket.socket]) -> None:
+    """Listen no more, and remove what was made in the file system."""
+    for sock in sockets:
+        if sock.family == socket.AF_UNIX:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(sock.getsockname())
+        sock.close()
+    sockets.clear()
+
+
+def _resolve(host: str | None, port: int) -> Iterable[tuple[int, tuple[str | int | bytes, ...]]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return dict.fromkeys((family, place) for family, _, _, _, place in found)
+
+
+def _listen_tcp(family: int, place: tuple[str | int | bytes, ...], backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # The addresses of version 4 have a socket of their own.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(place)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_unix(path: Path, backlog: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(str(path))
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket that nobody listens on any more is in the way of a new one."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass  # bind says what is wrong

@@ -1,0 +1,42 @@
+"""A worker: a server whose limits are the node's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from pooler.departure import StopSignals, end
+from pooler.processes.accepting import SharedListening
+from pooler.processes.link import Link
+from pooler.processes.node import Inheritance
+
+__all__ = ["work"]
+
+logger = logging.getLogger(__name__)
+
+
+async def work(inheritance: Inheritance, slot: int) -> None:
+    """Serve clients until told to stop. Raises PluginsRefused."""
+    server, memory = inheritance.server, inheritance.memory
+    stop = StopSignals()
+    asyncio.get_running_loop().add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
+    inheritance.from_control.close()
+    link = Link(server, memory, slot, inheritance.to_control)
+    server.pools.capacity = link.permits
+    server.others = link
+    server.host.node_hooks = False
+    server.listening = SharedListening(inheritance.sockets, memory, slot)
+    link.start()
+    await server.start()
+    memory.seats[slot].ready = True
+    await stop.asked.wait()
+    memory.seats[slot].ready = False
+    await end(server, stop)
+    link.close()
+
+
+def _on_orphaned(lifeline: int, stop: StopSignals) -> None:
+    asyncio.get_running_loop().remove_reader(lifeline)
+    logger.error("the parent of process %d is gone: stopping, for nobody would replace what dies", os.getpid())
+    stop.on_term()
