@@ -36,7 +36,6 @@ FAILED: Final = 1
 """Exit code of a process that met a bug of ours."""
 
 _OWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @dataclass
@@ -96,5 +95,3 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
         # What ps -L, top and /proc show; the kernel keeps 15 characters.
         Path("/proc/self/comm").write_text(f"icp {name_of(slot)}")
     faulthandler.register(DUMP, file=inheritance.stacks[slot], all_threads=False)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name_of(slot)} %(name)s: %(message)s"))
