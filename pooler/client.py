@@ -295,8 +295,8 @@ class ClientConnection(asyncio.Protocol):
         self.server.on_client_ready(self)
         self.state = ClientState.READY
         registry = self.server.prepared if self.settings.max_prepared_statements else None
-        follows = self.settings.pool_mode is not PoolMode.SESSION
-        judge = self.server.judges.get(self.settings, self.pool.credential) if follows else None
+        judged = self.settings.pool_mode is not PoolMode.SESSION or self.plugin_session is not None
+        judge = self.server.judges.get(self.settings, self.pool.credential) if judged else None
         texts = self.server.statements if judge is None else judge.judge.texts
         self.session = ClientSession(
             self,

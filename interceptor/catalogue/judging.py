@@ -38,6 +38,17 @@ _DEFINITION: Final = re.compile(
     rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
 )
 _DEFINITIONS: Final = frozenset(["create", "alter", "import"])
+_MADE: Final = frozenset(["table", "index", "sequence", "view", "materialized view"])
+_STORAGE: Final = frozenset(["table", "index", "sequence", "type", "schema", "statistics object", "collation"])
+_OF_STORAGE: Final = frozenset(
+    [
+        "add column", "add constraint", "add identity", "alter column type", "column default", "drop column",
+        "drop constraint", "drop identity", "drop not null", "set not null", "set rel options", "set statistics",
+        "validate constraint",
+    ]
+)  # fmt: skip
+_COPIES: Final = re.compile(rb"like|inherits", re.IGNORECASE)
+"""LIKE and INHERITS take over the defaults of other tables."""
 
 
 class Sight(Enum):
@@ -148,9 +159,13 @@ class SessionJudge:
     def _with_definitions(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
         """A text that defines something has to be asked about, for what comes after it in its transaction may use what
         it defines; and what is known ends with it."""
-        if effects.defines or (_DEFINITION.search(sql) and _defines(analyse_facts(sql))):
-            return replace(_doubtful(sql, effects), defines=True)
-        return effects
+        if not effects.defines and not _DEFINITION.search(sql):
+            return effects
+        facts = analyse_facts(sql)
+        if not effects.defines and not _defines(facts):
+            return effects
+        keeps_names = not effects.reparses and not _COPIES.search(sql) and all(map(_makes_storage, facts.all))
+        return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names)
 
 
 def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:
@@ -161,6 +176,18 @@ def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:
 def _defines(facts: MessageFacts) -> bool:
     """Whether it creates or alters something that isn't temporary, as far as can be told."""
     return bool(facts.opaque) or any(one.kind in _DEFINITIONS and "temporary" not in one.words for one in facts.all)
+
+
+def _makes_storage(statement: StatementFacts) -> bool:
+    """Whether all that it defines is places for rows: tables, columns, indexes, which run nothing that others made."""
+    if statement.group is not Group.DDL:
+        return True
+    if statement.alterations:
+        return all(one.action in _OF_STORAGE for one in statement.alterations)
+    if statement.kind != "create" or "partition of" in statement.words:
+        return statement.kind in ("comment", "drop")
+    made = {one.type for one in statement.objects} | (statement.words & _MADE)
+    return bool(made) and made <= _STORAGE
 
 
 def _doubtful(sql: bytes, effects: SessionEffects) -> SessionEffects:

@@ -44,6 +44,9 @@ _FOR_EVER: Final = frozenset({Effect.UNCOUNTED, Effect.SEED, Effect.LIBRARY, Eff
 MAX_NAMES: Final = 1000
 """Names of custom settings that are asked for at one time."""
 
+NAMING: Final = frozenset({"role", "search_path", "session_authorization"})
+"""What decides about what names mean."""
+
 MAX_VALUES: Final = 16 * 1024
 """Bytes of a Bind in which such names are looked for."""
 
@@ -66,6 +69,7 @@ class Belongings:
         "session",
         "settings",
         "told",
+        "unsure",
     )
 
     def __init__(self, session: ClientSession, told: Reported) -> None:
@@ -93,10 +97,15 @@ class Belongings:
         self.defines = False
         """They may have created or altered what others will use."""
 
+        self.unsure = False
+        """``settings`` are not all: it has more of them than follow it, or nobody could be asked."""
+
     # --- Noting ----------------------------------------------------------------------------------------------------
 
     def note(self, effects: SessionEffects, backend: BackendSession) -> None:
         """A statement with these effects is about to be sent."""
+        if self.session.interception is not None:
+            self.session.interception.note_effects(effects)
         if effects.reparses:
             self.deviates = True
         if effects.defines:
@@ -128,8 +137,6 @@ class Belongings:
         if self.doubt is None:
             self.doubt = effect
             self.session.read_carefully()
-            if self.session.interception is not None:
-                self.session.interception.on_settings(None)
         else:
             self.doubt = graver(self.doubt, effect)
         if len(self.names) < MAX_NAMES:
@@ -164,6 +171,7 @@ class Belongings:
         has_nothing = not self.pins and self.settings is NO_SETTINGS and backend.base_settings is NO_SETTINGS
         nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing
         if kept or (nothing_to_lose and self.session.named is not None):
+            self.unsure = self.unsure or bool(kept)
             self._forget_doubt()
             return True
         if self.named_only and not self.pins and "statement_timeout" not in self.names:
@@ -187,6 +195,16 @@ class Belongings:
         )
         backend.ask(message, self._on_all if without_timeout else self._on_all_or_timeout)
 
+    def ask_names(self, backend: BackendSession) -> None:
+        """In session mode, where nothing else is asked: find out what names mean now."""
+        backend.ask(ask_for(NAMING), self._on_names)
+
+    def _on_names(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
+        interception = self.session.interception
+        if interception is not None:
+            interception.on_names(None if error else decode_probe(rows).settings)
+        return True
+
     def _on_all_or_timeout(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if b"\0C57014\0" in error:
             # Perhaps the client's own statement_timeout ended it, so ask again under none.
@@ -199,8 +217,6 @@ class Belongings:
         self.names = frozenset()
         self.named_only = False
         self.session.read_carefully()
-        if self.session.interception is not None:
-            self.session.interception.on_settings(self.settings.values)
 
     def _on_named(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
         if error:
@@ -239,6 +255,7 @@ class Belongings:
 
     def _on_no_answer(self, backend: BackendSession) -> bool:
         """The backend refused to say: keep it, and ask again when there is a new doubt."""
+        self.unsure = True
         self._forget_doubt()
         self.pin(Effect.OPAQUE)
         self.tell(backend)
@@ -253,11 +270,10 @@ class Belongings:
         """The client's settings are these now; False if they are too many to follow it."""
         base = backend.base_settings.items | {(ROLE, backend.base_role)}
         settings = settings_of([item for item in values.items() if item not in base])
-        if len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES:
+        self.unsure = len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES
+        if self.unsure:
             return False
         self.settings = backend.settings = settings
-        if self.session.interception is not None:
-            self.session.interception.on_settings(settings.values)
         if not backend.base_settings.values.keys() <= values.keys():
             # The client has reset what every client of this pool is to have.
             backend.settings = UNKNOWN_SETTINGS
@@ -367,6 +383,8 @@ class Belongings:
         if reported.standard_lexing is not self.told.standard_lexing:
             self.told = reported
             self.session.read_carefully()
+            if self.session.interception is not None:
+                self.session.interception.on_lexing()
         self.told = reported
 
     def may_read_sequences(self, backend: BackendSession) -> bool:

@@ -607,6 +607,11 @@ class ClientSession:
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = self.settling = True
             return
+        interception = self.interception
+        if interception is not None and idle and not self.streaming and interception.wants_names:
+            self.belongings.ask_names(backend)
+            self.held = self.settling = True
+            return
         if self.held and self.rest == messages.TERMINATE_MESSAGE:
             # The backend is given back before the host hears of it.
             self.finishing = True

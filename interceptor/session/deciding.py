@@ -17,6 +17,7 @@ from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
+from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
@@ -90,6 +91,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     chain = yield from look_up(interception, sql)
     if chain is None:
         targets.add(None)
+        interception.note_text(sql)
         return message
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
     action = outcome.action
@@ -100,9 +102,11 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
             Answered(LocalPortal(outcome, interception.tables.waits, (), interception.style), 0, simple=True)
         )
     targets.add(outcome.target)
+    interception.note_text(sql)
     statement = outcome.execution.statement
     if statement is chain.statement:
         return message
+    interception.note_text(statement.sql)
     interception.note_rewriting(Rewriting(sql, statement.sql, interception.style.encoding))
     return messages.encode_message(messages.QUERY, statement.sql + b"\0")
 
@@ -112,9 +116,11 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
     if not (chain_or is False or isinstance(chain_or, Chain)):
         chain_or = cast("Chain | bool", (yield chain_or))  # type: ignore[assignment]
     if not isinstance(chain_or, Chain):
+        interception.note_effects(OPAQUE)
         return message
     execution = Execution(chain_or.statement, interception.facts, NO_PARAMETERS, protocol="function call")
     outcome = yield from decide(chain_or, execution)
     if isinstance(outcome.action, Block):
         return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=True))
+    interception.note_effects(OPAQUE)
     return message

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
 from interceptor.hooks.chain import AtParse
 from interceptor.hooks.decisions import Block, Replay, Respond
-from interceptor.hooks.parameters import BoundValue, Parameters
+from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import LocalPortal, encode_block, encode_refusal, encode_shape, relocated
@@ -16,6 +16,7 @@ from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.substitutes import Answered, Blocked, Bound, Reply, make_passing
+from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
@@ -91,9 +92,11 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     known = interception.known.find(bind.statement)
     if known is None:
         targets.add(None)
-        return message
+        return (yield from _on_bind_of_sql(interception, bind.statement, message))
     _note_run(interception, bind.portal, known)
     chain = yield from look_up(interception, known.sql)
+    if chain is None:
+        interception.note_text(known.sql)
     if chain is None and known.shape is None:
         targets.add(None)
         return message if known.sent is known.body else _bind_elsewhere(interception, bind.portal, known, message)
@@ -123,8 +126,10 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)
     statement = outcome.execution.statement
+    interception.note_text(known.sql)
     if statement is chain.statement and outcome.mapping is None and known.sent is known.body:
         return message
+    interception.note_text(statement.sql)
     rewritten = statement.sql + b"\0" + map_types(known.body, outcome.mapping)
     again = message
     if outcome.mapping is not None:
@@ -141,6 +146,21 @@ def _note_run(interception: Interception, portal: bytes, known: Known) -> None:
     if rewriting is not None:
         interception.note_rewriting(rewriting)
         interception.rewritten_portals[portal] = rewriting
+
+
+def _on_bind_of_sql(interception: Interception, name: bytes, message: bytes) -> Pending:
+    """A Bind to what SQL may have prepared under this name: it is what EXECUTE would be."""
+    session = interception.session
+    if not name or (session.named is not None and session.follows):
+        return message  # SQL has prepared nothing, so PostgreSQL says that there is none
+    sql = b'EXECUTE "' + name.replace(b'"', b'""') + b'"'
+    chain = yield from look_up(interception, sql)
+    if chain is not None:
+        outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
+        if isinstance(outcome.action, Block):
+            return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=False))
+    interception.note_effects(OPAQUE)
+    return message
 
 
 def _bind_elsewhere(interception: Interception, portal: bytes, known: Known, message: bytes) -> bytes:

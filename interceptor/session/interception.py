@@ -26,6 +26,7 @@ from interceptor.session.lookup import Pending
 from interceptor.session.notes import Note
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Substitute
+from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
@@ -41,8 +42,17 @@ class Interception:
         self.session = session
         self.tables = tables
         self.facts = facts
+        self.role = facts.role
         self.search_path = facts.search_path
-        """That of a session as after login."""
+        """Those of a session as after login."""
+        self._doubtful = False
+        """Settings may be others since the transaction began."""
+        self._renamed_for_good = False
+        """And so may the role or the search_path, for longer than it lasts."""
+        self._named: Mapping[str, bytes] | None = {}
+        """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
+        self._defines = False
+        """The transaction may have created or altered what others will use."""
         self.substitutes: deque[Substitute] = deque()
         self.known = KnownStatements(session)
         self.portals: dict[bytes, LocalPortal] = {}
@@ -143,8 +153,9 @@ class Interception:
 
         Then it counts as looked at.
         """
+        session = self.session
         table = self.facts.table
-        if table is None or table.stale or self.session.belongings.doubt is not None:
+        if table is None or table.stale or session.belongings.doubt is not None:
             return False
         end = self._end_of_batch(data, position)
         count = 0
@@ -152,8 +163,11 @@ class Interception:
             kind, length = unpack_header(data, position)
             after = position + 1 + length
             if kind == messages.QUERY:
-                if table.get(data[position + 5 : after - 1]) is not False:
+                sql = data[position + 5 : after - 1]
+                if table.get(sql) is not False:
                     return False
+                if not session.follows:
+                    self.note_text(sql)
                 count += 1
             elif kind != messages.SYNC and kind != messages.FLUSH:
                 return False
@@ -215,7 +229,16 @@ class Interception:
         transaction = self.facts.transaction
         transaction.implicit = False
         self.known.undone.clear()
+        lexing = self.session.belongings.told.standard_lexing
+        if self.facts.reads_alike is not lexing:
+            self.on_lexing()
         if status == messages.IDLE:
+            if self._defines:
+                self._defines = False
+                if not self.session.follows:
+                    self.session.host.on_defined()
+            if self._doubtful and self.session.belongings.doubt is None:
+                self._settle()
             self.portals_elsewhere.clear()
             self.rewritten_portals.clear()
             was_failed = transaction.status == "failed"
@@ -225,18 +248,75 @@ class Interception:
         else:
             transaction.status = "open" if status == messages.IN_TRANSACTION else "failed"
 
-    def on_settings(self, settings: Mapping[str, bytes] | None) -> None:
-        """The session has these settings now, beside those after login; None: nobody knows."""
+    # --- What names mean ---------------------------------------------------------------------------------------------
+
+    def note_effects(self, effects: SessionEffects) -> None:
+        """A statement with these effects is about to run: what comes after it may mean something else."""
+        facts = self.facts
+        self._defines = self._defines or effects.defines
+        if effects.effect is not None and effects.effect is not Effect.TEMPORARY_OBJECT:
+            self._doubtful = True
+            if not facts.settings_unknown:
+                facts.settings_unknown = True
+                facts.application_name = facts.table = None
+        if effects.may_rename:
+            self._doubtful = True
+            self._renamed_for_good = self._renamed_for_good or effects.effect is not None
+            if facts.role is not None or facts.search_path is not None or facts.reads_alike:
+                facts.role = facts.search_path = facts.table = None
+                # Until the server has had the chance to say so.
+                facts.reads_alike = False
+
+    def note_text(self, sql: bytes) -> None:
+        """As ``note_effects``, of a text that is about to run."""
+        effects = self.session.effects_of(sql)
+        if effects is not NONE:
+            self.note_effects(effects)
+            if effects.reduces:
+                self.known.on_sql(sql)
+
+    @property
+    def wants_names(self) -> bool:
+        """A transaction has ended after which the role or the search_path may be others, and nobody will say so."""
+        return self._renamed_for_good and not self.session.follows
+
+    def on_names(self, settings: Mapping[str, bytes] | None) -> None:
+        """What the server says that these are now; None: it would not say."""
+        self._renamed_for_good = False
+        self._named = settings
+
+    def _settle(self) -> None:
+        """A transaction has ended in which something was noted, and what there is to know is known."""
+        belongings = self.session.belongings
+        facts = self.facts
+        if self.session.follows:
+            if not belongings.unsure:
+                self._named = {}
+            elif self._renamed_for_good:
+                self._named = None
+            self._know(belongings.settings.values)
+            facts.settings_unknown = belongings.unsure
+        else:
+            self._know(self._named or {})
+            facts.settings_unknown = True
+            facts.application_name = belongings.told.values.get(b"application_name", b"").decode("utf-8", "replace")
+        self._doubtful = self._renamed_for_good = False
+        if self._named is None:
+            facts.role = facts.search_path = None
+
+    def _know(self, settings: Mapping[str, bytes]) -> None:
+        """The session has these settings now, beside those after login."""
+        known = {name: value.decode("utf-8", "replace") for name, value in settings.items()}
         facts = self.facts
         facts.table = None
-        facts.reads_alike = self.session.belongings.told.standard_lexing
-        if settings is None:
-            facts.role = facts.search_path = facts.application_name = None
-            facts.settings_unknown = True
-            return
-        known = {name: value.decode("utf-8", "replace") for name, value in settings.items()}
         facts.settings_unknown = False
         facts.settings = dict(known)
-        facts.role = known.get("role") or known.get("session_authorization") or facts.backend_user
+        role = known.get("role")
+        facts.role = known.get("session_authorization") or self.role if role in (None, "none") else role
         facts.application_name = known.get("application_name", facts.startup.get("application_name", ""))
         facts.search_path = known.get("search_path", self.search_path)
+
+    def on_lexing(self) -> None:
+        """The server reads SQL in another way from now on, as it says."""
+        self.facts.reads_alike = self.session.belongings.told.standard_lexing
+        self.facts.table = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from interceptor.hooks.decisions import Shape
 from interceptor.protocol import messages
@@ -13,6 +14,10 @@ from interceptor.session.positions import Rewriting
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
+
+
+_SQL_NAMES: Final = re.compile(rb"\b(?:deallocate(?:\s+prepare)?|prepare)\s+([a-z_\x80-\xff][a-z0-9_$\x80-\xff]*)")
+_TAKES_AWAY: Final = re.compile(rb"deallocate|discard|prepare", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,31 @@ class KnownStatements:
         else:
             self.by_name[name] = known
 
+    def on_sql(self, sql: bytes) -> None:
+        """A text is about to run that may make or take away statements by SQL: their names may stand for others."""
+        names = [name for name in _SQL_NAMES.findall(sql.lower()) if name != b"all"]
+        if names and b'"' not in sql and b";" not in sql.rstrip(b"; \n"):
+            for name in names:
+                self._forget(name)
+        elif _TAKES_AWAY.search(sql):
+            for name in list(self.by_name):
+                self._forget(name)
+
+    def _forget(self, name: bytes) -> None:
+        known = self.by_name.get(name)
+        if known is not None and known.shape is None and name:
+            del self.by_name[name]
+
     def find(self, name: bytes) -> Known | None:
         """What a name stands for; None if the client has no such statement, or made it by SQL."""
         known = self.by_name.get(name)
+        named = self._session.named
+        if known is None and named is not None and name in named.by_name:
+            # It was thought to be gone, but what was to take it away never ran.
+            body = named.by_name[name].body
+            known = self.by_name[name] = Known(body, body)
         if known is None or known.shape is not None or not name:
             return known
-        named = self._session.named
         in_batch = any(one is not None and one.change is not None and one.change[0] == name for one in self.journal)
         if named is not None and name not in named.by_name and not in_batch:
             # DEALLOCATE took it.

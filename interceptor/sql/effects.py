@@ -70,6 +70,9 @@ class SessionEffects:
     ``defines``: what it creates or alters may make others, of which nothing was to be feared, change the session. Only
     who knows the catalogue says so (``interceptor.catalogue.judging``).
 
+    ``keeps_names``: though it reparses, neither it nor what it defines sets the role or the search_path: it makes
+    tables and the like. Only who knows the catalogue says so.
+
     ``settings``: names in lower case of the settings that it may change, as far as the text tells. With
     ``Effect.SETTING`` and one statement, these are all that it changes, unless there are none.
     """
@@ -84,6 +87,12 @@ class SessionEffects:
     reduces: bool = False
     settings: frozenset[str] = frozenset()
     defines: bool = False
+    keeps_names: bool = False
+
+    @property
+    def may_rename(self) -> bool:
+        """Whether a name may mean something else after it, for the role or the search_path may be others."""
+        return self.reparses and not self.keeps_names
 
 
 _SHARED_COUNT = 16

@@ -192,8 +192,11 @@ class World:
         if name.schema is not None:
             return name.schema
         path = self.scope.search_path
-        if path is None or (self.closures is None and not self.is_assumed):
+        if self.closures is None and not self.is_assumed:
             return None
+        if path is None:
+            # What is there in no schema at all is something temporary, or of this transaction.
+            return None if defines or self.closures is None else ""
         if self.closures is None or defines:
             fixed = [entry for entry in path if entry != "$user" and not entry.startswith("pg_temp")]
             return fixed[0] if fixed else None
