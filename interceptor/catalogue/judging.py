@@ -108,10 +108,11 @@ class SessionJudge:
         if _SURELY_FREE.match(sql):
             return effects
         self._wants_sight()
-        return self._with_definitions(sql, _doubtful(sql, effects))
+        return self._with_definitions(sql, effects, _doubtful(sql, effects))
 
     def _judge(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
-        return self._with_definitions(sql, self._search(sql, effects) if self._dangers else effects)
+        found = self._search(sql, effects) if self._dangers else effects
+        return self._with_definitions(sql, found, found)
 
     def _search(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
         """Look for the names of what is dangerous, and where one is, whether it is what it looks like."""
@@ -156,14 +157,14 @@ class SessionJudge:
             or any(_is_among(name, dangers.types) for name in statement.types)
         )
 
-    def _with_definitions(self, sql: bytes, effects: SessionEffects) -> SessionEffects:
+    def _with_definitions(self, sql: bytes, effects: SessionEffects, judged: SessionEffects) -> SessionEffects:
         """A text that defines something has to be asked about, for what comes after it in its transaction may use what
-        it defines; and what is known ends with it."""
-        if not effects.defines and not _DEFINITION.search(sql):
-            return effects
+        it defines; and what is known ends with it. ``effects``: for certain; ``judged``: with what is only feared."""
+        if not judged.defines and not _DEFINITION.search(sql):
+            return judged
         facts = analyse_facts(sql)
-        if not effects.defines and not _defines(facts):
-            return effects
+        if not judged.defines and not _defines(facts):
+            return judged
         keeps_names = not effects.reparses and not _COPIES.search(sql) and all(map(_makes_storage, facts.all))
         return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names)
 
