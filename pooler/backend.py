@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import BACKEND_LOST, BACKEND_PROTOCOL, BackendError, ClientError, ProtocolViolation
 from interceptor.protocol import messages
@@ -14,6 +16,7 @@ from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
 from interceptor.session.probe import ask_for_all
 from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
+from pooler.numbering import next_number
 from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from pooler.pool import Pool, Profile
 
 logger = logging.getLogger(__name__)
+
+
+RETIRED: Final = -inf
+"""As ``Backend.expires_at``: it has been asked to go."""
 
 
 class BackendState(Enum):
@@ -45,20 +52,26 @@ class Backend(asyncio.Protocol):
 
     __slots__ = (
         "address",
+        "began_at",
         "cancels",
         "client",
+        "connected_at",
         "ended",
         "expires_at",
         "housekeeping",
         "housekeeping_rows",
         "may_fail",
+        "number",
         "pool",
         "process_id",
         "profile",
+        "rest_seconds",
+        "rested_at",
         "secret",
         "session",
         "since",
         "state",
+        "stats",
         "transaction_since",
         "transport",
         "used",
@@ -70,6 +83,8 @@ class Backend(asyncio.Protocol):
 
     def __init__(self, pool: Pool, logged_in: LoggedIn, profile: Profile) -> None:
         self.pool = pool
+        self.stats = pool.stats
+        self.number = next_number()
         self.profile = profile
         self.address = logged_in.address
         self.process_id = logged_in.process_id
@@ -97,6 +112,12 @@ class Backend(asyncio.Protocol):
         self.since = pool.clock.now
         """``since``: when it came into its state; not kept for ACTIVE, which it enters for each transaction."""
         self.transaction_since = self.since
+        self.connected_at = self.began_at = self.since
+        """``began_at``: when its last transaction began."""
+        self.rested_at = 0.0
+        """Since when its client keeps it with nothing under way; 0 while something is, or it has no client."""
+        self.rest_seconds = 0.0
+        """Of its transaction, as far as nothing was under way."""
         self.watched: tuple[int, bool] | None = None
         """What the janitor saw last: how many queries were answered, and whether one was running."""
         self.watched_transactions = 0
@@ -114,11 +135,14 @@ class Backend(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         client = self.client
         if client is not None:
+            self.stats.sent += len(data)
             try:
                 self.session.feed(data)
             except ClientError as error:
                 # What waited for this answer can't be acted on.
                 client.on_failed(error)
+            if self.client is client and not self.session.owed:
+                self._rest()
         else:
             self._on_data_without_client(data)
 
@@ -157,11 +181,38 @@ class Backend(asyncio.Protocol):
         client.backend = self
         self.used = True
         self.transaction_since = self.pool.clock.now
+        self.began_at = monotonic()
+        self.rested_at = 0.0
+        self.stats.assignments += 1
         self.watched = None
         if client.slow:
             self.transport.pause_reading()
         self.session.link(client.session)
         return self.session
+
+    def _rest(self) -> None:
+        """Its client keeps it, and nothing is under way."""
+        if not self.rested_at:
+            self.rested_at = now = monotonic()
+            if self.session.reusable:
+                self.count_transaction(now)
+
+    def on_request(self) -> None:
+        """The client that keeps it says something again, perhaps after it has rested."""
+        if self.rested_at:
+            now = monotonic()
+            if self.session.reusable:
+                self.began_at = now
+            else:
+                self.rest_seconds += now - self.rested_at
+            self.rested_at = 0.0
+
+    def count_transaction(self, now: float) -> None:
+        """A transaction is over."""
+        self.stats.transaction_seconds += now - self.began_at
+        if self.rest_seconds:
+            self.stats.rest_seconds += self.rest_seconds
+            self.rest_seconds = 0.0
 
     def unlink(self) -> None:
         """Work for nobody."""
@@ -176,6 +227,18 @@ class Backend(asyncio.Protocol):
         if client.slow and not self.transport.is_closing():
             self.transport.resume_reading()
         client.on_backend_unlinked()
+
+    @property
+    def close_needed(self) -> bool:
+        """It is closed as soon as its client gives it back."""
+        return self.expires_at == RETIRED
+
+    def retire(self) -> None:
+        """Close it now, or as soon as nobody uses it."""
+        if self.state is BackendState.IDLE:
+            self.close()
+        else:
+            self.expires_at = RETIRED
 
     def look_around(self) -> None:
         """Find out what its session has after connect_query; ``on_backend_ready`` follows."""

@@ -21,6 +21,7 @@ from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
+from pooler.numbering import next_number
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
 from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
     from pooler.login import Welcome
-    from pooler.pool import Pool, Profile
+    from pooler.pool import Pool, PoolStats, Profile
     from pooler.server import Server
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class ClientConnection(asyncio.Protocol):
         "connected_at",
         "drained",
         "login",
+        "number",
         "pauses",
         "peer",
         "plugin_session",
@@ -92,6 +94,7 @@ class ClientConnection(asyncio.Protocol):
         "settings",
         "slow",
         "state",
+        "stats",
         "transport",
         "wait",
         "write",
@@ -99,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
 
     # Set when the client has logged in
     pool: Pool
+    stats: PoolStats
     asked: Pool
     """Where it has its backend, waits for one, or had one last: its own pool, or that of another target."""
     profile: Profile
@@ -127,6 +131,8 @@ class ClientConnection(asyncio.Protocol):
         """What plugins see of it; None where no plugin wants to."""
         self.certificate: PeerCertificate | None = None
         """What it has shown of itself by TLS."""
+        self.number = next_number()
+        """By which the console names it."""
         self.connected_at = self.active_at = server.clock.now
 
     def __str__(self) -> str:
@@ -176,6 +182,9 @@ class ClientConnection(asyncio.Protocol):
         self.active_at = self.server.clock.now
         try:
             if self.login is None:
+                self.stats.received += len(data)
+                if self.backend is not None:
+                    self.backend.on_request()
                 self.session.feed(data)
             else:
                 self.login.feed(data)
@@ -243,6 +252,7 @@ class ClientConnection(asyncio.Protocol):
     def on_authenticated(self, pool: Pool, settings: PoolSettings, profile: Profile, protocol: int) -> None:
         """The client is who it says; what is missing is what its server says at login."""
         self.pool = self.asked = pool
+        self.stats = pool.stats
         self.settings = settings
         self.profile = profile
         self.secret = secrets.token_bytes(SECRET_BYTES[protocol >= PROTOCOL_3_2])
@@ -294,6 +304,7 @@ class ClientConnection(asyncio.Protocol):
         assert login is not None
         self.server.on_client_ready(self)
         self.state = ClientState.READY
+        self.stats.client_logins += 1
         registry = self.server.prepared if self.settings.max_prepared_statements else None
         judged = self.settings.pool_mode is not PoolMode.SESSION or self.plugin_session is not None
         judge = self.server.judges.get(self.settings, self.pool.credential) if judged else None

@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
+    DATABASE_DISABLED,
     LOGIN_REFUSED,
     REPLICATION_REFUSED,
     STARTUP_PARAMETER,
@@ -26,13 +27,15 @@ from interceptor.protocol.startup import (
     decode_first_packet,
 )
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
-from pooler.config import AuthType, PoolMode
+from pooler.config import CONSOLE_DATABASES, AuthType, PoolMode
 from pooler.tasks import Handle, derive, spawn
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
 
 _NOT_IN_PROFILE: Final = frozenset({"user", "database", "replication"})
+CONSOLE_RESERVE: Final = 10
+"""Connections beyond max_client_conn that are left to the admin console."""
 MAX_SENT_AHEAD: Final = 256 * 1024
 """Bytes that a client may send before it has been let in."""
 
@@ -165,6 +168,9 @@ class ClientLoginFlow:
                 hint="Connect with sslmode=require, or a stricter one.",
             )
         limit = server.config.server.max_client_conn
+        if self.database in CONSOLE_DATABASES:
+            # Who looks for the reason why there are too many has to get in.
+            limit += CONSOLE_RESERVE
         if server.clients_of_node > limit:
             raise ClientError(
                 TOO_MANY_CLIENTS,
@@ -221,6 +227,15 @@ class ClientLoginFlow:
         if server.config.server.auth_type is AuthType.TRUST and not server.knows_user(user):
             raise ClientError(
                 LOGIN_REFUSED, f'role "{user}" does not exist', hint="Under trust, auth_file lists who may log in."
+            )
+        if self.database in CONSOLE_DATABASES:
+            server.open_console(client, self.database, startup)
+            return
+        if self.database in server.pools.gates.disabled:
+            raise ClientError(
+                DATABASE_DISABLED,
+                f'database "{self.database}" is disabled: it takes no new clients',
+                hint="An administrator has said DISABLE on the console, and ENABLE undoes it.",
             )
         if server.config.find_database(self.database) is None:
             raise ClientError(

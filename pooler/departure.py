@@ -83,6 +83,8 @@ class Departure:
         for relay in list(server.relays):
             # A stream of changes has no end, and is safe to cut anywhere: its client knows where it was.
             relay.close()
+        for console in list(server.consoles):
+            console.end(goodbye())
         for client in list(server.clients):
             client.transport.set_protocol(_Leaving(client, self))
         self._look()

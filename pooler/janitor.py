@@ -80,7 +80,8 @@ class Janitor:
                 self._check_resting(pool, now)
                 pool.keep_minimum()
         if sweep:
-            self._server.pools.drop_unused()
+            self._server.pools.drop_unused(self._server.config.databases)
+            self._server.statistics.tick(now)
             self._check_idle_clients(now)
         if self._ticks % (_TICKS_PER_SWEEP * _SWEEPS_PER_USE_CHECK) == 0:
             self._check_databases(now)

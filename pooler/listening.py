@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,10 @@ class Listening(Protocol):
     @property
     def port(self) -> int:
         """The TCP port that is listened on; of interest where the configuration says 0."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """Where clients connect."""
 
 
 class OwnListening:
@@ -67,8 +71,11 @@ class OwnListening:
 
     @property
     def port(self) -> int:
-        sockets = [listening for listener in self._listeners for listening in listener.sockets]
-        return port_of(sockets) or self._settings.listen_port
+        return port_of(self.sockets) or self._settings.listen_port
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [listening for listener in self._listeners for listening in listener.sockets]
 
 
 def port_of(sockets: list[socket.socket]) -> int:

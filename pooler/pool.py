@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from heapq import merge
 from math import inf
 from operator import itemgetter
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -18,7 +19,7 @@ from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, TOO_MANY_PINNED,
 from interceptor.session import BackendSession
 from interceptor.sql.effects import Effect
 from pooler.auth import BackendCredential, KeyCache
-from pooler.backend import Backend, BackendState
+from pooler.backend import RETIRED, Backend, BackendState
 from pooler.cancel import cancel_backend
 from pooler.clock import Clock
 from pooler.config import PoolSettings
@@ -103,6 +104,41 @@ class PoolStats:
 
     logins: int = 0
     login_failures: int = 0
+    client_logins: int = 0
+    assignments: int = 0
+    """How often a client was given a backend."""
+    received: int = 0
+    """Bytes that clients sent, once they were in."""
+    sent: int = 0
+    """Bytes that servers sent while they worked for a client."""
+    transaction_seconds: float = 0.0
+    """In transactions that have ended."""
+    rest_seconds: float = 0.0
+    """Of these, those in which nothing ran."""
+    wait_seconds: float = 0.0
+    """That clients have waited for a backend which they then got."""
+    queries: int = 0
+    """``queries`` and what follows: of backends that are gone. ``Pool.totals`` adds those that are here."""
+    transactions: int = 0
+    client_parses: int = 0
+    server_parses: int = 0
+    binds: int = 0
+
+    def add(self, other: PoolStats) -> None:
+        """Count what another one has counted too."""
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def add_session(self, session: BackendSession) -> None:
+        """Count what a backend has done."""
+        self.queries += session.queries
+        self.transactions += session.transactions
+        self.client_parses += session.client_parses
+        self.server_parses += session.server_parses
+        self.binds += session.binds
+
+
+_COUNTED: Final = tuple(field.name for field in fields(PoolStats))
 
 
 class Pool:
@@ -137,6 +173,8 @@ class Pool:
         self.last_error: BackendError | None = None
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
+        self._outdated: set[object] = set()
+        """Those of ``logging_in`` that are to be closed at once."""
         self.owes_place = False
         """Another pool waits for the next backend that comes back to be closed."""
 
@@ -159,6 +197,14 @@ class Pool:
     def size(self) -> int:
         """Connections that count for the limits, from the start of their login until the server has hung up."""
         return len(self.logging_in) + sum(map(len, self.backends.values()))
+
+    def totals(self) -> PoolStats:
+        """What has happened so far, by backends that are gone and by those that are here."""
+        totals = replace(self.stats)
+        for backends in self.backends.values():
+            for backend in backends:
+                totals.add_session(backend.session)
+        return totals
 
     def profile(self, parameters: tuple[tuple[str, str], ...]) -> Profile:
         """The profile with these startup parameters."""
@@ -238,7 +284,8 @@ class Pool:
 
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
-        now = self.clock.now
+        now = monotonic()
+        backend.count_transaction(now)
         session = backend.session
         if session.partial or session.streaming:
             # It has begun to say something that nobody asked for.
@@ -277,6 +324,7 @@ class Pool:
         backend.unlink()
         del self.backends[backend.state][backend]
         backend.state = BackendState.GONE
+        self.stats.add_session(session)
         if client is not None:
             client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
         self.capacity.on_lost(backend)
@@ -287,6 +335,8 @@ class Pool:
         settings = self.settings
         client = backend.client
         assert client is not None
+        backend.began_at = monotonic()
+        backend.rest_seconds = 0.0
         belongings = client.session.belongings
         usable = backend.session.reusable and not client.session.streaming and belongings.doubt is None
         clean = usable and not belongings.pins
@@ -311,6 +361,32 @@ class Pool:
         for backends in self.backends.values():
             for backend in list(backends):
                 backend.close()
+
+    # --- What commands do ------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Give nobody a backend any more, and close those that nobody has; the others as they come back."""
+        self.draining = True
+        for backend in list(self.idle):
+            backend.close()
+
+    def let_go(self) -> None:
+        """Undo ``hold``."""
+        self.draining = False
+        self.grow()
+
+    def retire(self) -> None:
+        """Close every backend that is here or on its way as soon as nobody uses it; new ones take their places."""
+        self._outdated.update(self.logging_in)
+        for backends in self.backends.values():
+            for backend in list(backends):
+                backend.retire()
+
+    @property
+    def is_retiring(self) -> bool:
+        """Whether there is still a backend that ``retire`` has found."""
+        here = (backend for backends in self.backends.values() for backend in backends)
+        return not self._outdated.isdisjoint(self.logging_in) or any(backend.close_needed for backend in here)
 
     # --- Which backend for whom --------------------------------------------------------------------------------------
 
@@ -337,7 +413,7 @@ class Pool:
 
     def _offer(self, backend: Backend) -> None:
         """Give a usable backend to the oldest waiter that it fits, or let it rest."""
-        if self.draining or (backend.used and self.clock.now >= backend.expires_at):
+        if self.draining or ((backend.used or backend.close_needed) and self.clock.now >= backend.expires_at):
             backend.close()
             return
         if self.owes_place:
@@ -351,6 +427,7 @@ class Pool:
         if not alike and self._is_needed_elsewhere(backend, waiter):
             backend.close()
         elif waiter is not None:
+            self.stats.wait_seconds += self.clock.tick() - queue.since[waiter]
             queue.discard(waiter)
             waiter.on_backend_linked(self._assign(backend, waiter))
         else:
@@ -466,9 +543,11 @@ class Pool:
             self.logging_in.pop(token, None)
             raise
         del self.logging_in[token]
-        self._on_logged_in(logged_in, profile)
+        outdated = token in self._outdated
+        self._outdated.discard(token)
+        self._on_logged_in(logged_in, profile, outdated=outdated)
 
-    def _on_logged_in(self, logged_in: LoggedIn, profile: Profile) -> None:
+    def _on_logged_in(self, logged_in: LoggedIn, profile: Profile, *, outdated: bool) -> None:
         self.stats.logins += 1
         self.last_error = None
         self.login_blocked_until = 0.0
@@ -479,6 +558,8 @@ class Pool:
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
         self.capacity.on_connected(backend)
+        if outdated:
+            backend.expires_at = RETIRED
         self._remember_welcome(profile, welcome)
         if self.settings.connect_query:
             backend.run_housekeeping(self.settings.connect_query, BackendState.TESTED, may_fail=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from operator import itemgetter
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from pooler.auth import KeyCache
 from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
-from pooler.pool import Capacity, Pool
+from pooler.gates import Gates
+from pooler.pool import Capacity, Pool, PoolStats
 
 
 class BackendWatcher(Protocol):
@@ -34,6 +35,9 @@ class Registry:
         self.watcher: BackendWatcher | None = None
         self.capacity: Capacity = self
         """What the pools ask; another one where several processes share the limits, set before the first pool."""
+        self.gates = Gates()
+        self.forgotten: dict[str, PoolStats] = {}
+        """What was counted in pools that were dropped, by database; kept for those that the configuration names."""
         self._freed: asyncio.Future[None] | None = None
 
     def __iter__(self) -> Iterator[Pool]:
@@ -47,19 +51,27 @@ class Registry:
         pool = self._pools.get(settings.pool_key)
         if pool is None:
             pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self.capacity)
+            pool.draining = self.gates.holds(settings.database)
         return pool
 
     def find(self, key: tuple[str, str, str]) -> Pool | None:
         """The pool with this key (``PoolSettings.pool_key``), if there is one."""
         return self._pools.get(key)
 
-    def drop_unused(self) -> None:
-        """Forget pools with neither clients nor backends: under "*" clients choose their names."""
+    def drop_unused(self, lasting: Container[str]) -> None:
+        """Forget pools with neither clients nor backends: under "*" clients choose their names.
+
+        Of ``lasting`` databases it stays known what was counted.
+        """
         for key, pool in list(self._pools.items()):
             # Those who wait at a replica's pool are clients of the primary's.
             unused = not pool.clients and not pool.size and not pool.waiting.for_backend
             if unused and not pool.settings.min_pool_size:
                 del self._pools[key]
+                self.forgotten.setdefault(pool.settings.database, PoolStats()).add(pool.totals())
+
+        for database in [name for name in self.forgotten if name not in lasting]:
+            del self.forgotten[database]
 
     async def wait_until_empty(self) -> None:
         """Return once no pool has a backend. For the end: the pools are closed already."""

@@ -37,8 +37,8 @@ class Relay:
         credential: BackendCredential | None,
     ) -> None:
         self._server = server
-        self._client = client
-        self._settings = settings
+        self.client = client
+        self.settings = settings
         self._credential = credential
         self._parameters = {
             name: value for name, value in startup.parameters.items() if name not in ("user", "database")
@@ -56,33 +56,48 @@ class Relay:
         """The server's own, like the process id."""
         return self._logged_in.secret if self._logged_in is not None else b""
 
+    @property
+    def kind(self) -> str:
+        """Of replication."""
+        return "logical" if self._parameters.get("replication") == "database" else "physical"
+
+    @property
+    def application_name(self) -> str:
+        """The client's."""
+        return self._parameters.get("application_name", "")
+
+    @property
+    def server_transport(self) -> asyncio.Transport | None:
+        """The connection to the server, once it is logged in."""
+        return None if self._logged_in is None else self._logged_in.transport
+
     def start(self) -> None:
         """Log in to the server, and pass on from then."""
         self._server.relays.add(self)
-        self._client.transport.pause_reading()
-        spawn(self._log_in(), name=f"replication of {self._client.peer}")
+        self.client.transport.pause_reading()
+        spawn(self._log_in(), name=f"replication of {self.client.peer}")
 
     def cancel(self) -> None:
         """Serve the client's CancelRequest."""
         if self._logged_in is not None:
-            spawn(self._cancel(self._logged_in), name=f"cancel replication of {self._client.peer}")
+            spawn(self._cancel(self._logged_in), name=f"cancel replication of {self.client.peer}")
 
     async def _cancel(self, logged_in: LoggedIn) -> None:
-        timeout = self._settings.cancel_wait_timeout
+        timeout = self.settings.cancel_wait_timeout
         await send_cancel(logged_in.address, logged_in.process_id, logged_in.secret, timeout)
 
     def close(self) -> None:
         """Hang up on both sides."""
         self._server.relays.discard(self)
-        self._server.on_client_lost(self._client)
+        self._server.on_client_lost(self.client)
         for end in self._ends:
             end.transport.close()
 
     async def _log_in(self) -> None:
-        client = self._client
+        client = self.client
         rest = client.take_over()
         try:
-            logged_in = await log_in(self._settings, self._parameters, self._credential, self._server.keys)
+            logged_in = await log_in(self.settings, self._parameters, self._credential, self._server.keys)
         except BackendError as error:
             self._server.relays.discard(self)
             client.on_backend_failed(error)

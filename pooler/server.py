@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from interceptor.protocol.startup import StartupMessage
@@ -27,15 +27,18 @@ from pooler.auth import (
 from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
+from pooler.console.connection import ConsoleConnection
 from pooler.departure import Departure, StopSignals, end, goodbye
 from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
+from pooler.node import LocalNode, Node
 from pooler.plugins import PluginHost
 from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
-from pooler.tasks import cancel_all
+from pooler.statistics import Statistics
+from pooler.tasks import cancel_all, spawn
 from pooler.tls import Turns, make_client_context, server_contexts
 
 if TYPE_CHECKING:
@@ -89,6 +92,10 @@ class Server:
         self.leaving: dict[ClientConnection, float] = {}
         """Clients that have yet to take the last of what they were sent, and since when; the longest first."""
         self.relays: set[Relay] = set()
+        self.consoles: set[ConsoleConnection] = set()
+        self.node: Node = LocalNode(self)
+        """All processes that serve this address, for the console."""
+        self.statistics = Statistics(self)
         self._by_process_id: dict[int, ClientConnection] = {}
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None
@@ -222,6 +229,11 @@ class Server:
                 relay.cancel()
                 on_done()
                 return True
+        for console in self.consoles:
+            if console.process_id == process_id and hmac.compare_digest(console.secret, secret):
+                console.cancel()
+                on_done()
+                return True
         return False
 
     # --- TLS -------------------------------------------------------------------------------------------------------
@@ -248,6 +260,10 @@ class Server:
     def knows_user(self, user: str) -> bool:
         """Whether the user may come in where nobody is asked for a password."""
         return self._users is None or self._users.get(user) is not None
+
+    def user_names(self) -> Iterator[str]:
+        """Those of the user file."""
+        return iter(()) if self._users is None else iter(self._users)
 
     def pool(self, settings: PoolSettings) -> Pool:
         """The pool for a login: that of the primary, whichever server this is by now."""
@@ -317,6 +333,21 @@ class Server:
             file = self.config.file
             sources = self.config.plugins if file is None else load_config(file).plugins
         await self.host.reload(sources)
+
+    # --- The console -----------------------------------------------------------------------------------------------
+
+    def open_console(self, client: ClientConnection, database: str, startup: StartupMessage) -> None:
+        """Give a client that has proved who it is the admin console. Raises ClientError where it may not have it."""
+        console = ConsoleConnection(self, client, database, startup)
+        self.logins.pop(client, None)
+        console.start()
+
+    def tell_later(self, command: str, arguments: tuple[str, ...]) -> None:
+        """Have all processes carry out a command, beside the caller."""
+        spawn(self._tell(command, arguments), name=command)
+
+    async def _tell(self, command: str, arguments: tuple[str, ...]) -> None:
+        await self.node.tell_all(command, arguments)
 
     # --- Replication -----------------------------------------------------------------------------------------------
 

@@ -127,10 +127,12 @@ class BackendSession:
         "asked",
         "base_role",
         "base_settings",
+        "binds",
         "blocks",
         "broken_off",
         "changes",
         "client",
+        "client_parses",
         "copy_in",
         "copy_syncs",
         "custom_names",
@@ -148,6 +150,7 @@ class BackendSession:
         "reported",
         "said_why",
         "sequences_of",
+        "server_parses",
         "settings",
         "status",
         "streaming",
@@ -196,6 +199,12 @@ class BackendSession:
         """How many such requests it has answered."""
         self.transactions = 0
         """How many of them left no transaction open."""
+        self.client_parses = 0
+        """How many named statements its clients have prepared,"""
+        self.server_parses = 0
+        """and how many of those were parsed on it, for them or again for others;"""
+        self.binds = 0
+        """and how often one was bound."""
         self.copy_in = False
         """It waits for CopyData, CopyDone or CopyFail."""
         self.copy_syncs = 0

@@ -233,6 +233,7 @@ def provide(backend: BackendSession, prepared: Prepared) -> bytes:
         return b""
     room = make_room(backend)
     known[prepared] = None
+    backend.server_parses += 1
     backend.note_change(partial(known.pop, prepared, None))
     backend.owed.append(Request.INJECTED_NAMED_PARSE)
     return room + prepared.parse_message
@@ -254,6 +255,7 @@ def parse_apart(backend: BackendSession, prepared: Prepared) -> None:
     """Prepare a statement in a batch of its own. Nothing must be owed but questions, and no batch open."""
     out = make_room(backend)
     backend.prepared[prepared] = None
+    backend.server_parses += 1
     backend.note_change(partial(_give_up, backend, prepared))
     backend.owed += (Request.INJECTED_NAMED_PARSE, Request.INJECTED_SYNC)
     backend.write(out + prepared.parse_message + SYNC_MESSAGE)

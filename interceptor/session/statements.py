@@ -77,6 +77,7 @@ def parse_named(
             hint="Close statements that are not needed any more.",
         )
     prepared = _prepared_for(session, named, data[name_end + 1 : end])
+    backend.client_parses += 1
     named.add(name, prepared)
     named.in_batch.add(name)
     named.undescribed.add(name)
@@ -90,6 +91,7 @@ def parse_named(
         before = renewal(backend, prepared)
     before = before or make_room(backend)
     backend.prepared[prepared] = None
+    backend.server_parses += 1
     backend.note_change(partial(_undo_parse, named, name, backend, prepared), named, name)
     backend.owed.append(Request.NAMED_PARSE)
     return before + renamed(data, position, position + 5, name_end, prepared.name), name_end
@@ -143,6 +145,8 @@ def use_named(
             session.retry = (data, position, prepared)
     if describes:
         named.undescribed.discard(name)
+    else:
+        backend.binds += 1
     before = provide(backend, prepared)
     return before + renamed(data, position, name_at, name_end, prepared.name), name_end
 

@@ -20,8 +20,6 @@ from pooler.config.values import AuthType
 __all__ = ["NOT_BUILT", "check", "is_loopback", "resolve_certificates", "resolve_paths"]
 
 NOT_BUILT = {
-    "admin_users": "the admin console is not built yet: leave it out",
-    "stats_users": "the admin console is not built yet: leave it out",
     "max_packet_size": "other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out",
 }
 """Settings that nothing obeys yet: only their default is accepted. A test compares this with what the code reads."""

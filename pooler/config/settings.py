@@ -119,6 +119,7 @@ class ServerSettings:
     server_tls_protocols: _Text = "secure"
     server_tls_ciphers: _Text = "default"
 
+    stats_period: Annotated[float, values.duration] = 60.0
     log_connections: _Boolean = True
     log_disconnections: _Boolean = True
     log_pooler_errors: _Boolean = True

@@ -59,6 +59,10 @@ class SharedListening:
     def port(self) -> int:
         return port_of(self._sockets)
 
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        return self._sockets
+
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         for sock in self._sockets:

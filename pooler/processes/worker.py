@@ -7,6 +7,7 @@ import logging
 import os
 
 from pooler.departure import StopSignals, end
+from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
 from pooler.processes.node import Inheritance
@@ -22,6 +23,7 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     stop = StopSignals()
     asyncio.get_running_loop().add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
     inheritance.from_control.close()
+    number_from(slot, CONNECTION_NUMBERS)
     link = Link(server, memory, slot, inheritance.to_control)
     server.pools.capacity = link.permits
     server.others = link

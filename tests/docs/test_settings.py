@@ -37,7 +37,7 @@ PGBOUNCER = {
     "transaction_timeout": "0.0", "ignore_startup_parameters": "", "max_packet_size": "2147483647",
     "auth_type": "md5", "scram_iterations": "4096", "admin_users": "", "stats_users": "", "log_connections": "1",
     "log_disconnections": "1", "log_pooler_errors": "1", "verbose": "0", "connect_query": "", "auth_file": "",
-    "listen_addr": "", "pool_size": "",
+    "listen_addr": "", "pool_size": "", "stats_period": "60",
     "client_tls_sslmode": "disable", "server_tls_sslmode": "prefer",
     **{f"{side}_tls_{name}": value for side in ("client", "server") for name, value in (
         ("ca_file", ""), ("cert_file", ""), ("key_file", ""), ("protocols", "secure"), ("ciphers", "default"),

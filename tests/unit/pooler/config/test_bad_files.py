@@ -147,7 +147,7 @@ out here
 auth_type = "cert"
 workers = -1
 admin_users = "postgres"
-stats_users = ["stats"]
+stats_users = [7]
 max_packet_size = "1MB"
 admin_listen = "127.0.0.1:6433"
 [databases.app]
@@ -156,8 +156,8 @@ primary = "postgresql://a:b@h?sslmode=verify-full"
         """
 :3: server.auth_type: "cert" is not built yet: it needs TLS
 :4: server.workers: expected a whole number from 0 to 1000, found -1
-:5: server.admin_users: the admin console is not built yet: leave it out
-:6: server.stats_users: the admin console is not built yet: leave it out
+:6: server.stats_users: expected an array of names such as ["a", "b"], or a text with commas such as "a, b", found an \
+array
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out
 :8: server.admin_listen: this setting is not built yet: leave it out
 :10: databases.app.primary: sslrootcert: "verify-full" needs the authorities that sign servers' certificates

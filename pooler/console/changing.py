@@ -1,0 +1,169 @@
+"""The commands that change something: their arguments, and how they are carried out in all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from interceptor.errors import CONSOLE_FAILED, CONSOLE_SYNTAX, UNKNOWN_DATABASE, ClientError
+from pooler.config import CONSOLE_DATABASES
+from pooler.console.words import Word
+
+if TYPE_CHECKING:
+    from pooler.server import Server
+
+__all__ = ["CHANGES", "HELP", "Change"]
+
+logger = logging.getLogger(__name__)
+
+HELP: Final = """\
+\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION
+\tSHOW PEERS|PEER_POOLS
+\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE
+\tSHOW DNS_HOSTS|DNS_ZONES
+\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS
+\tSHOW PLUGINS|HOOKS|PINS
+\tPAUSE [<db>]
+\tRESUME [<db>]
+\tDISABLE <db>
+\tENABLE <db>
+\tRECONNECT [<db>]
+\tKILL [<db>]
+\tKILL_CLIENT <client_id>
+\tWAIT_CLOSE [<db>]"""
+
+Arguments: TypeAlias = "tuple[str, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A command. ``run`` returns what the user is told by NOTICE."""
+
+    read: Callable[[Sequence[Word]], Arguments]
+    """Raises ClientError, not fatal, for arguments that it can't have."""
+    run: Callable[[Server, Arguments], Awaitable[list[str]]]
+    tag: Callable[[Arguments], str]
+
+
+# --- Arguments ---------------------------------------------------------------------------------------------------
+
+
+def _wrong(text: str, hint: str = "") -> ClientError:
+    return ClientError(CONSOLE_SYNTAX, text, hint=hint or "SHOW HELP lists the commands.", fatal=False)
+
+
+def _reader(name: str, *, needed: bool = False) -> Callable[[Sequence[Word]], Arguments]:
+    """For a command that takes the name of a database, or may."""
+
+    def read(words: Sequence[Word]) -> Arguments:
+        if needed and not words:
+            raise _wrong(f"a database is required: {name} <db>")
+        if len(words) > 1:
+            raise _wrong(f'{name} takes one database, and not "{words[1]}" too')
+        return tuple(map(str, words))
+
+    return read
+
+
+def _read_nothing(words: Sequence[Word]) -> Arguments:
+    if words:
+        raise _wrong(f'nothing was expected here, but found "{words[0]}"')
+    return ()
+
+
+def _read_client(words: Sequence[Word]) -> Arguments:
+    if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
+        raise _wrong("invalid client id supplied", "The column id of SHOW CLIENTS has it: KILL_CLIENT 17")
+    return (str(int(words[0])),)
+
+
+# --- What they do ------------------------------------------------------------------------------------------------
+
+
+def _check_database(server: Server, arguments: Arguments) -> None:
+    for name in arguments:
+        if name in CONSOLE_DATABASES:
+            raise ClientError(CONSOLE_FAILED, f"{name} is the admin console, and no database", fatal=False)
+        if server.config.find_database(name) is None:
+            raise ClientError(
+                UNKNOWN_DATABASE, f"no such database: {name}", hint="SHOW DATABASES lists them.", fatal=False
+            )
+
+
+def _telling(command: str, *, database: bool = False) -> Callable[[Server, Arguments], Awaitable[list[str]]]:
+    async def run(server: Server, arguments: Arguments) -> list[str]:
+        if database:
+            _check_database(server, arguments)
+        logger.info("%s", " ".join([command, *arguments]).rstrip())
+        answers = await server.node.tell_all(command, arguments)
+        return list(dict.fromkeys(str(row[0]) for rows in answers for row in rows))
+
+    return run
+
+
+async def _pause(server: Server, arguments: Arguments) -> list[str]:
+    _check_database(server, arguments)
+    gates = server.pools.gates
+    if gates.all_paused or (arguments and arguments[0] in gates.paused):
+        raise ClientError(CONSOLE_FAILED, "already paused", hint="RESUME lets clients go on.", fatal=False)
+    logger.info("%s", " ".join(["PAUSE", *arguments]))
+    try:
+        await server.node.tell_all("PAUSE", arguments)
+    except asyncio.CancelledError:
+        # Whoever asked has given up, and nobody else may know that all are held up.
+        logger.info("PAUSE was canceled: %s", " ".join(["RESUME", *arguments]))
+        server.tell_later("RESUME", arguments)
+        raise
+    return []
+
+
+async def _resume(server: Server, arguments: Arguments) -> list[str]:
+    _check_database(server, arguments)
+    gates = server.pools.gates
+    if arguments and arguments[0] not in gates.paused:
+        what = "all databases are paused: RESUME without a name" if gates.all_paused else "it is not paused"
+        raise ClientError(CONSOLE_FAILED, f"database {arguments[0]} can't be resumed: {what}", fatal=False)
+    if not arguments and not gates.all_paused and not gates.paused:
+        raise ClientError(CONSOLE_FAILED, "the pooler is not paused", fatal=False)
+    logger.info("%s", " ".join(["RESUME", *arguments]))
+    await server.node.tell_all("RESUME", arguments)
+    return []
+
+
+async def _kill_client(server: Server, arguments: Arguments) -> list[str]:
+    logger.info("KILL_CLIENT %s", arguments[0])
+    answers = await server.node.tell_all("KILL_CLIENT", arguments)
+    if not any(answers):
+        raise ClientError(
+            CONSOLE_FAILED, f"client not found: {arguments[0]}", hint="SHOW CLIENTS lists their ids.", fatal=False
+        )
+    return []
+
+
+async def _suspend(server: Server, arguments: Arguments) -> list[str]:
+    raise ClientError(
+        CONSOLE_FAILED,
+        "SUSPEND does not exist here: it is the half of an online restart in which PgBouncer hands over its sockets",
+        hint="PAUSE holds up clients and closes all connections to servers.",
+        fatal=False,
+    )
+
+
+def _named(name: str) -> Callable[[Arguments], str]:
+    return lambda arguments: name
+
+
+CHANGES: Final[dict[str, Change]] = {
+    "DISABLE": Change(_reader("DISABLE", needed=True), _telling("DISABLE", database=True), _named("DISABLE")),
+    "ENABLE": Change(_reader("ENABLE", needed=True), _telling("ENABLE", database=True), _named("ENABLE")),
+    "KILL": Change(_reader("KILL"), _telling("KILL", database=True), _named("KILL")),
+    "KILL_CLIENT": Change(_read_client, _kill_client, _named("KILL_CLIENT")),
+    "PAUSE": Change(_reader("PAUSE"), _pause, _named("PAUSE")),
+    "RECONNECT": Change(_reader("RECONNECT"), _telling("RECONNECT", database=True), _named("RECONNECT")),
+    "RESUME": Change(_reader("RESUME"), _resume, _named("RESUME")),
+    "SUSPEND": Change(_read_nothing, _suspend, _named("SUSPEND")),
+    "WAIT_CLOSE": Change(_reader("WAIT_CLOSE"), _telling("WAIT_CLOSE", database=True), _named("WAIT_CLOSE")),
+}

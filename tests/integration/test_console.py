@@ -1,0 +1,323 @@
+"""The admin console as its users see it: psql's protocol and the drivers', under load."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import asyncpg
+import psycopg
+import pytest
+
+from interceptor.testing.postgres import PostgresServer
+from pooler.console.columns import COLUMNS
+from tests.support import frontend
+from tests.support.backend import Reply
+from tests.support.frontend import Frontend
+from tests.support.login import LoginFailed
+from tests.support.proxied import Clients, crowd, errors, pid_of, tags, upstream
+from tests.support.proxy import Proxy, Value, run_proxy
+from tests.support.watch import wait_until
+from tests.support.wire import WireClient
+
+DATABASE = "console"
+POOL_SIZE = 3
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
+    postgres18.create_database(DATABASE)
+    tables: dict[str, dict[str, Value]] = {
+        "server": {
+            "admin_users": ["postgres"],
+            "stats_users": ["viewer"],
+            "default_pool_size": POOL_SIZE,
+            "stats_period": 1,
+            "max_client_conn": 60,
+        },
+        "databases.app": {"primary": upstream(postgres18, DATABASE)},
+        "databases.other": {"primary": upstream(postgres18, DATABASE)},
+        "users.viewer": {"pool_mode": "session"},
+    }
+    with run_proxy(tables) as made:
+        yield made
+    postgres18.drop_database(DATABASE)
+
+
+@pytest.fixture
+def console(clients: Clients) -> WireClient:
+    return clients.connect("pgbouncer")
+
+
+Shown = list[dict[str, str | None]]
+
+
+def show(console: WireClient, what: str) -> Shown:
+    """The rows, by the columns' names as they came."""
+    start = len(console.replies)
+    rows = console.query(f"SHOW {what}")
+    (description,) = [reply for reply in console.replies[start:] if reply.tag == b"T"]
+    return [dict(zip(names_of(description), row, strict=True)) for row in rows]
+
+
+def names_of(description: Reply) -> list[str]:
+    body, position, names = description.body, 2, []
+    for _ in range(struct.unpack_from("!H", body)[0]):
+        end = body.index(0, position)
+        names.append(body[position:end].decode())
+        position = end + 19
+    return names
+
+
+def ask(client: WireClient, *messages: Frontend) -> None:
+    """Send this, and wait for one more ReadyForQuery."""
+    ready = client.ready_count
+    client.send(*messages)
+    client.read_until_ready(ready + 1)
+
+
+def row_of(rows: Shown, **wanted: str) -> dict[str, str | None]:
+    (row,) = [row for row in rows if wanted.items() <= row.items()]
+    return row
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+@pytest.mark.parametrize("database", ["pgbouncer", "interceptor"])
+def test_every_show_command_has_its_columns(clients: Clients, database: str, name: str) -> None:
+    console = clients.connect(database)
+    console.query(f"SHOW {name};")
+    description = next(reply for reply in console.replies if reply.tag == b"T")
+    assert names_of(description) == [column for column, _ in COLUMNS[name]]
+    assert console.replies[-2].body == b"SHOW\0"
+
+
+def test_pools_under_load(proxy: Proxy, console: WireClient) -> None:
+    with crowd(proxy, "app", 20, "select pg_sleep(0.02)"):
+        wait_until(
+            lambda: row_of(show(console, "POOLS"), database="app")["cl_waiting"] == str(20 - POOL_SIZE),
+            "all but those at work wait",
+        )
+        row = row_of(show(console, "POOLS"), database="app")
+        assert int(row["cl_active"] or 0) + int(row["cl_waiting"] or 0) == 20
+        assert int(row["sv_active"] or 0) + int(row["sv_idle"] or 0) == POOL_SIZE
+        assert int(row["maxwait_us"] or 0) + 1_000_000 * int(row["maxwait"] or 0) > 0
+        assert row["pool_mode"] == "transaction"
+        states = [one["state"] for one in show(console, "CLIENTS") if one["database"] == "app"]
+        assert len(states) == 20
+        assert states.count("waiting") >= 20 - POOL_SIZE - 1
+        assert len(show(console, "SERVERS")) == POOL_SIZE
+        lists = {row["list"]: row["items"] for row in show(console, "LISTS")}
+        assert (lists["used_clients"], lists["used_servers"]) == ("21", str(POOL_SIZE))
+        assert row_of(show(console, "DATABASES"), name="app")["current_client_connections"] == "20"
+        assert row_of(show(console, "USERS"), name="postgres")["current_connections"] == str(POOL_SIZE)
+
+
+def test_statistics_are_what_happened(clients: Clients, console: WireClient) -> None:
+    def totals() -> dict[str, int]:
+        row = row_of(show(console, "STATS_TOTALS"), database="other")
+        return {name: int(value or 0) for name, value in row.items() if name != "database"}
+
+    client = clients.connect("other")
+    client.query("select 1")
+    before = totals()
+    client.query("select pg_sleep(0.05)")
+    client.query("begin")
+    client.query("select pg_sleep(0.05)")
+    client.query("commit")
+    after = totals()
+    grown = {name: after[name] - before[name] for name in after}
+    assert (grown["query_count"], grown["xact_count"], grown["server_assignment_count"]) == (4, 2, 2)
+    assert grown["query_time"] >= 100_000
+    assert grown["xact_time"] >= grown["query_time"]
+    assert grown["bytes_received"] == sum(
+        len(frontend.query(sql).data) for sql in ("select pg_sleep(0.05)", "begin", "select pg_sleep(0.05)", "commit")
+    )
+    assert grown["bytes_sent"] > 100
+
+
+def test_rest_in_a_transaction_is_transaction_time_and_no_query_time(clients: Clients, console: WireClient) -> None:
+    client = clients.connect("other", "viewer")
+    client.query("begin")
+    console.query("SHOW VERSION")
+    before = row_of(show(console, "STATS"), database="other")
+    wait_until(
+        lambda: row_of(show(console, "CLIENTS"), user="viewer")["state"] == "active", "the client has its backend"
+    )
+    client.query("select 1")
+    client.query("commit")
+    after = row_of(show(console, "STATS"), database="other")
+    transaction = int(after["total_xact_time"] or 0) - int(before["total_xact_time"] or 0)
+    query = int(after["total_query_time"] or 0) - int(before["total_query_time"] or 0)
+    assert 0 < query < transaction
+
+
+def test_averages_are_of_the_last_period(proxy: Proxy, console: WireClient) -> None:
+    with crowd(proxy, "app", 5, "select pg_sleep(0.01)"):
+        wait_until(
+            lambda: int(row_of(show(console, "STATS"), database="app")["avg_query_time"] or 0) >= 10_000,
+            "the averages are of a period with load",
+        )
+        row = row_of(show(console, "STATS_AVERAGES"), database="app")
+    assert int(row["xact_count"] or 0) > 0
+    assert int(row["query_time"] or 0) >= 10_000
+
+
+def test_prepared_statements_are_counted(clients: Clients, console: WireClient) -> None:
+    client = clients.connect("other")
+    before = row_of(show(console, "STATS_TOTALS"), database="other")
+    ask(client, frontend.parse("select 1", "one"), frontend.sync())
+    for _ in range(3):
+        ask(client, frontend.bind(statement="one"), frontend.execute(), frontend.sync())
+    after = row_of(show(console, "STATS_TOTALS"), database="other")
+    names = ("client_parse_count", "server_parse_count", "bind_count")
+    assert [int(after[name] or 0) - int(before[name] or 0) for name in names] == [1, 1, 3]
+    assert row_of(show(console, "CLIENTS"), database="other", prepared_statements="1")["state"] == "idle"
+
+
+def test_a_client_and_its_server_are_linked(clients: Clients, console: WireClient) -> None:
+    client = clients.connect("app", application_name="linked")
+    pid = pid_of(client)
+    client.query("begin")
+    seen = row_of(show(console, "CLIENTS"), application_name="linked")
+    server = row_of(show(console, "SERVERS"), remote_pid=str(pid))
+    assert (seen["link"], server["link"]) == (server["ptr"], seen["ptr"])
+    assert (seen["addr"], seen["port"]) == (client.address[0], str(client.address[1]))
+    assert (seen["state"], server["state"], server["application_name"]) == ("active", "active", "linked")
+
+
+def test_pins_are_shown_by_reason(clients: Clients, console: WireClient) -> None:
+    client = clients.connect("app")
+    client.query("create temp table mine (id int)")
+    wait_until(lambda: bool(show(console, "PINS")), "the backend has been asked what it was left with")
+    row = row_of(show(console, "PINS"), database="app")
+    assert (row["clients"], row["oldest"]) == ("1", "0")
+    assert "temporary" in (row["reason"] or "")
+    client.close()
+    wait_until(lambda: not show(console, "PINS"), "nothing is pinned any more")
+
+
+# --- Who may -----------------------------------------------------------------------------------------------------
+
+
+def test_only_named_users_get_in(clients: Clients) -> None:
+    with pytest.raises(LoginFailed, match='"stranger" may not use the admin console: not allowed'):
+        clients.connect("pgbouncer", "stranger")
+
+
+def test_a_stats_user_may_look_and_nothing_else(clients: Clients) -> None:
+    console = clients.connect("interceptor", "viewer")
+    assert console.query("SHOW POOLS")
+    for command in ("PAUSE", "KILL app", "SHOW FDS"):
+        ask(console, frontend.query(command))
+        assert "admin access needed" in errors(console)[-1]["M"]
+        assert errors(console)[-1]["C"] == "42501"
+    assert console.query("SELECT 1") == [("1",)]
+
+
+def test_the_console_has_room_where_clients_have_none(proxy: Proxy, clients: Clients) -> None:
+    for _ in range(60):
+        clients.connect("app")
+    with pytest.raises(LoginFailed, match="too_many_clients"):
+        clients.connect("app")
+    assert len(show(clients.connect("pgbouncer"), "CLIENTS")) == 61
+
+
+# --- Words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM t", "FOO", "SHOW", "SHOW NOTHING", "PAUSE a b", "KILL_CLIENT x", "DISABLE"]
+)
+def test_what_is_no_command_is_an_error_and_nothing_more(console: WireClient, sql: str) -> None:
+    ask(console, frontend.query(sql))
+    assert errors(console)[-1]["C"] == "42601"
+    assert console.query("show version")
+
+
+def test_several_statements_and_none(console: WireClient) -> None:
+    start = len(console.replies)
+    console.send(frontend.query("SHOW VERSION; SHOW STATE; -- end"), frontend.query("; "))
+    console.read_until_ready(3)
+    assert tags(console, start) == b"TDCTDDDCZIZ"
+
+
+def test_help_is_a_notice(console: WireClient) -> None:
+    start = len(console.replies)
+    console.query("SHOW HELP")
+    assert tags(console, start) == b"NCZ"
+    assert b"WAIT_CLOSE" in console.replies[start].body
+
+
+def test_transactions_of_drivers_are_humoured(console: WireClient) -> None:
+    console.query("BEGIN")
+    assert console.last_status == "T"
+    ask(console, frontend.query("nonsense"))
+    assert console.last_status == "E"
+    ask(console, frontend.query("SHOW VERSION"))
+    assert "ROLLBACK" in errors(console)[-1]["H"]
+    console.query("ROLLBACK")
+    assert console.last_status == "I"
+
+
+def test_garbage_ends_the_console_alone(clients: Clients, console: WireClient) -> None:
+    broken = clients.connect("pgbouncer")
+    broken.send(frontend.copy_data(b"x"))
+    broken.read_to_end()
+    assert errors(broken)[-1]["C"] == "08P01"
+    assert console.query("SHOW VERSION")
+
+
+# --- Drivers -----------------------------------------------------------------------------------------------------
+
+
+async def test_asyncpg(proxy: Proxy) -> None:
+    connection = await asyncpg.connect(proxy.dsn("pgbouncer"))
+    try:
+        rows = await connection.fetch("SHOW DATABASES")
+        assert {row["name"] for row in rows} >= {"app", "other", "pgbouncer"}
+        assert next(row["pool_size"] for row in rows if row["name"] == "app") == POOL_SIZE
+        statement = await connection.prepare("SHOW LISTS")
+        assert [attribute.name for attribute in statement.get_attributes()] == ["list", "items"]
+        async with connection.transaction():
+            assert [row["list"] async for row in statement.cursor(prefetch=2)][:2] == ["databases", "users"]
+        assert await connection.fetchval("SELECT 1") == 1
+        assert await connection.execute("SHOW VERSION") == "SHOW"
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await connection.fetch("SELECT * FROM t WHERE id = 1")
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await connection.execute("nonsense")
+        assert await connection.fetch("SHOW POOLS")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("binary", [True, False])
+def test_psycopg(proxy: Proxy, autocommit: bool, binary: bool) -> None:
+    with psycopg.connect(proxy.dsn("pgbouncer"), autocommit=autocommit) as connection:
+        with connection.cursor(binary=binary) as cursor:
+            cursor.execute("SHOW STATS", prepare=True)
+            assert [column.name for column in cursor.description or ()][:2] == [
+                "database",
+                "total_server_assignment_count",
+            ]
+            assert cursor.fetchall()
+            cursor.execute("SHOW CLIENTS")
+            assert any(row[2] == "pgbouncer" for row in cursor.fetchall())
+
+
+def test_rows_come_in_portions_where_that_is_asked_for(console: WireClient) -> None:
+    start = len(console.replies)
+    console.send(frontend.parse("SHOW LISTS"), frontend.bind(), frontend.describe_portal())
+    console.send(frontend.execute(rows=10), frontend.execute(rows=10), frontend.sync())
+    console.read_until_ready(2)
+    assert tags(console, start) == b"12T" + b"D" * 10 + b"s" + b"D" * 4 + b"CZ"
+
+
+def test_an_error_skips_to_the_sync(console: WireClient) -> None:
+    start = len(console.replies)
+    console.send(frontend.parse("nonsense"), frontend.bind(), frontend.execute(), frontend.sync())
+    console.send(frontend.parse(""), frontend.bind(), frontend.describe_portal(), frontend.execute())
+    console.send(frontend.sync())
+    console.read_until_ready(3)
+    assert tags(console, start) == b"EZ12nIZ"
