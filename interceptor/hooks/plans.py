@@ -16,6 +16,7 @@ from interceptor.hooks.containment import HookFailure
 from interceptor.hooks.planning import Explanation, explain, make_chain
 from interceptor.hooks.statement import Resolution, Session, SessionClass, Statement
 from interceptor.sql.facts import MessageFacts, Opaque, OpaqueReason
+from interceptor.sql.facts_cache import shape_of
 
 if TYPE_CHECKING:
     from interceptor.hooks.plugins import PluginSet
@@ -30,7 +31,12 @@ MAX_KEPT: Final = 16 * 1024  # bytes of a text
 MAX_TABLES: Final = 10_000
 _ENTRY: Final = 150  # bytes of memory of an entry beside its text
 _CHAIN: Final = 1500  # bytes of a chain with its statement, its plans and its facts, roughly
+_SHAPE: Final = 250  # bytes of memory of a shape beside its text
+_LAST: Final = 4096
 _ATTEMPTS: Final = 5
+
+_Shape = tuple[int, bytes]
+"""How long a text is, and what is left of it without the values of its literals (``facts_cache.shape_of``)."""
 
 
 class Analyst(Protocol):
@@ -49,10 +55,27 @@ class Analyst(Protocol):
 class PlanTable:
     """The plans of one class of sessions."""
 
-    __slots__ = ("__weakref__", "_old", "_owner", "_young", "database", "epoch", "get", "stale", "views")
+    __slots__ = (
+        "__weakref__",
+        "_old",
+        "_old_shapes",
+        "_owner",
+        "_shares",
+        "_young",
+        "_young_shapes",
+        "database",
+        "epoch",
+        "get",
+        "stale",
+        "views",
+    )
 
-    def __init__(self, owner: PlanTables, database: str, views: Mapping[str, SessionClass]) -> None:
+    def __init__(
+        self, owner: PlanTables, database: str, views: Mapping[str, SessionClass], *, shares: bool = True
+    ) -> None:
+        """``shares``: its texts read under standard lexing, so that their literals can be told."""
         self._owner = owner
+        self._shares: Final = shares
         self.database: Final = database
         self.views: Final = views
         """What each plugin sees of the class."""
@@ -64,17 +87,47 @@ class PlanTable:
         self._young: dict[bytes, Planned] = {}
         self.get: Callable[[bytes], Planned | None] = self._young.get
         """The hot path: a chain, False if nobody wants the text, None if it is not known."""
+        self._old_shapes: set[_Shape] = set()
+        self._young_shapes: set[_Shape] = set()
+        """Of texts that nobody wants, whatever the values of their literals."""
 
     def view_of(self, plugin: str) -> SessionClass:
         """What a plugin sees of the class."""
         return self.views[plugin]
 
-    def find_old(self, sql: bytes) -> Planned | None:
-        """Look in the old generation, after ``get`` had nothing, and keep what is found there."""
+    def find(self, sql: bytes) -> Planned | None:
+        """What ``get`` did not find, but the old generation, or texts that differ in the values of literals alone."""
         found = self._old.get(sql)
         if found is not None:
             self.keep(sql, found)
-        return found
+            return found
+        shape = self._shape_of(sql)
+        if shape is None:
+            return None
+        if shape not in self._young_shapes:
+            if shape not in self._old_shapes:
+                return None
+            self._keep_shape(shape)
+        if self._owner.came_before(sql):
+            self.keep(sql, False)
+        return False
+
+    def _shape_of(self, sql: bytes) -> _Shape | None:
+        shape = shape_of(sql) if self._shares else None
+        return None if shape is None else (len(sql), shape)
+
+    def _keep_shape(self, shape: _Shape) -> None:
+        if self._owner.make_room(len(shape[1]) + _SHAPE):
+            self._young_shapes.add(shape)
+
+    def keep_unwanted(self, statement: Statement) -> None:
+        """Nobody wants the statement. If that rests on nothing but what its facts share with others', nor them."""
+        if statement.facts.example and not statement.looked_into:
+            shape = self._shape_of(statement.sql)
+            if shape is not None:
+                self._keep_shape(shape)
+                return
+        self.keep(statement.sql, False)
 
     def keep(self, sql: bytes, planned: Planned) -> None:
         """Remember."""
@@ -83,14 +136,14 @@ class PlanTable:
 
     def turn(self) -> None:
         """The young generation becomes the old one."""
-        self._old = self._young
-        self._young = {}
+        self._old, self._old_shapes = self._young, self._young_shapes
+        self._young, self._young_shapes = {}, set()
         self.get = self._young.get
 
     def empty(self) -> None:
         """Forget everything."""
-        self._old = {}
-        self._young = {}
+        self._old, self._old_shapes = {}, set()
+        self._young, self._young_shapes = {}, set()
         self.get = self._young.get
         self.epoch += 1
 
@@ -105,6 +158,8 @@ class PlanTables:
         self.waits: Final = waits
         self._half = max_bytes // 2
         self._bytes = 0
+        self._last = [0] * _LAST
+        """Of texts that were asked about."""
         self._tables: dict[Hashable, PlanTable] = {}
         self._private: WeakSet[PlanTable] = WeakSet()
         plugins.on_invalidated = self.invalidate
@@ -126,7 +181,7 @@ class PlanTables:
         table = None if private or failed else self._tables.get(key)
         if table is None:
             views = self.plugins.views(session, declared, labels)
-            table = PlanTable(self, session.database, views)
+            table = PlanTable(self, session.database, views, shares=session.reads_alike)
             # One without a label is of no class: it is asked for again with the next text.
             table.stale = failed
             if private or failed:
@@ -158,7 +213,7 @@ class PlanTables:
         table = self.table_of(session)
         found = table.get(sql)
         if found is None:
-            found = table.find_old(sql)
+            found = table.find(sql)
         if found is not None:
             return found
         made = self._make(session, sql)
@@ -222,8 +277,12 @@ class PlanTables:
 
     def _chain(self, table: PlanTable, sql: bytes, statement: Statement) -> Chain | None:
         chain, sound = make_chain(self.plugins.plan_hooks, self, statement, table.views)
-        if sound:
-            table.keep(sql, chain or False)
+        if sound and chain is not None:
+            table.keep(sql, chain)
+        elif sound and statement.function:
+            table.keep(sql, False)
+        elif sound:
+            table.keep_unwanted(statement)
         return chain
 
     def _statement(self, session: Session, sql: bytes) -> Statement | Awaitable[Statement]:
@@ -263,6 +322,15 @@ class PlanTables:
         return Statement(sql, facts, resolution=resolution, reads_alike=lexing, exact=exact)
 
     # --- Memory and change -----------------------------------------------------------------------------------------
+
+    def came_before(self, sql: bytes) -> bool:
+        """Whether this text was asked about not long ago: then it may come a third time, and is worth a place."""
+        number = hash(sql)
+        slot = number % _LAST
+        if self._last[slot] == number:
+            return True
+        self._last[slot] = number
+        return False
 
     def make_room(self, size: int) -> bool:
         """Count an entry; whether it may be kept at all."""

@@ -44,17 +44,20 @@ class UndeclaredDependency(Exception):
     """A plan hook read something of its session that its plugin has not declared, so that no plan may rest on it."""
 
 
+_look_into = object.__setattr__
+
+
 class Statement:
     """The text of one Query or Parse message, whole: it may have several statements.
 
     For a FunctionCall message ``function`` is the OID of what is called, and the text is empty.
     """
 
-    __slots__ = ("_exact", "facts", "function", "reads_alike", "resolution", "sql", "text")
+    __slots__ = ("_exact", "_sql", "facts", "function", "looked_into", "reads_alike", "resolution")
 
-    sql: bytes
-    """As it was sent, without the final NUL."""
-    text: str
+    _sql: bytes
+    looked_into: bool
+    """Somebody asked for the text, or for its own literals and places: what he makes of it is of no other text."""
     facts: MessageFacts
     """What it is and does, from the text alone. Literals and places may be those of an example: see ``exact``."""
     resolution: Resolution | None
@@ -75,9 +78,9 @@ class Statement:
         exact: Callable[[], MessageFacts] | None = None,
     ) -> None:
         """``exact`` gives the facts of this very text, where ``facts`` may be an example's."""
-        put = object.__setattr__
-        put(self, "sql", sql)
-        put(self, "text", sql.decode("utf-8", "surrogateescape"))
+        put = _look_into
+        put(self, "_sql", sql)
+        put(self, "looked_into", False)
         put(self, "facts", facts)
         put(self, "resolution", resolution)
         put(self, "reads_alike", reads_alike)
@@ -88,8 +91,20 @@ class Statement:
         # All plugins see the same one, and what one of them wrote into it the next would judge.
         raise AttributeError(f"the {name} of a Statement can't be changed: a rewrite is a decision")
 
+    @property
+    def sql(self) -> bytes:
+        """As it was sent, without the final NUL."""
+        _look_into(self, "looked_into", True)
+        return self._sql
+
+    @property
+    def text(self) -> str:
+        """The same, decoded; bytes that aren't UTF-8 as surrogates."""
+        return self.sql.decode("utf-8", "surrogateescape")
+
     def exact(self) -> MessageFacts:
         """The facts with this text's own literals and places. It costs an analysis if ``facts.example`` is true."""
+        _look_into(self, "looked_into", True)
         if self.facts.example and self._exact is not None:
             return self._exact()
         return self.facts

@@ -11,6 +11,7 @@ from pglast import parser
 
 from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects, shared_effects
 from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
+from interceptor.sql.parsing import keep_parse, kept_parse
 from interceptor.sql.walk import Json, KnownCalls, Node, Walk
 
 __all__ = ["StatementCache", "analyse", "opaque_effects"]
@@ -142,15 +143,21 @@ def _plain_effects(sql: bytes) -> SessionEffects:
 
 
 def _analyse(sql: bytes, server_version: int, known: KnownCalls | None = None) -> SessionEffects:
-    if not may_parse(sql):
-        return opaque_effects(sql)
-    tree = _parse(sql)
-    if tree is None or len(tree) > MAX_TREE:
-        return opaque_effects(sql)
-    try:
-        statements = cast("list[dict[str, Node]]", _decode(tree).get("stmts", []))
-    except RecursionError:  # some 500 levels; nobody's statement
-        return OPAQUE
+    parsed = kept_parse(sql)
+    if parsed is not None:
+        tree, statements = parsed.tree, parsed.statements
+    else:
+        if not may_parse(sql):
+            return opaque_effects(sql)
+        found = _parse(sql)
+        if found is None or len(found) > MAX_TREE:
+            return opaque_effects(sql)
+        tree = found
+        try:
+            statements = _decode(tree).get("stmts", [])
+        except RecursionError:  # some 500 levels; nobody's statement
+            return OPAQUE
+        keep_parse(sql, tree, statements)
     if not statements:
         return EMPTY
     walk = Walk(server_version, known)

@@ -334,7 +334,7 @@ class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     """What the text of one Query or Parse says of itself.
 
     ``example``: True if these facts were made from another text, which differs in nothing but the values of literals.
-    All but ``size``, ``literals`` and the places hold for this text too; ``FactsCache.exact`` has those.
+    All but ``literals`` and the places hold for this text too; ``FactsCache.exact`` has those.
     """
 
     size: int

@@ -19,7 +19,7 @@ from interceptor.sql.lexical import is_plain, reads_alike
 from interceptor.sql.parsing import INLINE, Node, parse
 from interceptor.sql.statements import analyse_facts
 
-__all__ = ["FactsCache", "facts_size", "without_literals"]
+__all__ = ["FactsCache", "facts_size", "shape_of", "without_literals"]
 
 MAX_CACHED = 16 * 1024  # bytes of one text
 _ENTRY_OVERHEAD = 700  # bytes of memory of an entry with no more than one statement that names nothing
@@ -39,6 +39,19 @@ _LITERALS = re.compile(
 def without_literals(sql: bytes) -> bytes:
     """Return what is left of a plain text. The caller made sure that it is plain."""
     return _LITERALS.sub(rb"\1?\2", sql)
+
+
+def shape_of(sql: bytes) -> bytes | None:
+    """Return what is left of a text without the values of its literals, or None if it has none, or isn't plain.
+
+    It is to be read under standard lexing. What the text shares with others of that shape is another matter
+    (``MessageFacts.example``).
+    """
+    # With parameters in it, it is likely to come again as it is.
+    if len(sql) > MAX_CACHED or _DOLLAR in sql or not is_plain(sql):
+        return None
+    shape = without_literals(sql)
+    return shape if shape != sql else None
 
 
 def facts_size(facts: MessageFacts) -> int:
@@ -119,10 +132,9 @@ class FactsCache:
         found = self._texts.from_old(sql)
         if found is not None:
             return found
-        if _DOLLAR not in sql and is_plain(sql):  # with parameters in it, it is likely to come again as it is
-            key = without_literals(sql)
-            if key != sql:
-                return self._example(key, sql)
+        key = shape_of(sql)
+        if key is not None:
+            return self._example(key, sql)
         found = analyse_facts(sql)
         self._texts.remember(sql, found)
         return found
@@ -141,7 +153,7 @@ class FactsCache:
         if found is None:
             found = examples.from_old(key)
         if found is not None:
-            return found
+            return found if found.size == len(sql) else msgspec.structs.replace(found, size=len(sql))
         found = analyse_facts(sql)
         if _depends_on_values(sql, key, found):
             self._texts.remember(sql, found)

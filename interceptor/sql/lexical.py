@@ -51,6 +51,7 @@ _PLAIN = re.compile(
 )  # fmt: skip
 
 _matches_plain = _PLAIN.match
+_last_plain: bytes | None = None
 
 
 def is_plain(sql: bytes) -> bool:
@@ -61,7 +62,14 @@ def is_plain(sql: bytes) -> bool:
     isn't PostgreSQL's own, no INTO, and nothing named ``pg_…``. The caller makes sure that strings read as with
     standard_conforming_strings on (``reads_alike``).
     """
-    return len(sql) <= MAX_SKIMMED and _matches_plain(sql) is not None
+    # The session's effects, the plans and the facts of a text each ask, one after the other.
+    global _last_plain
+    if sql == _last_plain:
+        return True
+    if len(sql) <= MAX_SKIMMED and _matches_plain(sql) is not None:
+        _last_plain = sql
+        return True
+    return False
 
 
 # Bytes that become whole nodes of the tree by themselves, and thus some 70 bytes of JSON each.

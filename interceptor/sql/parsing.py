@@ -16,7 +16,7 @@ from pglast import parser
 from interceptor.sql.facts import Opaque, OpaqueReason
 from interceptor.sql.lexical import may_parse
 
-__all__ = ["HELPER", "INLINE", "Limits", "Node", "beyond", "decode_text", "parse"]
+__all__ = ["HELPER", "INLINE", "Limits", "Node", "Parsed", "beyond", "decode_text", "keep_parse", "kept_parse", "parse"]
 
 # A decoded node of the tree: {"Kind": {fields}}. A type for each of PostgreSQL's 270 kinds would be a second grammar.
 Node = dict[str, Any]
@@ -45,11 +45,29 @@ _RUN = re.compile(rb"[-+*/<>=~!@#%^&|`?]{16,}+")
 _RUNS_LIMIT = 50_000_000  # squared bytes; see lexical.may_parse. Some 0.2 s.
 
 
-def parse(sql: bytes, limits: Limits) -> list[Node] | Opaque:
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text, libpg_query's JSON of it, and what that says."""
+
+    sql: bytes
+    tree: str
+    statements: list[Node]
+
+
+# One text alone: its facts, what it does to its session, and what the catalogue makes of that are asked for one after
+# the other. No more than some 2 MB.
+_kept: Parsed | None = None
+
+
+def parse(sql: bytes, limits: Limits, *, keep: bool = False) -> list[Node] | Opaque:
     """Return the statements of the text, each ``{"stmt": …, "stmt_location": …, "stmt_len": …}``, or why not.
 
-    Places in the tree count bytes of ``sql``.
+    Places in the tree count bytes of ``sql``. ``keep``: whoever asks for the tree of this text next is given the same
+    one. Everybody leaves it as it is.
     """
+    global _kept
+    if _kept is not None and _kept.sql == sql and limits is INLINE:
+        return _kept.statements
     refused = beyond(sql, limits)
     if refused is not None:
         return refused
@@ -66,7 +84,21 @@ def parse(sql: bytes, limits: Limits) -> list[Node] | Opaque:
         return Opaque(OpaqueReason.TOO_DEEP)
     if not is_utf8:
         _count_characters(statements, text)
+    if keep and limits is INLINE:
+        _kept = Parsed(sql, tree, statements)
     return statements
+
+
+def kept_parse(sql: bytes) -> Parsed | None:
+    """Return what was kept, if it is of this text."""
+    return _kept if _kept is not None and _kept.sql == sql else None
+
+
+def keep_parse(sql: bytes, tree: str, statements: list[Node]) -> None:
+    """Keep what somebody else has parsed, for ``parse``."""
+    global _kept
+    if len(tree) <= INLINE.tree and sql.isascii():
+        _kept = Parsed(sql, tree, statements)
 
 
 def beyond(sql: bytes, limits: Limits) -> Opaque | None:

@@ -58,7 +58,7 @@ def analyse_facts(sql: bytes | str, standard_lexing: bool = True, limits: Limits
         sql = sql.encode("utf-8", "replace")
     if not standard_lexing and not reads_alike(sql):
         return _opaque(sql, Opaque(OpaqueReason.LEXING))
-    tree = parse(sql, limits)
+    tree = parse(sql, limits, keep=True)
     return _opaque(sql, tree) if isinstance(tree, Opaque) else facts_of_tree(sql, tree, limits)
 
 

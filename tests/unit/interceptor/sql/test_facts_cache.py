@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from interceptor.sql.facts import MessageFacts, OpaqueReason
-from interceptor.sql.facts_cache import FactsCache, facts_size, without_literals
+from interceptor.sql.facts_cache import FactsCache, facts_size, shape_of, without_literals
 from interceptor.sql.lexical import is_plain
 from interceptor.sql.statements import analyse_facts
 from tests.integration.test_facts import corpus
@@ -161,3 +161,24 @@ def test_sizes_are_estimated_from_above() -> None:
         if not true <= estimate <= 6 * true:
             wrong.append((text, estimate, true))
     assert wrong == []
+
+
+def test_the_size_is_the_text_s_own() -> None:
+    cache = FactsCache()
+    short = cache.facts(b"select a from t where b = 'x'")
+    long = cache.facts(b"select a from t where b = '" + b"x" * 5000 + b"'")
+    assert short.example
+    assert long.example
+    assert (short.size, long.size) == (29, 5028)
+
+
+def test_shapes() -> None:
+    assert shape_of(b"select a from t where b = 1 and c = 'x'") == b"select a from t where b = ? and c = ?'"
+    for text in (
+        b"select a from t",  # nothing to leave out
+        b"select a from t where b = $1 and c = 5",  # comes again as it is
+        b"select f(5)",  # not plain
+        b"select 5 -- five",
+        b"select a from t where b = '" + b"x" * 20_000 + b"'",
+    ):
+        assert shape_of(text) is None, text
