@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from time import monotonic
@@ -15,6 +15,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession
 from interceptor.session.probe import ask_for_all
+from pooler.cancel import cancel_backend
 from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
 from pooler.numbering import next_number
 from pooler.writing import direct_writer
@@ -92,7 +93,11 @@ class Backend(asyncio.Protocol):
         self.transport = logged_in.transport
         self.write = direct_writer(logged_in.transport)
         self.session = BackendSession(
-            self, logged_in.welcome.reported, pool.settings.max_prepared_statements or 1, pool.custom_names
+            self,
+            logged_in.welcome.reported,
+            pool.settings.max_prepared_statements or 1,
+            pool.custom_names,
+            pool.settings.target,
         )
         self.client: ClientConnection | None = None
         self.housekeeping: FrameBuffer | None = None
@@ -161,6 +166,9 @@ class Backend(asyncio.Protocol):
         self.pool.on_backend_lost(self, exc)
 
     # --- BackendHost ---------------------------------------------------------------------------------------------
+
+    def cancel(self, on_done: Callable[[bool], None]) -> None:
+        cancel_backend(self, on_done)
 
     def release(self) -> None:
         self._forget_client()

@@ -27,13 +27,16 @@ MAX_CANCELS: Final = 4
 """Cancel requests on the way to one backend. A client that asks more often than that gains nothing by it."""
 
 
-def cancel_backend(backend: Backend, on_done: Callable[[], None] | None = None) -> None:
-    """Ask the server to cancel what this backend runs; ``on_done`` is called when the server has dealt with that."""
+def cancel_backend(backend: Backend, on_done: Callable[[bool], None] | None = None) -> None:
+    """Ask the server to cancel what this backend runs.
+
+    ``on_done`` is called when the server has dealt with that, with whether that is certain.
+    """
     if backend.cancels < MAX_CANCELS:
         backend.cancels += 1
         spawn(_cancel(backend, on_done), name=f"cancel {backend.pool}")
     elif on_done is not None:
-        on_done()
+        on_done(False)
 
 
 async def send_cancel(address: BackendAddress, process_id: int, secret: bytes, timeout: float) -> bool:
@@ -56,7 +59,7 @@ async def send_cancel(address: BackendAddress, process_id: int, secret: bytes, t
         connection.abort()
 
 
-async def _cancel(backend: Backend, on_done: Callable[[], None] | None) -> None:
+async def _cancel(backend: Backend, on_done: Callable[[bool], None] | None) -> None:
     certain = False
     try:
         timeout = backend.pool.settings.cancel_wait_timeout
@@ -65,7 +68,7 @@ async def _cancel(backend: Backend, on_done: Callable[[], None] | None) -> None:
         backend.cancels -= 1
         backend.pool.on_cancel_ended(backend, certain=certain)
         if on_done is not None:
-            on_done()
+            on_done(certain)
 
 
 class _CancelConnection(asyncio.Protocol):

@@ -446,7 +446,7 @@ class ClientConnection(asyncio.Protocol):
                 # Not at once, for what has not begun would never begin.
                 asyncio.get_running_loop().call_soon(self.wait.cancel)
             elif self.backend is not None and self.backend.session.owed:
-                cancel_backend(self.backend, on_done)
+                cancel_backend(self.backend, lambda _: on_done())
                 return
         on_done()
 
@@ -455,6 +455,7 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, error: ClientError | BackendError, *, told: bool) -> None:
         if self.server.config.server.log_pooler_errors:
             logger.warning("%s: %s", self, error)
+        self._end_runs(error)
         if not told and self.state is not ClientState.FINISHING:
             self.write(messages.encode_failure(error))
         self.close()
@@ -472,6 +473,7 @@ class ClientConnection(asyncio.Protocol):
         if self.state is ClientState.CLOSED:
             return
         logged_in = self.state is not ClientState.LOGIN
+        self._end_runs(None)
         self.state = ClientState.CLOSED
         if self.login is not None:
             self.login.cancel()
@@ -486,6 +488,10 @@ class ClientConnection(asyncio.Protocol):
         if logged_in:
             self.asked.pinned.pop(self, None)
             self.server.close_plugin_session(self)
+
+    def _end_runs(self, error: ClientError | BackendError | None) -> None:
+        if self.plugin_session is not None and self.login is None and self.session.interception is not None:
+            self.session.interception.end_runs(error)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():

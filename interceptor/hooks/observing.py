@@ -16,15 +16,16 @@ class Completion:
     """An execution that went well."""
 
     tag: str
-    """The command tag, such as ``INSERT 0 1``; empty for an empty query, and ``PORTAL SUSPENDED`` at a row limit."""
+    """The command tag, such as ``INSERT 0 1``; of several statements the last one's; empty for an empty query and for a
+    FunctionCall; ``PORTAL SUSPENDED`` if the client took a part of the rows and no more."""
     rows: int
-    """DataRow messages."""
+    """DataRow messages, or CopyData messages that the server sent; of several statements all together."""
     size: int
-    """Bytes of them."""
+    """Bytes of them, headers included."""
     seconds: float
     """From the execution's decision until its last answer."""
     first: float
-    """Until its first answer."""
+    """Until its first answer; that to Parse and Bind doesn't count."""
     by: Literal["backend", "plugin"]
     target: str = ""
     """The target that it ran on, where it ran on one."""
@@ -32,7 +33,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An execution that ended with an error, by PostgreSQL, by a plugin, or by the proxy."""
+    """An execution that ended with an error, by PostgreSQL, by a plugin, or by the proxy.
+
+    One that never ran (an error came before it, its portal was never executed, the client left) has failed with
+    57014, by the proxy.
+    """
 
     sqlstate: str
     message: str
@@ -46,7 +51,8 @@ class Failure:
 class Observer:
     """Override what you want to hear. What is not overridden costs nothing. All methods are plain functions.
 
-    For each execution that was started, exactly one of ``finished`` and ``failed`` is called last; ``failed`` with
+    An execution is a Query with all its statements, a FunctionCall, or a Bind with all Executes of its portal. For each
+    that was started, exactly one of ``finished`` and ``failed`` is called last; ``failed`` with
     ``retried`` set is not the last. An exception in one is contained, counted, and changes nothing for the client.
     """
 
@@ -59,7 +65,10 @@ class Observer:
         """The body of the RowDescription message, where the client asked for one with this execution."""
 
     def received(self, execution: Execution, rows: bytes) -> None:
-        """Whole DataRow messages, one or more, before they go to the client. Keeping them keeps their memory."""
+        """Whole DataRow messages, one or more, before they go to the client. Keeping them keeps their memory.
+
+        A row of more than 1 MB is counted (``Completion.rows``), and not shown.
+        """
 
     def finished(self, execution: Execution, completion: Completion) -> None:
         """It went well. Called before the client is told."""

@@ -62,6 +62,10 @@ class BackendHost(Protocol):
     def write(self, data: bytes) -> None:
         """Send to the backend."""
 
+    def cancel(self, on_done: Callable[[bool], None]) -> None:
+        """Ask the server to cancel what the backend runs. ``on_done`` is called when the server has dealt with that,
+        with whether that is certain."""
+
     def release(self) -> None:
         """The backend has answered everything, is idle, and no client is linked to it any more."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.chain import Outcome
     from interceptor.hooks.statement import Statement
     from interceptor.hooks.waits import Waits
+    from interceptor.session.observed import Run
 
 PORTAL_SUSPENDED: Final = b"s\0\0\0\x04"
 NO_DATA: Final = b"n\0\0\0\x04"
@@ -67,12 +68,14 @@ def encode_shape(shape: Shape, style: TextStyle) -> bytes:
 class LocalPortal:
     """The answer to one execution. Rows are taken from it once."""
 
-    __slots__ = ("_answer", "_in_parts", "_replayed", "count", "description", "outcome", "tag")
+    __slots__ = ("_answer", "_in_parts", "_replayed", "count", "description", "outcome", "run", "tag")
 
     def __init__(self, outcome: Outcome, waits: Waits, formats: Sequence[int], style: TextStyle) -> None:
         """Raises ValueError for result formats that don't go with the columns."""
         decision = outcome.action
         self.outcome = outcome
+        self.run: Run | None = None
+        """Whom its observers are told of."""
         self.count = 0
         """Rows sent by the Execute under way, or the last one."""
         self._answer: Answer | None = None

@@ -25,10 +25,13 @@ from interceptor.session.replies import (
 )
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, ROLE, UNKNOWN_SETTINGS, settings_of
-from interceptor.session.states import NOTHING_OWED, REPLIES, Action, Request
+from interceptor.session.states import ENDED, NOTHING_OWED, REPLIES, Action, Request
+from interceptor.session.watching import MORE, on_cut, on_watched
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
+    from interceptor.session.observed import Run
+    from interceptor.session.watching import Stopping
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _RELAY: Final = int(Action.RELAY)
@@ -54,6 +57,9 @@ _SWALLOW_READY: Final = int(Action.SWALLOW_READY)
 _BLOCK_QUERY: Final = int(Action.BLOCK_QUERY)
 _BLOCK: Final = int(Action.BLOCK)
 _RETRY: Final = int(Action.RETRY)
+_WATCHED: Final = int(Action.WATCHED)
+_CUT: Final = int(Action.CUT)
+_ENDING: Final = int(Action.ENDING)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
 _ASKED_READY: Final = int(Action.ASKED_READY)
@@ -80,10 +86,16 @@ _ENDS_BATCH: Final = frozenset(
     {
         Request.ASKED,
         Request.BLOCKED_QUERY,
+        Request.CUT_QUERY,
         Request.FUNCTION_CALL,
         Request.INJECTED_SYNC,
         Request.QUERY,
         Request.SYNC,
+        Request.TRACKED_CALL,
+        Request.TRACKED_QUERY,
+        Request.TRACKED_SYNC,
+        Request.WATCHED_CALL,
+        Request.WATCHED_QUERY,
     }
 )
 
@@ -153,10 +165,13 @@ class BackendSession:
         "server_parses",
         "settings",
         "status",
+        "stopping",
         "streaming",
+        "target",
         "transactions",
         "unnamed_in_batch",
         "unnamed_ready",
+        "watched",
         "watches_tags",
         "write",
     )
@@ -167,14 +182,17 @@ class BackendSession:
         reported: Reported,
         max_prepared: int = 200,
         custom_names: set[str] | None = None,
+        target: str = "primary",
     ) -> None:
         """``reported`` are the settings that the backend reported at login.
 
         ``max_prepared`` is how many shared statements it may have at a time, at least one. ``custom_names``: names of
-        custom settings that somebody has set on this server; the session adds to them.
+        custom settings that somebody has set on this server; the session adds to them. ``target``: which server of its
+        database it is.
         """
         self.max_prepared = max_prepared
         self.host = host
+        self.target = target
         self.write = host.write
         self.client: ClientSession | None = None
 
@@ -211,6 +229,10 @@ class BackendSession:
         """Syncs that it was sent while it copied, or just before."""
         self.blocks: deque[bytes] = deque()
         """The errors that take the place of the server's, for blocked statements among what is owed."""
+        self.watched: deque[Run] = deque()
+        """The executions of those among them whose answers are looked at."""
+        self.stopping: Stopping | None = None
+        """A result that was cut off, and has not come to its end."""
         self.asked: deque[_Asked] = deque()
         """The questions of our own among what is owed."""
 
@@ -323,8 +345,9 @@ class BackendSession:
         client = self.client
         assert client is not None
         if self.partial:
-            data = self.partial + data
-            self.partial = b""
+            data = self._behind_partial(data)
+            if not data:
+                return
         size = len(data)
         position = self.streaming
         if position >= size:
@@ -374,6 +397,20 @@ class BackendSession:
                     # What the server says next, such as its farewell, is not this client's.
                     position = end
                     break
+            elif action == _ENDING and length == 5:
+                if end > size:
+                    break
+                if client.interception is not None:
+                    client.interception.on_end(data[position + 5])
+                owed[0] = ENDED[owed[0]]
+                end = position
+            elif action == _WATCHED:
+                start, end = on_watched(self, client, data, start, position)
+                if end < 0:
+                    if start >= 0:
+                        break
+                    self._on_violation(kind, length)
+                    return
             elif action == _PARSED_UNNAMED:
                 owed.popleft()
                 client.unnamed = self.parses.popleft()
@@ -417,6 +454,18 @@ class BackendSession:
                     return
                 elif action == _ASKED_READY:
                     ready = True
+            elif action == _CUT:
+                if start < position:
+                    client.write(data[start:position])
+                start = position
+                end = on_cut(self, client, data, position)
+                if end < 0:
+                    if end == MORE:
+                        break
+                    self._on_violation(kind, length)
+                    return
+                start = end
+                ready = False
             elif action == _FAIL or (action == _ERROR and type(owed[0]) is Noted):
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
@@ -447,6 +496,19 @@ class BackendSession:
             client.on_ready(self)
         elif client.held:
             client.on_answered(self)
+
+    def _behind_partial(self, data: bytes) -> bytes:
+        """What came, with what it goes on with, or without what goes nowhere."""
+        stopping = self.stopping
+        if stopping is None or not stopping.dropping:
+            data = self.partial + data
+            self.partial = b""
+            return data
+        taken = min(stopping.dropping, len(data))
+        stopping.dropping -= taken
+        if not stopping.dropping:
+            self.partial = b""
+        return data[taken:]
 
     def _on_answer(self, action: int, body: bytes) -> bool:
         """A message of the answer to a question of ours. False if the backend must not be used any more."""

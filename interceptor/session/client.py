@@ -21,6 +21,7 @@ from interceptor.session.requests import HANDLERS, INTERCEPTED
 from interceptor.session.splice import HOLD
 from interceptor.session.states import PoolMode, Request
 from interceptor.session.substitutes import SUBSTITUTE, act_alone, refuse
+from interceptor.session.watching import must_hold
 from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
 if TYPE_CHECKING:
@@ -455,7 +456,7 @@ class ClientSession:
                 backend.unnamed_in_batch = False
                 if self.named is not None:
                     self.named.in_batch.clear()
-                owed.append(_OWED_SYNC)
+                owed.append(_OWED_SYNC if interception is None else interception.owed_sync)
             else:
                 splice = handlers[kind](self, backend, data, position, end)
                 if splice is not None:
@@ -539,6 +540,8 @@ class ClientSession:
         """Answer the request that waits for a backend with this ErrorResponse, as a backend would have."""
         assert self.waiting
         self.waiting = False
+        if self.interception is not None:
+            self.interception.on_refused(error)
         data = self._take_kept()
         kind, length = unpack_header(data)
         self.write(error)
@@ -589,7 +592,7 @@ class ClientSession:
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:
             return
         interception = self.interception
-        if interception is not None and (interception.busy or (self.begins and backend.owed)):
+        if interception is not None and (interception.busy or (self.begins and backend.owed) or must_hold(backend)):
             return
         self.held = False
         if not backend.copy_in:
@@ -599,6 +602,9 @@ class ClientSession:
 
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
+        if backend.stopping is not None and must_hold(backend):
+            self.held = True
+            return
         idle = backend.status == messages.IDLE
         if self.belongings.defines and idle:
             # At once: what comes next, from whomever, may use it.

@@ -15,6 +15,7 @@ from interceptor.session.answers import LocalPortal, encode_block, encode_refusa
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
+from interceptor.session.observed import tell_refused, watch
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
@@ -96,11 +97,13 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
     action = outcome.action
     if isinstance(action, Block):
+        tell_refused(outcome, action)
         return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=True))
     if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
-        return interception.put(
-            Answered(LocalPortal(outcome, interception.tables.waits, (), interception.style), 0, simple=True)
-        )
+        portal = LocalPortal(outcome, interception.tables.waits, (), interception.style)
+        portal.run = watch(outcome, interception.runs, "plugin")
+        return interception.put(Answered(portal, 0, simple=True))
+    interception.watch(outcome)
     targets.add(outcome.target)
     interception.note_text(sql)
     statement = outcome.execution.statement
@@ -121,6 +124,8 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
     execution = Execution(chain_or.statement, interception.facts, NO_PARAMETERS, protocol="function call")
     outcome = yield from decide(chain_or, execution)
     if isinstance(outcome.action, Block):
+        tell_refused(outcome, outcome.action)
         return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=True))
     interception.note_effects(OPAQUE)
+    interception.watch(outcome)
     return message

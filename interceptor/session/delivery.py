@@ -36,6 +36,10 @@ class Delivery:
     def start(self, answered: Answered, ready: bytes) -> None:
         """Send the rows of an answer, and what ends them. ``busy`` is set while that goes on."""
         if answered.simple:
+            run = answered.portal.run
+            if run is not None:
+                run.answered()
+                run.describe(answered.portal.description[5:])
             self.session.write(answered.portal.description)
         self.busy = True
         self.interception.canceled = False
@@ -56,6 +60,9 @@ class Delivery:
             pulled = portal.pull(left)
             piece = pulled if isinstance(pulled, Piece) else cast("Piece", (yield pulled))
             portal.count += piece.rows
+            run = portal.run
+            if run is not None:
+                run.take_piece(piece)
             if piece.messages:
                 self.session.write(piece.messages)
             if piece.block is not None:
@@ -63,6 +70,8 @@ class Delivery:
                 break
             if piece.done:
                 end = portal.complete()
+                if run is not None:
+                    run.finish(end[5:-1].decode("utf-8", "replace"))
                 break
             pieces += 1
             if pieces % _FAIR_PIECES == 0:
@@ -71,12 +80,16 @@ class Delivery:
                 left -= piece.rows
                 if left <= 0:
                     end = PORTAL_SUSPENDED
+                    if run is not None:
+                        run.suspended = True
                     break
         if end is not PORTAL_SUSPENDED:
             closing = portal.close()
             if closing is not None:
                 yield closing
         self.busy = False
+        if run is not None:
+            run.settle()
         if end[0] == messages.ERROR_RESPONSE:
             self.session.fail(end, simple=answered.simple)
         elif answered.simple:
@@ -112,6 +125,8 @@ class Delivery:
             if not self.interception.canceled:
                 raise
             self.interception.canceled = self.busy = False
+            if answered.portal.run is not None:
+                answered.portal.run.fail_with(CANCELED[5:], "proxy")
             self.session.fail(CANCELED, simple=answered.simple)
 
     def _on_sent(self, _: object) -> None:

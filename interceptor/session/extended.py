@@ -15,6 +15,7 @@ from interceptor.session.answers import LocalPortal, encode_block, encode_refusa
 from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
+from interceptor.session.observed import tell_refused, watch
 from interceptor.session.substitutes import Answered, Blocked, Bound, Reply, make_passing
 from interceptor.sql.effects import OPAQUE
 
@@ -87,7 +88,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if bind.portal and bind.portal in interception.portals:
         error = Block("42P03", f'cursor "{bind.portal.decode("utf-8", "replace")}" already exists')
         return interception.put(Blocked(encode_block(error, interception.style), simple=False))
-    interception.portals.pop(bind.portal, None)
+    interception.close_portal(bind.portal)
     interception.rewritten_portals.pop(bind.portal, None)
     known = interception.known.find(bind.statement)
     if known is None:
@@ -113,16 +114,21 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     outcome = yield from decide(chain, execution)
     action = outcome.action
     if isinstance(action, Block):
+        tell_refused(outcome, action)
         return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=False))
     answers = isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed"
     if answers and bind.portal not in interception.portals_elsewhere:
         try:
             portal = LocalPortal(outcome, interception.tables.waits, bind.result_formats, interception.style)
         except ValueError as error:
-            return interception.put(Blocked(encode_block(Block("08P01", str(error)), interception.style), simple=False))
+            unfit = Block("08P01", str(error))
+            tell_refused(outcome, unfit)
+            return interception.put(Blocked(encode_block(unfit, interception.style), simple=False))
+        portal.run = watch(outcome, interception.runs, "plugin")
         interception.portals[bind.portal] = portal
         return interception.put(Reply(BIND_COMPLETE))
     targets.add(outcome.target)
+    interception.watch(outcome, bind.portal)
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)
     statement = outcome.execution.statement
@@ -191,16 +197,23 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
     answer = interception.portals.get(name)
     if answer is None:
         interception.note_rewriting(interception.rewritten_portals.get(name))
+        interception.look_after(name)
         return message
+    if answer.run is not None:
+        answer.run.describe(answer.description[5:])
     return interception.put(Reply(answer.description))
 
 
 def _on_execute(interception: Interception, message: bytes) -> bytes:
     portal_end = message.find(0, 5)
-    answer = interception.portals.get(message[5:portal_end])
+    portal = message[5:portal_end]
+    answer = interception.portals.get(portal)
     if answer is None:
-        interception.note_rewriting(interception.rewritten_portals.get(message[5:portal_end]))
+        interception.note_rewriting(interception.rewritten_portals.get(portal))
+        interception.look_after(portal)
         return message
+    if answer.run is not None:
+        answer.run.pending += 1
     return interception.put(
         Answered(answer, int.from_bytes(message[portal_end + 1 : portal_end + 5], "big"), simple=False)
     )
@@ -212,7 +225,7 @@ def _on_close(interception: Interception, message: bytes) -> bytes:
         known = interception.known.by_name.pop(name, None)
         if known is not None and known.shape is not None:
             return interception.put(Reply(CLOSE_COMPLETE, None if name else b""))
-    elif interception.portals.pop(name, None) is not None:
+    elif interception.close_portal(name):
         return interception.put(Reply(CLOSE_COMPLETE))
     else:
         interception.portals_elsewhere.discard(name)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from interceptor.errors import ClientError, Failure
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
@@ -24,11 +25,15 @@ from interceptor.session.delivery import Delivery
 from interceptor.session.known import KnownStatements
 from interceptor.session.lookup import Pending
 from interceptor.session.notes import Note
+from interceptor.session.observed import Run, watch
 from interceptor.session.positions import Rewriting
-from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Substitute
+from interceptor.session.states import Request
+from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Substitute
 from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
+    from interceptor.errors import BackendError
+    from interceptor.hooks.chain import Outcome
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
     from interceptor.session.client import ClientSession
@@ -65,6 +70,12 @@ class Interception:
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
         self.note: Note | None = None
         """About the message that is being looked at."""
+        self.runs: dict[Run, None] = {}
+        """The executions that somebody looks after and that have not ended."""
+        self.watched_portals: dict[bytes, Run] = {}
+        """Those whose portals the backend has, by the portal's name."""
+        self.refusal: ClientError | BackendError | None = None
+        """Why what is skipped is not run; None where the server told, or a plugin."""
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -72,6 +83,11 @@ class Interception:
     def planned(self) -> bool:
         """Whether what is to be acted on begins with messages that have been looked at; only ``COUNTED`` ones count."""
         return bool(self.known.journal)
+
+    @property
+    def owed_sync(self) -> Request:
+        """What a Sync is owed as."""
+        return Request.TRACKED_SYNC if self.runs else Request.SYNC
 
     @property
     def busy(self) -> bool:
@@ -180,12 +196,16 @@ class Interception:
         """A message is dropped because of an error before it."""
         if self.known.journal and kind in COUNTED:
             note = self.done()
+            if note is not None and note.run is not None:
+                note.run.skip(self.refusal)
             change = None if note is None else note.change
             if change is not None and change[0] not in self.known.undone:
                 # One that was undone before is of an earlier message, or of one that came before that.
                 self.known.undo(change)
             if kind == SUBSTITUTE:
-                self.substitutes.popleft()
+                substitute = self.substitutes.popleft()
+                if isinstance(substitute, Answered) and substitute.portal.run is not None:
+                    substitute.portal.run.skip(self.refusal)
 
     def noted(self) -> Note:
         """The note of the message that is being looked at."""
@@ -214,6 +234,52 @@ class Interception:
         self.known.journal.extend(self.known.again)
         self.known.again = ()
 
+    # --- Executions that somebody looks after ------------------------------------------------------------------------
+
+    def watch(self, outcome: Outcome, portal: bytes | None = None) -> None:
+        """The message that is looked at is a Query or FunctionCall, or the Bind of a portal, that is to run."""
+        run = watch(outcome, self.runs)
+        if portal is not None:
+            self.watched_portals.pop(portal, None)
+            if run is not None:
+                self.look_after(portal, run)
+        elif run is not None:
+            self.noted().run = run
+
+    def look_after(self, portal: bytes, run: Run | None = None) -> None:
+        """The message that is looked at is about this portal, which the backend has, if anybody has it.
+
+        ``run``: of the Bind that makes it, in the place of an older one.
+        """
+        if run is None:
+            run = self.watched_portals.get(portal)
+        else:
+            self.watched_portals[portal] = run
+        if run is not None:
+            run.pending += 1
+            self.noted().run = run
+
+    def close_portal(self, name: bytes) -> bool:
+        """The message that is looked at closes, or replaces, this portal. Whether it was answered here."""
+        portal = self.portals.pop(name, None)
+        for run in (self.watched_portals.get(name), None if portal is None else portal.run):
+            if run is not None:
+                run.closing = True
+                if not run.pending:
+                    run.close()
+        return portal is not None
+
+    def on_refused(self, error: bytes) -> None:
+        """What waits for a backend is answered with this ErrorResponse."""
+        fields = messages.decode_error_fields(error[5:])
+        kind = Failure(fields.get("C", ""), fields.get("C", ""))
+        self.refusal = ClientError(kind, fields.get("M", ""), fatal=False)
+
+    def end_runs(self, error: ClientError | BackendError | None = None) -> None:
+        """The session ends, for this reason or because its client leaves: nothing under way comes to an end."""
+        for run in list(self.runs):
+            run.give_up(error)
+
     def take_target(self) -> str | None:
         """Where the batch that comes now is to run."""
         target, self.target = self.target, None
@@ -224,10 +290,19 @@ class Interception:
         """A batch goes on, whose beginning has been looked at."""
         return self.facts.transaction.implicit
 
+    def on_end(self, status: int) -> None:
+        """A ReadyForQuery with this transaction status is about to be sent to the client."""
+        if self.runs and status == messages.IDLE and not self.known.journal and not self.session.deciding:
+            # No portal outlives its transaction.
+            for run in list(self.runs):
+                run.close()
+
     def on_ready(self, status: int) -> None:
-        """A ReadyForQuery, with this transaction status, and nothing is owed."""
+        """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
+        self.on_end(status)
         transaction = self.facts.transaction
         transaction.implicit = False
+        self.refusal = None
         self.known.undone.clear()
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
@@ -241,6 +316,7 @@ class Interception:
                 self._settle()
             self.portals_elsewhere.clear()
             self.rewritten_portals.clear()
+            self.watched_portals.clear()
             was_failed = transaction.status == "failed"
             for callback in transaction.end():
                 callback(not was_failed)

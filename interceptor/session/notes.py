@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interceptor.session.known import Change
+    from interceptor.session.observed import Run
     from interceptor.session.positions import Rewriting
 
-__all__ = ["Note", "Noted", "mark", "note_of"]
+__all__ = ["Note", "Noted", "become", "mark", "note_of"]
 
 
 @dataclass(slots=True)
@@ -24,6 +25,8 @@ class Note:
 
     change: Change | None = None
     """The prepared statement that it makes or drops, and what its name stood for before."""
+    run: Run | None = None
+    """The execution that it is a part of, where somebody looks after that."""
     rewriting: Rewriting | None = None
     """The server was sent another text than the client's, of which its errors speak."""
 
@@ -49,6 +52,12 @@ def mark(owed: deque[int], since: int, note: Note) -> None:
     """Put a note to all that is owed from this place on."""
     for place in range(since, len(owed)):
         owed[place] = Noted(owed[place], note)
+
+
+def become(owed: deque[int], request: int) -> None:
+    """The oldest that is owed is another kind of request from now on. It keeps its note."""
+    note = note_of(owed[0])
+    owed[0] = request if note is None else Noted(request, note)
 
 
 def note_of(request: int) -> Note | None:

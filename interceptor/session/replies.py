@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
-from interceptor.session.notes import note_of
+from interceptor.session.notes import become, note_of
 from interceptor.session.prepared import Prepared
-from interceptor.session.states import Action, Request
+from interceptor.session.states import PLAIN, SYNCS, Action, Request
 from interceptor.session.substitutes import SUBSTITUTE
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _DATA_EXCEPTION: Final = b"\0C22"
 """Where the SQLSTATE of an ErrorResponse begins with class 22."""
 
 _BLOCKED: Final = int(Request.BLOCKED)
-_SYNC: Final = int(Request.SYNC)
 _INJECTED_SYNC: Final = int(Request.INJECTED_SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
@@ -56,6 +55,10 @@ def on_error_in_batch(
 ) -> int:
     """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
     body = data[position + 5 : end]
+    run = None
+    if backend.owed[0] in PLAIN:
+        become(backend.owed, PLAIN[backend.owed[0]])
+        run = backend.watched.popleft()
     if backend.owed[0] in _REUSED and _DATA_EXCEPTION in body:
         # A parameter is at fault, and PostgreSQL would have parsed the statement before it looked at that.
         client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
@@ -65,14 +68,19 @@ def on_error_in_batch(
         # What can't be parsed apart is parsed where its client asks for it, and fails there.
         if start < position:
             client.write(data[start:position])
-        _fail_until_sync(backend, client)
+        fail_until_sync(backend, client)
         return end
     if client.retry and _STALE_PLAN in body and not client.finishing and _none_is_answered(backend, *client.retry):
         if start < position:
             client.write(data[start:position])
-        _fail_until_sync(backend, client)
+        # What will be sent again has not failed.
+        backend.watched.clear()
+        fail_until_sync(backend, client)
         backend.owed[0] = _RETRIED
         return end
+    if run is not None:
+        run.fail_with(body)
+        run.settle()
     note = note_of(backend.owed[0])
     if not on_rare(backend, client, _FAIL, body):
         raise AssertionError("an error is never out of place")
@@ -109,7 +117,7 @@ def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, i
     client.write(backend.blocks[0])
     client.belongings.on_error()
     if in_batch:
-        _fail_until_sync(backend, client)
+        fail_until_sync(backend, client)
     else:
         backend.blocks.popleft()
 
@@ -126,7 +134,7 @@ def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepa
         count += kind != messages.FLUSH
     if backend.owed[0] in _REUSED:
         count -= 1
-    return len(backend.owed) == count and backend.owed[-1] == _SYNC and backend.owed.count(_SYNC) == 1
+    return len(backend.owed) == count and backend.owed[-1] in SYNCS and sum([one in SYNCS for one in backend.owed]) == 1
 
 
 def _changes_names(data: bytes, position: int, kind: int) -> bool:
@@ -151,7 +159,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
             client.named.registry.forget_all()
         backend.copy_in = False
         if action == Action.FAIL:
-            _fail_until_sync(backend, client)
+            fail_until_sync(backend, client)
     elif action == _PARAMETER:
         if not on_parameter(backend, body):
             return False
@@ -160,7 +168,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         backend.copy_in = True
         backend.copy_syncs = 0
         # A backend that copies in ignores Sync (copyfromparse.c, CopyGetData): no ReadyForQuery comes for it.
-        while len(owed) > 1 and owed[1] == _SYNC:
+        while len(owed) > 1 and owed[1] in SYNCS:
             del owed[1]
             backend.copy_syncs += 1
     elif action == Action.NOTICED:
@@ -176,7 +184,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     return True
 
 
-def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
+def fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
     """After an error in the extended protocol the backend ignores all up to the next Sync, and owes nothing."""
     owed = backend.owed
     if owed[0] == _PARSE_UNNAMED:
@@ -184,7 +192,7 @@ def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
         client.unnamed = b""
         backend.unnamed_ready = True
     undone = 0
-    while owed and owed[0] != _SYNC and owed[0] != _INJECTED_SYNC:
+    while owed and owed[0] not in SYNCS and owed[0] != _INJECTED_SYNC:
         request = owed.popleft()
         if request == _PARSE_UNNAMED or request in _REUSED:
             backend.parses.popleft()
@@ -192,6 +200,8 @@ def _fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
             backend.local_replies.popleft()
         elif request == _BLOCKED:
             backend.blocks.popleft()
+        elif request in PLAIN and backend.watched:
+            backend.watched.popleft().skip()
         undone += request in _CHANGES
     skipped = [backend.changes.popleft() for _ in range(undone)]
     for undo, statements, name in reversed(skipped):
@@ -213,6 +223,7 @@ def _stop_counting(backend: BackendSession, client: ClientSession) -> None:
     backend.parses.clear()
     backend.local_replies.clear()
     backend.changes.clear()
+    backend.watched.clear()
     backend.copy_in = True
     client.on_uncounted()
 

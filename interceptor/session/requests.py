@@ -27,6 +27,7 @@ from interceptor.session.statements import (
 )
 from interceptor.session.states import PoolMode, Request
 from interceptor.session.substitutes import SUBSTITUTE, on_substitute
+from interceptor.session.watching import watch_last
 from interceptor.sql.analysis import opaque_effects
 from interceptor.sql.effects import NONE, OPAQUE, Effect
 
@@ -257,8 +258,14 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         if note is not None:
             if note.change is not None:
                 _note_change(interception, backend, note.change, noted)
+            run = note.run
+            may_be_cut = run is not None and watch_last(backend, run, owed) and run.limited
             if note.concerns_answers:
                 mark(backend.owed, owed, note)
+            if may_be_cut and backend.owed[-1] in _MAY_BE_CUT:
+                # What is behind a result that may be cut off is sent when it has been answered.
+                session.held = session.wants_flush = True
+                return outcome or (b"", position)
     return outcome
 
 
@@ -287,6 +294,7 @@ _AS_CHANGES: Final[dict[int, Request]] = {
 }
 """What is owed, where it is to be noticed that it is not done."""
 
+_MAY_BE_CUT: Final = frozenset({Request.WATCHED_QUERY, Request.WATCHED_CALL, Request.WATCHED_EXECUTE})
 _LOOKED_AT: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 INTERCEPTED: Final[tuple[Handler, ...]] = tuple(
     _on_unlooked_at if kind in _LOOKED_AT else handler for kind, handler in enumerate(HANDLERS)

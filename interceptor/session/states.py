@@ -60,6 +60,23 @@ class Request(IntEnum):
     """Likewise, a Parse in the place of a message of the extended protocol."""
     NAMED_CLOSE = 26
     """A Close of a statement by the client's own name, which stands for a change noted in ``changes``."""
+    WATCHED_QUERY = 27
+    """A Query whose answer is looked at (``watching``), until that comes to its end. So are the next five."""
+    WATCHED_CALL = 28
+    """A FunctionCall."""
+    WATCHED_BIND = 29
+    WATCHED_REUSED_BIND = 30
+    WATCHED_DESCRIBE = 31
+    """Of a portal."""
+    WATCHED_EXECUTE = 32
+    CUT_QUERY = 33
+    """A Query or FunctionCall whose client has been told of its end, as that of a result beyond its limits."""
+    CUT_EXECUTE = 34
+    """Likewise, an Execute."""
+    TRACKED_QUERY = 35
+    """A Query whose end plugins hear of, before its client does. So are the next two."""
+    TRACKED_CALL = 36
+    TRACKED_SYNC = 37
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -121,6 +138,12 @@ class Action(IntEnum):
     """The error of a blocked statement, in the place of the server's; a ReadyForQuery is still to come."""
     BLOCK = 31
     """Likewise; the backend ignores everything up to the next Sync."""
+    WATCHED = 32
+    """A message of an answer that is looked at: to the client."""
+    ENDING = 34
+    """ReadyForQuery, of which plugins hear first; then it is the plain request's."""
+    CUT = 33
+    """Not to the client, which has been told that there is no more."""
     RETRY = 25
     """ReadyForQuery: not to the client; its batch can be sent again."""
     ASKED_READY = 24
@@ -176,12 +199,45 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.REUSED_BIND: _row(_2=Action.REUSED, error=Action.FAIL),
     Request.REUSED_DESCRIBE: _row(t=Action.REUSED_FIRST, error=Action.FAIL),
     Request.INJECTED_SYNC: _row(Z=Action.SWALLOW_READY, error=Action.ERROR),
-    Request.BLOCKED_QUERY: _row(Z=Action.READY, error=Action.BLOCK_QUERY),
+    Request.BLOCKED_QUERY: _row(Z=Action.ENDING, error=Action.BLOCK_QUERY),
     Request.BLOCKED: _row(error=Action.BLOCK),
+    Request.WATCHED_QUERY: _row(TDIHdcCZ=Action.WATCHED, G=Action.COPY_IN, error=Action.WATCHED),
+    Request.WATCHED_CALL: _row(VZ=Action.WATCHED, error=Action.WATCHED),
+    Request.WATCHED_BIND: _row(_2=Action.WATCHED, error=Action.FAIL),
+    Request.WATCHED_REUSED_BIND: _row(_2=Action.WATCHED, error=Action.FAIL),
+    Request.WATCHED_DESCRIBE: _row(Tn=Action.WATCHED, error=Action.FAIL),
+    Request.WATCHED_EXECUTE: _row(DHdcIsC=Action.WATCHED, G=Action.COPY_IN, error=Action.FAIL),
+    Request.CUT_QUERY: _row(TDIHdcCVZ=Action.CUT, error=Action.CUT),
+    Request.CUT_EXECUTE: _row(DHdcIsC=Action.CUT, error=Action.CUT),
+    Request.TRACKED_QUERY: _row(
+        TDIHdc=Action.RELAY, C=Action.TAG, G=Action.COPY_IN, Z=Action.ENDING, error=Action.ERROR
+    ),
+    Request.TRACKED_CALL: _row(V=Action.RELAY, Z=Action.ENDING, error=Action.ERROR),
+    Request.TRACKED_SYNC: _row(Z=Action.ENDING, error=Action.ERROR),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
+
+PLAIN: Final[Mapping[int, Request]] = {
+    Request.WATCHED_QUERY: Request.TRACKED_QUERY,
+    Request.WATCHED_CALL: Request.TRACKED_CALL,
+    Request.WATCHED_BIND: Request.BIND,
+    Request.WATCHED_REUSED_BIND: Request.REUSED_BIND,
+    Request.WATCHED_DESCRIBE: Request.DESCRIBE_PORTAL,
+    Request.WATCHED_EXECUTE: Request.EXECUTE,
+}
+"""What a request whose answer is looked at is, once that has come to its end."""
+
+ENDED: Final[Mapping[int, Request]] = {
+    Request.TRACKED_QUERY: Request.QUERY,
+    Request.TRACKED_CALL: Request.FUNCTION_CALL,
+    Request.TRACKED_SYNC: Request.SYNC,
+    Request.BLOCKED_QUERY: Request.QUERY,
+}
+"""What a request is, once plugins have heard of its end."""
+
+SYNCS: Final = frozenset({Request.SYNC, Request.TRACKED_SYNC})
 
 REPLIES: Final[tuple[bytes, ...]] = tuple(_ROWS[request] for request in sorted(Request))
 

@@ -37,8 +37,8 @@ _OWED_BLOCKED: Final = int(Request.BLOCKED)
 
 # PostgreSQL refuses these before it looks at anything, with a syntax error, and so ends what was begun: the transaction
 # is failed as the statement itself would have failed it. The text is what its log shows.
-_REFUSED_QUERY: Final = messages.encode_query("interceptor: a plugin blocked this statement")
-_REFUSED_PARSE: Final = messages.encode_message(
+REFUSED_QUERY: Final = messages.encode_query("interceptor: a plugin blocked this statement")
+REFUSED_PARSE: Final = messages.encode_message(
     messages.PARSE, b"_interceptor_blocked\0interceptor: a plugin blocked this statement\0\0\0"
 )
 
@@ -146,9 +146,9 @@ def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, sim
     if simple:
         session.unnamed = b""
         backend.owed.append(_OWED_BLOCKED_QUERY)
-        return _REFUSED_QUERY
+        return REFUSED_QUERY
     backend.owed.append(_OWED_BLOCKED)
-    return _REFUSED_PARSE
+    return REFUSED_PARSE
 
 
 def act_alone(session: ClientSession, interception: Interception) -> bool:

@@ -111,6 +111,9 @@ class Backend:
         assert data, "an empty write"
         self.forth += data
 
+    def cancel(self, on_done: Callable[[bool], None]) -> None:
+        raise AssertionError("no result has a limit here")
+
     def release(self) -> None:
         self.scheduler.release(self)
 

@@ -154,7 +154,6 @@ def test_the_estimate_of_the_planner(client: WireClient) -> None:
     assert say(client, *extended("select n from lines")) == ["Error 42501", "ReadyForQuery I"]
 
 
-@pytest.mark.xfail(reason="Outcome.limits is not carried out for what a server answers")
 def test_a_flood_ends(client: WireClient, postgres18: PostgresServer) -> None:
     postgres18.psql("alter table fuse disable trigger all", dbname="wired")
     postgres18.psql("insert into fuse select generate_series(1, 9)", dbname="wired")

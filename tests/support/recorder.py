@@ -128,6 +128,8 @@ class Recorder:
         self.may_pin = True
         self.defined = 0
         """How often a transaction ended that may have created something."""
+        self.cancels: list[Callable[[bool], None]] = []
+        """What is to be called when the server has dealt with a cancel request."""
         self.finished = False
         self.failure: ClientError | BackendError | None = None
         self.paused = False
@@ -239,6 +241,9 @@ class _BackendHost:
     def write(self, data: bytes) -> None:
         assert data, "an empty write"
         self._recorder.to_backend += data
+
+    def cancel(self, on_done: Callable[[bool], None]) -> None:
+        self._recorder.cancels.append(on_done)
 
     def release(self) -> None:
         assert self._recorder.client.backend is None

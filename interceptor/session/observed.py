@@ -1,0 +1,212 @@
+"""One execution that somebody looks after: whom observers are told of, and whose result has limits.
+
+An execution is a Query, a FunctionCall, or a Bind with all Executes of its portal. Most have neither observers nor
+limits, and no ``Run``. That of the others is told what becomes of it by whoever knows: the backend's half where the
+server answers (``watching``), ``Delivery`` where a plugin does, and the client's half where nothing is run at all.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+from interceptor.errors import QUERY_CANCELED, BackendError, ClientError, ProtocolViolation
+from interceptor.hooks.observing import Completion, Failure
+from interceptor.protocol.messages import decode_error_fields
+
+if TYPE_CHECKING:
+    from interceptor.hooks.answers import Piece
+    from interceptor.hooks.chain import Outcome
+    from interceptor.hooks.decisions import Block
+
+By = Literal["backend", "plugin", "proxy"]
+
+SUSPENDED: Final = "PORTAL SUSPENDED"
+"""The tag of an execution whose client took a part of its rows, and no more."""
+
+_clock = time.monotonic
+
+
+class Run:
+    """An execution from its decision to its end. Exactly one of ``finish`` and ``fail`` has an effect, the first."""
+
+    __slots__ = (
+        "audience",
+        "began",
+        "by",
+        "bytes_left",
+        "closing",
+        "done",
+        "execution",
+        "first",
+        "left",
+        "limited",
+        "outcome",
+        "pending",
+        "rows",
+        "rows_left",
+        "runs",
+        "size",
+        "statements",
+        "suspended",
+        "tag",
+        "target",
+        "wants_rows",
+    )
+
+    def __init__(self, outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"]) -> None:
+        """``runs``: all of its session that have not ended, where it stands until then. ``by``: who answers it."""
+        self.outcome = outcome
+        self.execution = outcome.execution
+        self.audience = outcome.observers
+        self.wants_rows = self.audience.wants_rows
+        self.runs = runs
+        runs[self] = None
+        self.began = _clock()
+        self.first = -1.0
+        """Seconds until its first answer; negative while there is none."""
+        self.by = by
+        self.target = ""
+        """Where it runs, once that is known."""
+        self.rows = 0
+        self.size = 0
+        self.tag = ""
+        """Of its last statement that ended."""
+        facts = self.execution.statement.facts
+        self.statements = 0 if facts.opaque or self.execution.statement.function else len(facts.statements)
+        """How many tags are still to come; 0 where only its end tells."""
+        self.pending = 0
+        """Messages of it that have been looked at, and neither answered nor skipped."""
+        self.suspended = False
+        self.closing = False
+        """Its portal is closed, or replaced."""
+        self.done = False
+        limits = outcome.limits
+        self.limited = by == "backend" and bool(limits.rows or limits.bytes)
+        self.rows_left = limits.rows or _UNLIMITED
+        self.bytes_left = limits.bytes or _UNLIMITED
+        self.audience.started(self.execution)
+
+    # --- What is told on the way -----------------------------------------------------------------------------------
+
+    def answered(self) -> None:
+        """Something of its answer has come."""
+        if self.first < 0:
+            self.first = _clock() - self.began
+
+    def describe(self, body: bytes) -> None:
+        """The body of a RowDescription."""
+        if not self.done and self.audience.wants_description:
+            self.audience.described(self.execution, body)
+
+    def receive(self, rows: bytes) -> None:
+        """Whole DataRow messages."""
+        if not self.done and self.wants_rows:
+            self.audience.received(self.execution, rows)
+
+    def take_piece(self, piece: Piece) -> None:
+        """Rows of an answer that is made here, and perhaps its failure."""
+        self.answered()
+        self.rows += piece.rows
+        self.size += len(piece.messages)
+        if piece.messages:
+            self.receive(piece.messages)
+        if piece.block is not None:
+            self.block(piece.block)
+
+    def end_statement(self, tag: str) -> None:
+        """One of its statements has ended; with the last one all is done."""
+        self.tag = tag
+        if self.statements == 1:
+            self.finish(tag)
+        else:
+            self.statements -= 1
+
+    def settle(self) -> None:
+        """A message of it has been answered, or skipped."""
+        self.pending -= 1
+        if self.closing and not self.pending:
+            self.close()
+
+    # --- The end ---------------------------------------------------------------------------------------------------
+
+    def finish(self, tag: str) -> None:
+        """It went well."""
+        if self._end():
+            seconds = _clock() - self.began
+            first = seconds if self.first < 0 else self.first
+            self.audience.finished(
+                self.execution, Completion(tag, self.rows, self.size, seconds, first, self.by, self.target)
+            )
+
+    def fail(self, sqlstate: str, message: str, by: By) -> None:
+        """It did not."""
+        if self._end():
+            failure = Failure(sqlstate, message, _clock() - self.began, by, self.target)
+            self.audience.failed(self.execution, failure)
+
+    def fail_with(self, body: bytes, by: By = "backend") -> None:
+        """It failed with the ErrorResponse that has this body."""
+        if not self.done:
+            try:
+                fields = decode_error_fields(body)
+            except ProtocolViolation:
+                fields = {}
+            self.fail(fields.get("C", ""), fields.get("M", ""), by)
+
+    def block(self, block: Block, by: By = "plugin") -> None:
+        """It was refused, or its answer was broken off."""
+        self.fail(block.sqlstate, block.message, by)
+
+    def give_up(self, error: ClientError | BackendError | None) -> None:
+        """Its session ends: for this reason, or because the client leaves."""
+        if error is None:
+            self.never_ran("the client left before it was answered")
+        else:
+            sqlstate = error.sqlstate if isinstance(error, BackendError) else error.failure.sqlstate
+            self.fail(sqlstate, error.message, "proxy")
+
+    def never_ran(self, why: str) -> None:
+        """Nothing will come of it."""
+        self.fail(QUERY_CANCELED.sqlstate, why, "proxy")
+
+    def skip(self, why: ClientError | BackendError | None = None) -> None:
+        """A message of it is skipped, because of an error."""
+        if why is not None:
+            self.give_up(why)
+        elif not self.suspended:
+            self.never_ran("an error came before it")
+        self.settle()
+
+    def close(self) -> None:
+        """There is no portal any more that could be executed."""
+        if self.suspended:
+            self.finish(SUSPENDED)
+        else:
+            self.never_ran("its portal was never executed")
+
+    def _end(self) -> bool:
+        if self.done:
+            return False
+        self.done = True
+        self.runs.pop(self, None)
+        return True
+
+
+_UNLIMITED: Final = 1 << 62
+
+
+def watch(outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"] = "backend") -> Run | None:
+    """The run of an execution that is to be looked after; None for all others. Its observers hear of its beginning."""
+    limits = outcome.limits
+    if not outcome.observers and (by == "plugin" or not (limits.rows or limits.bytes)):
+        return None
+    return Run(outcome, runs, by)
+
+
+def tell_refused(outcome: Outcome, block: Block) -> None:
+    """Tell observers of an execution that is refused before it begins."""
+    audience = outcome.observers
+    if audience:
+        audience.started(outcome.execution)
+        audience.failed(outcome.execution, Failure(block.sqlstate, block.message, 0.0, "plugin"))
