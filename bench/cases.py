@@ -96,6 +96,9 @@ class _BackendHost:
     def write(self, data: bytes) -> None:
         pass
 
+    def cancel(self, on_done: Callable[[bool], None]) -> None:
+        raise AssertionError("no result has a limit here")
+
     def release(self) -> None:
         pass
 
