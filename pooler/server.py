@@ -34,6 +34,7 @@ from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
 from pooler.node import LocalNode, Node
 from pooler.plugins import PluginHost
+from pooler.plugins.shared import MakeCounters
 from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
@@ -76,9 +77,9 @@ class Others(Protocol):
 class Server:
     """One process's worth of clients and backends."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, make_counters: MakeCounters | None = None) -> None:
         """Reads the user file and loads the plugins. Raises ConfigError, and PluginsRefused for a plugin that must not
-        be missing."""
+        be missing. ``make_counters``: of those that plugins share with other processes."""
         self.config = config
         self.clock = Clock()
         self.keys = KeyCache()
@@ -110,7 +111,7 @@ class Server:
         )
         self.client_tls = make_client_context(config)
         self.handshakes = Turns()
-        self.host = PluginHost(self)
+        self.host = PluginHost(self, make_counters)
         self.judges = Judges(self.host.catalogues)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()

@@ -25,7 +25,7 @@ from pooler.plugins.long_sql import LongSql
 from pooler.plugins.metrics import MetricsRegistry
 from pooler.plugins.names import LoginNames, Names, reported_path
 from pooler.plugins.services import PluginServices, ServiceHost
-from pooler.plugins.shared import SharedMemory
+from pooler.plugins.shared import MakeCounters, SharedMemory
 from pooler.plugins.targets import TargetRegistry
 from pooler.tasks import Handle, spawn
 
@@ -59,17 +59,17 @@ class SessionRefused(Exception):
 class PluginHost:
     """All that a server has to do with plugins. Without plugins it does nothing, and costs nothing."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, make_counters: MakeCounters | None = None) -> None:
         """Load what the config names; what is broken is logged once. Raises ConfigError, and PluginsRefused where a
         plugin is broken without which the server must not run."""
         self._server = server
         self.waits: Final = AsyncioWaits()
+        self.shared: Final = SharedMemory(make_counters)
         self.targets: Final = TargetRegistry(
-            server.config, server.pools, server.backend_credential, self._on_targets_changed
+            server.config, server.pools, server.backend_credential, self._on_targets_changed, self.shared.own().state
         )
         self.catalogues: Final = Catalogues(server.backend_credential, server.keys)
         self.metrics: Final = MetricsRegistry()
-        self._shared = SharedMemory()
         self._services: dict[str, PluginServices] = {}
         self._long_sql = LongSql()
         self.names: Final = LoginNames(server.keys, server.clock)
@@ -104,7 +104,7 @@ class PluginHost:
             targets=self.targets,
             catalogues=self.catalogues,
             metrics=self.metrics,
-            shared=self._shared,
+            shared=self.shared,
         )
 
         def services_for(name: str) -> PluginServices:

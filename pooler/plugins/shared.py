@@ -1,4 +1,4 @@
-"""State that the workers of a node share. There is one process for now, so plain memory does."""
+"""State that the processes of a node share. Where there is one process alone, plain memory does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["MAX_KEYS", "MAX_VALUE", "PluginShared", "SharedMemory"]
+from interceptor.services import SharedCounters
+
+__all__ = ["MAX_KEYS", "MAX_VALUE", "MakeCounters", "OnSet", "PluginShared", "SharedMemory"]
 
 logger = logging.getLogger("interceptor.plugins")
 
@@ -14,31 +16,59 @@ MAX_VALUE: Final = 64 * 1024
 """Bytes of one value."""
 MAX_KEYS: Final = 1000
 """Values of one plugin."""
+MAX_OWN_KEYS: Final = 1_000_000
+"""Values of the server itself: some for each database."""
+
+
+MakeCounters = Callable[[str, int], SharedCounters]
+"""Makes counters of a name and a size, or finds them. Raises ValueError if that can not be."""
+
+OnSet = Callable[[str, str, bytes], None]
+"""Gets the plugin, the key and the value that it has set."""
 
 
 class SharedMemory:
     """Everything that plugins share, by plugin. It outlives a reload."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_counters: MakeCounters | None = None) -> None:
+        """``make_counters``: of counters that other processes see too; without it, those of this process alone."""
+        self._make_counters = make_counters
         self._plugins: dict[str, PluginShared] = {}
+        self.on_set: OnSet | None = None
+        """Told of each value that is set here."""
+
+    def own(self) -> PluginShared:
+        """What the server itself shares; it is no plugin, and has as many values as it needs."""
+        found = self._plugins.get("")
+        if found is None:
+            found = self._plugins[""] = PluginShared(self, "", None, MAX_OWN_KEYS)
+        return found
+
+    def accept(self, plugin: str, key: str, value: bytes) -> None:
+        """Another process has set a value."""
+        (self.of(plugin) if plugin else self.own()).state.accept(key, value)
 
     def of(self, plugin: str) -> PluginShared:
         """What a plugin shares with itself in other workers."""
         found = self._plugins.get(plugin)
         if found is None:
-            found = self._plugins[plugin] = PluginShared(plugin)
+            found = self._plugins[plugin] = PluginShared(self, plugin, self._make_counters, MAX_KEYS)
         return found
 
 
 class PluginShared:
     """Implements ``Shared`` for one plugin."""
 
-    def __init__(self, plugin: str) -> None:
+    def __init__(self, memory: SharedMemory, plugin: str, make_counters: MakeCounters | None, max_keys: int) -> None:
+        self._plugin = plugin
+        self._make_counters = make_counters
         self._counters: dict[str, _Counters] = {}
-        self._state = _State(plugin)
+        self._state = _State(memory, plugin, max_keys)
 
-    def counters(self, name: str, size: int) -> _Counters:
+    def counters(self, name: str, size: int) -> SharedCounters:
         """As ``Shared.counters``."""
+        if self._make_counters is not None:
+            return self._make_counters(f"{self._plugin} {name}", size)
         found = self._counters.get(name)
         if found is None:
             found = self._counters[name] = _Counters(size)
@@ -78,8 +108,10 @@ class _Counters:
 class _State:
     """Implements ``SharedState``."""
 
-    def __init__(self, plugin: str) -> None:
+    def __init__(self, memory: SharedMemory, plugin: str, max_keys: int) -> None:
+        self._memory = memory
         self._plugin = plugin
+        self._max_keys = max_keys
         self._values: dict[str, bytes] = {}
         self.listeners: list[Callable[[str], None]] = []
 
@@ -89,8 +121,13 @@ class _State:
     def set(self, key: str, value: bytes) -> None:
         if len(value) > MAX_VALUE:
             raise ValueError(f"the value of {key} has {len(value)} bytes, and may have {MAX_VALUE}")
-        if key not in self._values and len(self._values) >= MAX_KEYS:
-            raise ValueError(f"there are {MAX_KEYS} values already, and may not be more")
+        if key not in self._values and len(self._values) >= self._max_keys:
+            raise ValueError(f"there are {self._max_keys} values already, and may not be more")
+        if self._memory.on_set is not None:
+            self._memory.on_set(self._plugin, key, bytes(value))
+        self.accept(key, value)
+
+    def accept(self, key: str, value: bytes) -> None:
         self._values[key] = bytes(value)
         for listener in list(self.listeners):
             try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from interceptor.errors import ROUTE_REFUSED, ClientError
-from interceptor.services import Target
+from interceptor.services import SharedState, Target
 from pooler.auth import BackendCredential
 from pooler.config import Config, DatabaseSettings, PoolSettings
 from pooler.config.pool_settings import PRIMARY, settings_of_target, target_names
@@ -39,7 +40,12 @@ class TargetRegistry:
     """Implements ``Targets``."""
 
     def __init__(
-        self, config: Config, pools: Registry, find_credential: FindCredential, on_changed: Callable[[str], None]
+        self,
+        config: Config,
+        pools: Registry,
+        find_credential: FindCredential,
+        on_changed: Callable[[str], None],
+        shared: SharedState,
     ) -> None:
         """``find_credential``: as ``Server.backend_credential``. ``on_changed`` is called with the name of a database
         when something about its targets is different."""
@@ -50,6 +56,8 @@ class TargetRegistry:
         self._states: dict[tuple[str, str], _State] = {}
         self._primaries: dict[str, str] = {}
         self._logged: set[tuple[str, str]] = set()
+        self._shared = shared
+        shared.on_change(self._on_shared)
 
     # --- Targets -----------------------------------------------------------------------------------------------------
 
@@ -66,7 +74,11 @@ class TargetRegistry:
 
     def set_available(self, database: str, target: str, available: bool, reason: str = "") -> None:
         """As ``Targets.set_available``. Raises LookupError for an unknown database or target."""
-        state = self._state(database, target)
+        self._state(database, target)
+        self._share("available", database, target, [available, reason])
+
+    def _on_available(self, database: str, target: str, available: bool, reason: str) -> None:
+        state = self._states.setdefault((database, target), _State())
         changed = state.available is not available
         state.available, state.reason = available, reason
         if changed:
@@ -77,6 +89,9 @@ class TargetRegistry:
     def set_primary(self, database: str, target: str) -> None:
         """As ``Targets.set_primary``, for clients that log in from now on. Raises LookupError as above."""
         self._state(database, target)
+        self._share("primary", database, "", target)
+
+    def _on_primary(self, database: str, target: str) -> None:
         if self.primary_of(database) != target:
             self._primaries[database] = target
             logger.warning("%s is the primary of database %s now", target, database)
@@ -86,6 +101,21 @@ class TargetRegistry:
         """As ``Targets.databases``: those of the configuration, and those that clients named under ``*``."""
         named = dict.fromkeys(name for name in self._config.databases if name != "*")
         return tuple(named | dict.fromkeys(pool.settings.database for pool in self._pools))
+
+    # --- What the processes of a node tell each other ----------------------------------------------------------------
+
+    def _share(self, what: str, *values: object) -> None:
+        *names, value = values
+        self._shared.set(json.dumps([what, *names]), json.dumps(value).encode())
+
+    def _on_shared(self, key: str) -> None:
+        """Something was said about a target, here or in another process."""
+        what, database, target = json.loads(key)
+        value = json.loads(self._shared.get(key) or b"")
+        if what == "primary":
+            self._on_primary(database, value)
+        else:
+            self._on_available(database, target, *value)
 
     # --- For the server ----------------------------------------------------------------------------------------------
 

@@ -126,16 +126,18 @@ class Channel:
     def _take_frames(self) -> None:
         received = self._received
         position = 0
-        while not self.closed and len(received) - position >= _HEAD.size:
-            length, has_fd = _HEAD.unpack_from(received, position)
-            assert length <= MAX_FRAME, f"a frame of {length} bytes"
-            end = position + _HEAD.size + length
-            if end > len(received):
-                break
-            message = _decoder.decode(memoryview(received)[position + _HEAD.size : end])
-            position = end
-            self._on_message(message, self._fds.popleft() if has_fd else -1)
-        del received[:position]
+        try:
+            while not self.closed and len(received) - position >= _HEAD.size:
+                length, has_fd = _HEAD.unpack_from(received, position)
+                assert length <= MAX_FRAME, f"a frame of {length} bytes"
+                start = position + _HEAD.size
+                if start + length > len(received):
+                    break
+                position = start + length
+                message = _decoder.decode(bytes(received[start:position]))
+                self._on_message(message, self._fds.popleft() if has_fd else -1)
+        finally:
+            del received[:position]
 
     def _hang_up(self) -> None:
         if not self.closed:

@@ -135,7 +135,7 @@ class Control:
             case Canceled():
                 self.cancels.on_answer(peer, message)
             case Put():
-                self.values.on_put(peer, message)
+                self.values.on_put(message)
             case Register():
                 self._on_register(peer, message)
             case _:

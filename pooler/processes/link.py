@@ -23,6 +23,7 @@ from pooler.processes.messages import (
     Release,
 )
 from pooler.processes.permits import Permits
+from pooler.processes.sharing import Sharing
 
 if TYPE_CHECKING:
     from pooler.processes.memory import SharedMap
@@ -74,8 +75,7 @@ class Link:
         self._cancels: dict[int, Callable[[], None]] = {}
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
-        self.on_put: Callable[[Put], None] = _ignore
-        self.values: Callable[[], list[Put]] = list
+        self._sharing = Sharing(server.host.shared, self.send, slot)
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Link:
             return
         self._channel = Channel(own, self._on_message, self._on_closed)
         self.send(Register(self.slot, os.getpid(), self.permits.held()))
-        for put in self.values():
+        for put in self._sharing.values():
             self.send(put)
         self.permits.report_all()
 
@@ -166,13 +166,9 @@ class Link:
                 if on_done is not None:
                     on_done()
             case Put():
-                self.on_put(message)
+                self._sharing.on_put(message)
             case _:
                 raise AssertionError(f"the control says {type(message).__name__}")
-
-
-def _ignore(put: Put) -> None:
-    """Nobody shares values."""
 
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ class SharedMap:
         self._start = seats
         self._used = self._numbers(seats, 1)
         self._known: dict[str, Counters] = {}
+        self._slot = CONTROL
 
     @property
     def worker_seats(self) -> list[Seat]:
@@ -55,16 +56,22 @@ class SharedMap:
 
     # --- Counters ----------------------------------------------------------------------------------------------------
 
-    def counters(self, name: str, size: int, slot: int) -> Counters:
-        """The counters of this name, to be added to as this seat. Raises ValueError if they were made with another
-        size, or there is no place for more."""
+    def sit(self, slot: int) -> None:
+        """This process has this seat from now on. Until then it is counted as the control."""
+        self._slot = slot
+        for counters in self._known.values():
+            counters.sit(slot)
+
+    def counters(self, name: str, size: int) -> Counters:
+        """The counters of this name. Raises ValueError if they were made with another size, or there is no place for
+        more."""
         found = self._known.get(name)
         if found is None:
             with self._locked():
                 found = self._known[name] = self._find(name, size) or self._make(name, size)
         if found.size != size:
             raise ValueError(f"the counters {name} are {found.size}, not {size}: take another name for others")
-        found.sit(slot)
+        found.sit(self._slot)
         return found
 
     def _find(self, name: str, size: int) -> Counters | None:

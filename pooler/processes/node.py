@@ -91,6 +91,7 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(inheritance.life)
+    inheritance.memory.sit(slot)
     with contextlib.suppress(OSError):
         # What ps -L, top and /proc show; the kernel keeps 15 characters.
         Path("/proc/self/comm").write_text(f"icp {name_of(slot)}")

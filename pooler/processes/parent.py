@@ -73,7 +73,7 @@ class Parent:
         """Loads the plugins. Raises ConfigError and PluginsRefused. ``say`` tells why a process does not start."""
         self._config = config
         memory = SharedMap(workers_of(config))
-        self._inheritance = Inheritance(Server(config), memory, say)
+        self._inheritance = Inheritance(Server(config, memory.counters), memory, say)
         self._memory = memory
         self._children = [_Child() for _ in memory.seats]
         self._wake, self._woken = os.pipe()

@@ -12,6 +12,7 @@ from pooler.processes.channel import receive
 from pooler.processes.control import Control
 from pooler.processes.memory import CONTROL
 from pooler.processes.node import Inheritance
+from pooler.processes.sharing import Sharing
 from pooler.tasks import cancel_all
 
 __all__ = ["rule"]
@@ -40,6 +41,8 @@ async def rule(inheritance: Inheritance) -> None:
     for listening in inheritance.sockets:
         listening.close()
     control = Control(server.config, memory)
+    sharing = Sharing(server.host.shared, lambda message, fd: control.values.on_put(message), CONTROL)
+    control.values.on_put_here = sharing.on_put
     control.start()
     loop.add_reader(inheritance.from_control, _on_dialed, inheritance.from_control, control)
     server.host.worker_hooks = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pooler.processes.messages import Put
@@ -18,11 +18,13 @@ class ValueStore:
 
     def __init__(self, peers: Mapping[int, Peer]) -> None:
         self._peers = peers
+        self.on_put_here: Callable[[Put], None] | None = None
+        """Tells this process too."""
         self._values: dict[tuple[str, str], Put] = {}
         self._version = 0
 
-    def on_put(self, peer: Peer, put: Put) -> None:
-        """A worker sets a value; or, with a version, knows one from an earlier control."""
+    def on_put(self, put: Put) -> None:
+        """Somebody sets a value; or, with a version, knows one from an earlier control."""
         if put.version:
             known = self._values.get((put.plugin, put.key))
             self._version = max(self._version, put.version)
@@ -35,6 +37,8 @@ class ValueStore:
         self._values[put.plugin, put.key] = settled
         for other in self._peers.values():
             other.channel.send(settled)
+        if self.on_put_here is not None:
+            self.on_put_here(settled)
 
     def welcome(self, peer: Peer) -> None:
         """Tell a worker all there is."""
