@@ -7,12 +7,13 @@ nobody else has the rest.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from typing import Final, cast
 
 from interceptor.errors import PLUGIN_FAILED, RESULT_LIMIT
 from interceptor.hooks.containment import Hook, HookFailure, is_awaitable
 from interceptor.hooks.decisions import Block, Column, Limits, Respond, Row
+from interceptor.hooks.gathering import PIECE_BYTES, PIECE_SECONDS, Gatherer
 from interceptor.hooks.waits import Waits
 from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.rows import ColumnDescription, RowEncoder, encode_row_description
@@ -21,9 +22,6 @@ from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
 __all__ = ["Answer", "Piece", "describe_columns", "over_limit"]
 
 PIECE_ROWS: Final = 500
-PIECE_BYTES: Final = 64 * 1024
-PIECE_SECONDS: Final = 0.005
-"""A piece ends with the first row after this time, so that a slow source is not waited for with rows in hand."""
 
 
 def describe_columns(columns: Sequence[Column], formats: Sequence[int] = (), style: TextStyle = DEFAULT_STYLE) -> bytes:
@@ -87,7 +85,7 @@ class Answer:
         self._waits: Final = waits
         self._limits: Final = limits or Limits()
         self._encoder: Final = RowEncoder(_descriptions(respond.columns), formats, style)
-        self._rows: Iterator[Row] | AsyncIterator[Row] | None = None
+        self._rows: Iterator[Row] | Gatherer | None = None
         self._sent_rows = 0
         self._sent_bytes = 0
 
@@ -102,14 +100,17 @@ class Answer:
             if isinstance(started, (Block, HookFailure)):
                 return self._ended(started)
         most = min(most, PIECE_ROWS) if most else PIECE_ROWS
-        if isinstance(self._rows, AsyncIterator):
+        if isinstance(self._rows, Gatherer):
             return self._pull_later(self._rows, most)
         made: list[bytes] = []
-        return self._finish(made, self._hook.call(self._collect, self._rows, most, made))
+        return self._finish(made, self._hook.call_always(self._collect, self._rows, most, made))
 
     def _start(self) -> None:
         rows: object = self._respond.rows
-        self._rows = aiter(rows) if hasattr(rows, "__aiter__") else iter(cast("Sequence[Row]", rows))
+        if hasattr(rows, "__aiter__"):
+            self._rows = Gatherer(aiter(cast("AsyncIterable[Row]", rows)), self._hook, self._waits, self._encoded)
+        else:
+            self._rows = iter(cast("Sequence[Row]", rows))
 
     def _collect(self, rows: Iterator[Row], most: int, made: list[bytes]) -> bool:
         """Fill ``made`` with messages. Returns whether there are no more rows."""
@@ -121,19 +122,8 @@ class Answer:
                 return False
         return True
 
-    async def _pull_later(self, rows: AsyncIterator[Row], most: int) -> Piece:
-        made: list[bytes] = []
-
-        async def collect() -> bool:
-            size, end = 0, time.monotonic() + PIECE_SECONDS
-            async for row in rows:
-                made.append(self._encoded(row))
-                size += len(made[-1])
-                if len(made) >= most or size >= PIECE_BYTES or time.monotonic() > end:
-                    return False
-            return True
-
-        return self._finish(made, await self._hook.wait(collect(), self._waits))
+    async def _pull_later(self, gatherer: Gatherer, most: int) -> Piece:
+        return self._finish(*await gatherer.pull(most))
 
     def _encoded(self, row: Row) -> bytes:
         try:
@@ -168,11 +158,16 @@ class Answer:
     def close(self) -> Awaitable[None] | None:
         """Let the source of the rows know that no more are wanted. An awaitable has to be awaited."""
         rows = self._rows if self._rows is not None else self._respond.rows
-        closing = cast("Callable[[], object] | None", getattr(rows, "aclose", None) or getattr(rows, "close", None))
-        if closing is None:
-            return None
-        answer = self._hook.call(closing)
+        if isinstance(rows, Gatherer):
+            return rows.close()
+        answer = self._hook.call_always(_close, rows)
         return self._close_later(cast("Awaitable[object]", answer)) if is_awaitable(answer) else None
 
     async def _close_later(self, closing: Awaitable[object]) -> None:
         await self._hook.wait(closing, self._waits)
+
+
+def _close(rows: object) -> object:
+    """Close what can be closed. What is awaitable has to be awaited."""
+    closing = cast("Callable[[], object] | None", getattr(rows, "aclose", None) or getattr(rows, "close", None))
+    return None if closing is None else closing()

@@ -167,6 +167,15 @@ class Hook:
             breaker.on_success()
         return answer
 
+    def call_always(self, function: Callable[..., object], *args: object) -> object:
+        """As ``call``, also where the hook is left out: for what it has begun, and for what has to be given back."""
+        breaker = self.breaker
+        tripped, breaker.tripped = breaker.tripped, False
+        try:
+            return self.call(function, *args)
+        finally:
+            breaker.tripped = breaker.tripped or tripped
+
     async def wait(self, awaitable: Awaitable[object], waits: Waits) -> object:
         """Await what ``call`` returned. Returns as ``call`` does; only a cancellation of the caller gets through."""
         start = waits.monotonic()

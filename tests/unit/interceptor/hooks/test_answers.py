@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from interceptor import Block, Blocked, Column, Limits, Respond
-from interceptor.hooks import answers
+from interceptor.hooks import answers, breaker, gathering
 from interceptor.hooks.answers import Answer, Piece, describe_columns
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.containment import Hook, PluginRuntime, Running
@@ -108,7 +108,7 @@ async def test_a_piece_is_bounded_in_bytes(hook: Hook) -> None:
     rows: list[Row] = [(number, "x" * 1000) for number in range(1000)]
     one = answer(hook, rows)
     while not (piece := await pull(one)).done:
-        assert len(piece.messages) <= answers.PIECE_BYTES + 1100
+        assert len(piece.messages) <= gathering.PIECE_BYTES + 1100
 
 
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
@@ -189,6 +189,123 @@ async def test_a_slow_source_has_its_deadline_for_each_row(hook: Hook) -> None:
     assert block is None
     assert messages.count(b"x") == 5
     assert len(counts) > 2
+
+
+async def test_rows_in_hand_do_not_wait_for_the_next(hook: Hook) -> None:
+    more = asyncio.Event()
+
+    async def held() -> AsyncIterator[Row]:
+        yield (1, "a")
+        await more.wait()
+        yield (2, "b")
+        yield (3, "c")
+
+    one = answer(hook, held())
+    piece = await asyncio.wait_for(pull(one), 10)
+    assert (piece.messages, piece.done) == (ENCODER.encode((1, "a")), False)
+    more.set()
+    messages, block, _ = await everything(one)
+    assert (messages, block) == (ENCODER.encode((2, "b")) + ENCODER.encode((3, "c")), None)
+
+
+async def test_rows_that_came_while_nobody_asked_are_kept_in_order_and_bounded(hook: Hook) -> None:
+    source = Source(table(2000))
+    go_on = asyncio.Event()
+
+    async def slow_then_fast() -> AsyncIterator[Row]:
+        async for row in source.asynchronous():
+            yield row
+            if row[0] == 0:
+                await go_on.wait()
+
+    one = answer(hook, slow_then_fast())
+    first = await pull(one)
+    assert first.rows == 1
+    go_on.set()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert 1 < source.pulled <= answers.PIECE_ROWS
+    messages, block, counts = await everything(one)
+    assert (first.messages + messages, block) == (b"".join(map(ENCODER.encode, table(2000))), None)
+    assert max(counts) <= answers.PIECE_ROWS
+
+
+async def test_no_more_is_gathered_than_was_asked_for(hook: Hook) -> None:
+    source = Source(table(20))
+
+    async def slow() -> AsyncIterator[Row]:
+        async for row in source.asynchronous():
+            yield row
+            await asyncio.sleep(0.006)
+
+    one, got = answer(hook, slow()), 0
+    while got < 7:
+        piece = await pull(one, 7 - got)
+        assert not piece.done
+        got += piece.rows
+    assert (got, source.pulled) == (7, 7)
+    closing = one.close()
+    assert closing is not None
+    await closing
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_source_that_is_waited_for_is_ended_when_it_is_closed(
+    hook: Hook, stubborn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_GRACE", 0.05)
+    ended: list[str] = []
+    let_go = asyncio.Event()
+
+    async def held() -> AsyncIterator[Row]:
+        try:
+            yield (1, "a")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not stubborn:
+                    raise
+                await let_go.wait()
+        finally:
+            ended.append("ended")
+
+    one = answer(hook, held())
+    assert (await pull(one)).rows == 1
+    closing = one.close()
+    assert closing is not None
+    await closing
+    assert (ended, hook.failures) == (([], 1) if stubborn else (["ended"], 0))
+    let_go.set()
+    while not ended:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+async def test_an_answer_that_has_begun_goes_on_though_its_hook_is_left_out(hook: Hook, kind: str) -> None:
+    source = Source(table(1200))
+    one = answer(hook, source.of(kind))
+    first = await pull(one)
+    for _ in range(breaker.MOST_FAILURES):
+        hook.failed("failed")
+    messages, block, _ = await everything(one)
+    assert (first.messages + messages, block) == (b"".join(map(ENCODER.encode, table(1200))), None)
+    closing = one.close()
+    if closing is not None:
+        await closing
+    assert source.closed == 1
+    _, refused, _ = await everything(answer(hook, table(1)))
+    assert refused is not None
+
+
+async def test_a_source_is_closed_though_its_hook_is_left_out(hook: Hook) -> None:
+    source = Source(table(1200))
+    one = answer(hook, source.plain())
+    await pull(one, 1)
+    for _ in range(breaker.MOST_FAILURES):
+        hook.failed("failed")
+    one.close()
+    assert source.closed == 1
 
 
 @pytest.mark.parametrize(("limits", "fits"), [(Limits(rows=3), 3), (Limits(bytes=60), 2), (Limits(), 10)])
