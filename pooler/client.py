@@ -478,7 +478,11 @@ class ClientConnection(asyncio.Protocol):
         if self.login is not None:
             self.login.cancel()
         if self.wait is not None:
-            self.wait.cancel()
+            # Not at once, for what has not begun would never begin, and so not end what it was given.
+            asyncio.get_running_loop().call_soon(self.wait.cancel)
+        if self.login is None and self.session.interception is not None:
+            self.session.write = _discard
+            self.session.interception.on_gone()
         if logged_in:
             self.pool.forget(self)
             self.asked.forget(self)

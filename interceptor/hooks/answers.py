@@ -157,13 +157,22 @@ class Answer:
 
     def close(self) -> Awaitable[None] | None:
         """Let the source of the rows know that no more are wanted. An awaitable has to be awaited."""
-        rows = self._rows if self._rows is not None else self._respond.rows
+        rows, source = self._rows, self._respond.rows
         if isinstance(rows, Gatherer):
-            return rows.close()
-        answer = self._hook.call_always(_close, rows)
-        return self._close_later(cast("Awaitable[object]", answer)) if is_awaitable(answer) else None
+            return self._close_later(rows, source)
+        if rows is not None and rows is not source:
+            self._hook.call_always(_close, rows)
+        closing = self._hook.call_always(_close, source)
+        return self._end(cast("Awaitable[object]", closing)) if is_awaitable(closing) else None
 
-    async def _close_later(self, closing: Awaitable[object]) -> None:
+    async def _close_later(self, gatherer: Gatherer, source: object) -> None:
+        await gatherer.close()
+        if source is not gatherer.rows:
+            closing = self._hook.call_always(_close, source)
+            if is_awaitable(closing):
+                await self._end(cast("Awaitable[object]", closing))
+
+    async def _end(self, closing: Awaitable[object]) -> None:
         await self._hook.wait(closing, self._waits)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, cast
 
-from interceptor.hooks.containment import Hook
+from interceptor.hooks.containment import Hook, is_awaitable
 from interceptor.hooks.decisions import Blocked, Row
 from interceptor.hooks.waits import DeadlineExceeded, Waits, Work
 
@@ -23,11 +23,11 @@ _GRACE: Final = 1.0
 class Gatherer:
     """One source's rows. A call of ``pull`` must end before the next; ``close`` it in any case."""
 
-    __slots__ = ("_encode", "_hook", "_made", "_rows", "_since", "_waits", "_work")
+    __slots__ = ("_encode", "_hook", "_made", "_since", "_waits", "_work", "rows")
 
     def __init__(self, rows: AsyncIterator[Row], hook: Hook, waits: Waits, encode: Callable[[Row], bytes]) -> None:
         """``encode`` makes a message of a row; what it raises is the source's failure."""
-        self._rows: Final = rows
+        self.rows: Final = rows
         self._hook: Final = hook
         self._waits: Final = waits
         self._encode: Final = encode
@@ -74,7 +74,7 @@ class Gatherer:
         """Gather up to so many rows. Returns whether there are no more."""
         count = size = 0
         end = time.monotonic() + PIECE_SECONDS
-        async for row in self._rows:
+        async for row in self.rows:
             message = self._encode(row)
             self._made.append(message)
             count += 1
@@ -94,8 +94,8 @@ class Gatherer:
             if not await work.wait(_GRACE):
                 hook.failed("has rows that go on when they are told to end")
                 return
-        closing = hook.call_always(lambda: getattr(self._rows, "aclose", _nothing)())
-        if hasattr(type(closing), "__await__"):
+        closing = hook.call_always(_close, self.rows)
+        if is_awaitable(closing):
             try:
                 await self._waits.within(cast("Awaitable[object]", closing), hook.plugin.deadline)
             except DeadlineExceeded as late:
@@ -104,5 +104,6 @@ class Gatherer:
                 hook.failed(error)
 
 
-def _nothing() -> None:
-    """What a source without ``aclose`` has to close."""
+def _close(rows: object) -> object:
+    closing = cast("Callable[[], object] | None", getattr(rows, "aclose", None))
+    return None if closing is None else closing()

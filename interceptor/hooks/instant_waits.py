@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar, cast, overload
 
 from interceptor.hooks.waits import DeadlineExceeded, Work
 
@@ -73,6 +73,14 @@ class _InstantWork:
 
     def cancel(self) -> None:
         """As ``Work.cancel``."""
+
+
+@overload
+def finish(value: Awaitable[T]) -> T: ...
+
+
+@overload
+def finish(value: T | Awaitable[T]) -> T: ...
 
 
 def finish(value: T | Awaitable[T]) -> T:

@@ -68,7 +68,7 @@ def encode_shape(shape: Shape, style: TextStyle) -> bytes:
 class LocalPortal:
     """The answer to one execution. Rows are taken from it once."""
 
-    __slots__ = ("_answer", "_in_parts", "_replayed", "count", "description", "outcome", "run", "tag")
+    __slots__ = ("_answer", "_closed", "_in_parts", "_replayed", "count", "description", "outcome", "run", "tag")
 
     def __init__(self, outcome: Outcome, waits: Waits, formats: Sequence[int], style: TextStyle) -> None:
         """Raises ValueError for result formats that don't go with the columns."""
@@ -81,6 +81,7 @@ class LocalPortal:
         self._answer: Answer | None = None
         self._replayed: Iterator[bytes] | None = None
         self._in_parts = False
+        self._closed = False
         if isinstance(decision, Replay):
             self.description = messages.encode_message(messages.ROW_DESCRIPTION, decision.description)
             self.tag = decision.tag
@@ -126,5 +127,8 @@ class LocalPortal:
         return encode_command_complete(f"SELECT {self.count}" if self._in_parts else self.tag)
 
     def close(self) -> Awaitable[None] | None:
-        """Nobody wants more of it. An awaitable has to be awaited."""
-        return None if self._answer is None else self._answer.close()
+        """Nobody wants more of it. An awaitable has to be awaited. Done once, whoever asks first."""
+        if self._closed or self._answer is None:
+            return None
+        self._closed = True
+        return self._answer.close()

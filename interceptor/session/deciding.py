@@ -11,7 +11,7 @@ from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
-from interceptor.session.answers import LocalPortal, encode_block, encode_refusal
+from interceptor.session.answers import encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
@@ -100,7 +100,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         tell_refused(outcome, action)
         return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=True))
     if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
-        portal = LocalPortal(outcome, interception.tables.waits, (), interception.style)
+        portal = interception.open_portal(outcome)
         portal.run = watch(outcome, interception.runs, "plugin")
         return interception.put(Answered(portal, 0, simple=True))
     interception.watch(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Final, cast
 
@@ -13,18 +14,20 @@ from interceptor.session.states import Request
 
 if TYPE_CHECKING:
     from interceptor.hooks.waits import Waits
+    from interceptor.session.answers import LocalPortal
     from interceptor.session.client import ClientSession
     from interceptor.session.interception import Interception
     from interceptor.session.substitutes import Answered
 
-_FAIR_PIECES: Final = 4
-"""Pieces of an answer that are sent at a time; then it is the others' turn."""
+_FAIR_SECONDS: Final = 0.002
+_FAIR_BYTES: Final = 256 * 1024
+"""How much of an answer is sent at a time; then it is the others' turn, and it is seen how fast the client reads."""
 
 
 class Delivery:
     """One client's answers, one after the other."""
 
-    __slots__ = ("busy", "interception", "session", "waits")
+    __slots__ = ("busy", "interception", "portal", "session", "waits")
 
     def __init__(self, session: ClientSession, interception: Interception, waits: Waits) -> None:
         self.session = session
@@ -32,6 +35,8 @@ class Delivery:
         self.waits = waits
         self.busy = False
         """Rows of an answer are being sent."""
+        self.portal: LocalPortal | None = None
+        """The answer."""
 
     def start(self, answered: Answered, ready: bytes) -> None:
         """Send the rows of an answer, and what ends them. ``busy`` is set while that goes on."""
@@ -42,6 +47,7 @@ class Delivery:
                 run.describe(answered.portal.description[5:])
             self.session.write(answered.portal.description)
         self.busy = True
+        self.portal = answered.portal
         self.interception.canceled = False
         course = self._send(answered, ready)
         waits = next(course, None)
@@ -53,7 +59,8 @@ class Delivery:
         portal = answered.portal
         host = self.session.host
         left = answered.max_rows
-        portal.count = pieces = 0
+        portal.count = sent = 0
+        began = time.monotonic()
         while True:
             if host.is_full:
                 yield host.drain()
@@ -73,9 +80,10 @@ class Delivery:
                 if run is not None:
                     run.finish(end[5:-1].decode("utf-8", "replace"))
                 break
-            pieces += 1
-            if pieces % _FAIR_PIECES == 0:
+            sent += len(piece.messages)
+            if sent > _FAIR_BYTES or time.monotonic() - began > _FAIR_SECONDS:
                 yield self.waits.sleep(0)
+                sent, began = 0, time.monotonic()
             if answered.max_rows:
                 left -= piece.rows
                 if left <= 0:
@@ -84,10 +92,12 @@ class Delivery:
                         run.suspended = True
                     break
         if end is not PORTAL_SUSPENDED:
+            self.interception.unclosed.discard(portal)
             closing = portal.close()
             if closing is not None:
                 yield closing
         self.busy = False
+        self.portal = None
         if run is not None:
             run.settle()
         if end[0] == messages.ERROR_RESPONSE:
@@ -125,6 +135,7 @@ class Delivery:
             if not self.interception.canceled:
                 raise
             self.interception.canceled = self.busy = False
+            self.portal = None
             if answered.portal.run is not None:
                 answered.portal.run.fail_with(CANCELED[5:], "proxy")
             self.session.fail(CANCELED, simple=answered.simple)

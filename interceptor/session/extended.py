@@ -11,7 +11,7 @@ from interceptor.hooks.decisions import Block, Replay, Respond
 from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
-from interceptor.session.answers import LocalPortal, encode_block, encode_refusal, encode_shape, relocated
+from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
 from interceptor.session.binding import decode_bind, encode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
@@ -119,7 +119,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     answers = isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed"
     if answers and bind.portal not in interception.portals_elsewhere:
         try:
-            portal = LocalPortal(outcome, interception.tables.waits, bind.result_formats, interception.style)
+            portal = interception.open_portal(outcome, bind.result_formats)
         except ValueError as error:
             unfit = Block("08P01", str(error))
             tell_refused(outcome, unfit)

@@ -11,7 +11,7 @@ A decision may have to be waited for: then this client's messages wait, and nobo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from interceptor.errors import ClientError, Failure
@@ -61,6 +61,8 @@ class Interception:
         self.substitutes: deque[Substitute] = deque()
         self.known = KnownStatements(session)
         self.portals: dict[bytes, LocalPortal] = {}
+        self.unclosed: set[LocalPortal] = set()
+        """All answers whose source may have to be told that nobody wants more of it."""
         self.portals_elsewhere: set[bytes] = set()
         """Named portals that the backend may have."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
@@ -145,6 +147,24 @@ class Interception:
     def put(self, substitute: Substitute) -> bytes:
         self.substitutes.append(substitute)
         return SUBSTITUTE_MESSAGE
+
+    def open_portal(self, outcome: Outcome, formats: Sequence[int] = ()) -> LocalPortal:
+        """An answer to be given. Raises ValueError for result formats that don't go with its columns."""
+        portal = LocalPortal(outcome, self.tables.waits, formats, self.style)
+        self.unclosed.add(portal)
+        return portal
+
+    def _close_portals(self, wanted: Container[LocalPortal | None]) -> None:
+        """Close the sources of all answers but those ``wanted``. Nobody waits for that."""
+        for portal in [one for one in self.unclosed if one not in wanted]:
+            self.unclosed.discard(portal)
+            closing = portal.close()
+            if closing is not None:
+                self.tables.waits.start(closing)
+
+    def on_gone(self) -> None:
+        """The client is gone. What was waited for on its behalf is being broken off, and sees to its own answer."""
+        self._close_portals((self.delivery.portal,))
 
     @property
     def style(self) -> TextStyle:
@@ -323,6 +343,8 @@ class Interception:
             self.portals.clear()
         else:
             transaction.status = "open" if status == messages.IN_TRANSACTION else "failed"
+        if self.unclosed:
+            self._close_portals(self.portals.values())
 
     # --- What names mean ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy, Value, run_proxy
 from tests.support.watch import Activity, wait_for
 from tests.support.wire import Endpoint, WireClient
 
-__all__ = ["DATABASE", "MEGABYTE", "Neighbour", "Victim", "Vitals", "neighbour", "run_victim"]
+__all__ = ["DATABASE", "MEGABYTE", "Neighbour", "Victim", "Vitals", "neighbour", "peak_memory", "run_victim"]
 
 MEGABYTE = 1_000_000
 DATABASE = "bad_input"
@@ -129,7 +129,7 @@ class Victim:
         self.warm_up()
         wait_for("those who warmed up are gone", lambda: self._clients() == 0)
         before = Vitals.of(pid)
-        with neighbour(self.endpoint) as working, _peak_memory(pid) as peak:
+        with neighbour(self.endpoint) as working, peak_memory(pid) as peak:
             yield working
             working.wait_for_progress()
             with WireClient.connect(self.endpoint) as client:
@@ -168,7 +168,7 @@ def run_victim(
 
 
 @contextmanager
-def _peak_memory(pid: int) -> Iterator[list[int]]:
+def peak_memory(pid: int) -> Iterator[list[int]]:
     """The highest memory seen, in a list of one."""
     process = psutil.Process(pid)
     peak = [0]

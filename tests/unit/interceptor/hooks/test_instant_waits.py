@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import types
+from collections.abc import Generator
 
 import pytest
 
@@ -13,6 +14,16 @@ from interceptor.hooks.waits import DeadlineExceeded
 async def after(waits: InstantWaits, seconds: float) -> float:
     await waits.sleep(seconds)
     return waits.monotonic()
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    yield
+
+
+async def outside() -> None:
+    """Waits for something that only a loop could see to."""
+    await turn()
 
 
 def test_time_passes_when_it_is_waited_for() -> None:
@@ -30,7 +41,7 @@ def test_what_takes_too_long_is_late() -> None:
 
 def test_what_waits_for_something_else_is_refused() -> None:
     with pytest.raises(WaitsForOthers, match="waits for something from outside"):
-        finish(asyncio.sleep(1))
+        finish(outside())
 
 
 def test_work_ends_when_it_is_waited_for() -> None:
