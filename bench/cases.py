@@ -102,6 +102,9 @@ class _BackendHost:
     def release(self) -> None:
         pass
 
+    def on_error(self, sqlstate: bytes) -> None:
+        """Nobody counts."""
+
     def on_failed(self, error: BackendError) -> None:
         raise AssertionError(error)
 

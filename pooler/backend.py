@@ -17,6 +17,7 @@ from interceptor.session import BackendSession
 from interceptor.session.probe import ask_for_all
 from pooler.cancel import cancel_backend
 from pooler.login import MAX_LOGIN_MESSAGE, LoggedIn
+from pooler.metrics.counting import count_error
 from pooler.numbering import next_number
 from pooler.writing import direct_writer
 
@@ -79,6 +80,7 @@ class Backend(asyncio.Protocol):
         "watched",
         "watched_since",
         "watched_transactions",
+        "worked_at",
         "write",
     )
 
@@ -119,6 +121,8 @@ class Backend(asyncio.Protocol):
         self.transaction_since = self.since
         self.connected_at = self.began_at = self.since
         """``began_at``: when its last transaction began."""
+        self.worked_at = self.since
+        """Since when something was under way, last."""
         self.rested_at = 0.0
         """Since when its client keeps it with nothing under way; 0 while something is, or it has no client."""
         self.rest_seconds = 0.0
@@ -181,6 +185,9 @@ class Backend(asyncio.Protocol):
         if client is not None:
             client.on_backend_failed(error, told=self.session.streaming > 0)
 
+    def on_error(self, sqlstate: bytes) -> None:
+        count_error(self.pool.errors, sqlstate.decode("ascii", "replace"))
+
     # --- Life ----------------------------------------------------------------------------------------------------
 
     def link(self, client: ClientConnection) -> BackendSession:
@@ -189,7 +196,7 @@ class Backend(asyncio.Protocol):
         client.backend = self
         self.used = True
         self.transaction_since = self.pool.clock.now
-        self.began_at = monotonic()
+        self.began_at = self.worked_at = monotonic()
         self.rested_at = 0.0
         self.stats.assignments += 1
         self.watched = None
@@ -204,11 +211,13 @@ class Backend(asyncio.Protocol):
             self.rested_at = now = monotonic()
             if self.session.reusable:
                 self.count_transaction(now)
+            elif self.pool.times is not None:
+                self.pool.times.queries.observe(now - self.worked_at)
 
     def on_request(self) -> None:
         """The client that keeps it says something again, perhaps after it has rested."""
         if self.rested_at:
-            now = monotonic()
+            self.worked_at = now = monotonic()
             if self.session.reusable:
                 self.began_at = now
             else:
@@ -218,6 +227,10 @@ class Backend(asyncio.Protocol):
     def count_transaction(self, now: float) -> None:
         """A transaction is over."""
         self.stats.transaction_seconds += now - self.began_at
+        times = self.pool.times
+        if times is not None:
+            times.transactions.observe(now - self.began_at)
+            times.queries.observe(now - self.worked_at)
         if self.rest_seconds:
             self.stats.rest_seconds += self.rest_seconds
             self.rest_seconds = 0.0

@@ -22,6 +22,7 @@ from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 from pooler.numbering import next_number
+from pooler.metrics.counting import count_error
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
 from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate
@@ -456,6 +457,7 @@ class ClientConnection(asyncio.Protocol):
         if self.server.config.server.log_pooler_errors:
             logger.warning("%s: %s", self, error)
         self._end_runs(error)
+        count_error(self.server.errors, error.sqlstate if isinstance(error, BackendError) else error.failure.sqlstate)
         if not told and self.state is not ClientState.FINISHING:
             self.write(messages.encode_failure(error))
         self.close()

@@ -23,6 +23,7 @@ from interceptor.errors import (
 )
 from pooler.backend import BackendState
 from pooler.judges import USE_INTERVAL
+from pooler.metrics.counting import Histogram
 from pooler.pool import Pool, describe_pins
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class Janitor:
         self._server = server
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.lag = Histogram()
+        """How late the timer was."""
 
     def start(self) -> None:
         """Begin to tick."""
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._on_tick)
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + TICK
+        self._timer = loop.call_at(self._due, self._on_tick)
 
     def stop(self) -> None:
         """Tick no more."""
@@ -59,6 +65,7 @@ class Janitor:
             self._timer.cancel()
 
     def _on_tick(self) -> None:
+        self.lag.observe(max(0.0, asyncio.get_running_loop().time() - self._due))
         self.start()
         self.tick()
 

@@ -6,6 +6,7 @@ Every decision here is synchronous; what takes time (logging in, a query of our 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from heapq import merge
@@ -25,6 +26,7 @@ from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.config.pool_settings import PRIMARY
 from pooler.login import LoggedIn, Welcome, log_in
+from pooler.metrics.counting import Histogram
 from pooler.tasks import spawn
 from pooler.waiting import Waiting
 
@@ -138,6 +140,19 @@ class PoolStats:
         self.binds += session.binds
 
 
+class PoolTimes:
+    """How long clients of a pool waited and worked, for metrics."""
+
+    __slots__ = ("queries", "transactions", "waits")
+
+    def __init__(self) -> None:
+        self.waits = Histogram()
+        """Until those that had to wait for a backend got one."""
+        self.transactions = Histogram()
+        self.queries = Histogram()
+        """From a request to its last answer; a pipeline counts as one."""
+
+
 _COUNTED: Final = tuple(field.name for field in fields(PoolStats))
 
 
@@ -150,6 +165,10 @@ class Pool:
         self.keys = keys
         self.capacity = capacity
         self.stats = PoolStats()
+        self.times: PoolTimes | None = None
+        """How long things take; None where nobody asks."""
+        self.errors: Counter[str] = Counter()
+        """Errors that its backends have told clients of, by SQLSTATE."""
         self.backends: dict[BackendState, dict[Backend, None]] = {
             state: {} for state in BackendState if state is not BackendState.GONE
         }
@@ -427,7 +446,10 @@ class Pool:
         if not alike and self._is_needed_elsewhere(backend, waiter):
             backend.close()
         elif waiter is not None:
-            self.stats.wait_seconds += self.clock.tick() - queue.since[waiter]
+            waited = self.clock.tick() - queue.since[waiter]
+            self.stats.wait_seconds += waited
+            if self.times is not None:
+                self.times.waits.observe(waited)
             queue.discard(waiter)
             waiter.on_backend_linked(self._assign(backend, waiter))
         else:

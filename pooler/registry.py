@@ -36,6 +36,8 @@ class Registry:
         self.capacity: Capacity = self
         """What the pools ask; another one where several processes share the limits, set before the first pool."""
         self.gates = Gates()
+        self.keeps_times = False
+        """Whether anybody can ask for metrics; set before the first pool."""
         self.forgotten: dict[str, PoolStats] = {}
         """What was counted in pools that were dropped, by database; kept for those that the configuration names."""
         self._freed: asyncio.Future[None] | None = None
@@ -51,6 +53,7 @@ class Registry:
         pool = self._pools.get(settings.pool_key)
         if pool is None:
             pool = self._pools[settings.pool_key] = Pool(settings, self._clock, self._keys, self.capacity)
+            pool.times = PoolTimes() if self.keeps_times else None
             pool.draining = self.gates.holds(settings.database)
         return pool
 

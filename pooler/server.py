@@ -8,6 +8,8 @@ import logging
 import os
 import secrets
 import socket
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +31,7 @@ from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
 from pooler.console.connection import ConsoleConnection
 from pooler.departure import Departure, StopSignals, end, goodbye
+from pooler.http import open_http
 from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
@@ -86,6 +89,7 @@ class Server:
         self.statements = StatementCache()
         self.prepared = PreparedRegistry()
         self.pools = Registry(self.clock, self.keys)
+        self.pools.keeps_times = config.server.admin_listen is not None
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()
         self.logins: dict[ClientConnection, None] = {}
@@ -97,6 +101,9 @@ class Server:
         self.node: Node = LocalNode(self)
         """All processes that serve this address, for the console."""
         self.statistics = Statistics(self)
+        self.errors: Counter[str] = Counter()
+        """Errors of our own with which connections have ended, by SQLSTATE."""
+        self.started_at = time.time()
         self._by_process_id: dict[int, ClientConnection] = {}
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None
@@ -367,8 +374,12 @@ class Server:
 async def serve(server: Server) -> None:
     """Run until SIGINT, SIGQUIT or SIGTERM. Raises OSError where an address can't be had."""
     stop = StopSignals()
-    await server.start()
-    addresses = ", ".join(server.config.server.listen_addr)
-    logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
-    await stop.asked.wait()
-    await end(server, stop)
+    http = await open_http(server, server.node)
+    try:
+        await server.start()
+        addresses = ", ".join(server.config.server.listen_addr)
+        logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
+        await stop.asked.wait()
+        await end(server, stop)
+    finally:
+        await http.stop()

@@ -99,6 +99,9 @@ class PlannedStep:
         self.refused: Final = refused if isinstance(self.constant, Block) else None
 
 
+_NAMES: Final[dict[type, str]] = {kind: kind.__name__.lower() for kind in (Forward, Block, Respond, Replay, Route)}
+
+
 class AtParse:
     """What is certain of a text before there are parameters: at Parse, and at Describe of a statement."""
 
@@ -229,8 +232,10 @@ def _course(chain: Chain, execution: Execution) -> _Course:
                         decision, outcome.reason = failure.as_block(), failure.reason
                         kind = Block
                 if kind is Delay:
+                    hook.plugin.decisions["delay"] += 1
                     yield _Pause(None, seconds=cast("Delay", decision).seconds)
                 elif kind is Rewrite:
+                    hook.plugin.decisions["rewrite"] += 1
                     rewrite = cast("Rewrite", decision)
                     break
                 elif _apply(cast("Decision", decision), step, outcome):
@@ -280,6 +285,7 @@ def _what_is_wrong(step: PlannedStep, decision: object, outcome: Outcome) -> Hoo
 
 def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
     """Note a decision. Returns whether it is the last word."""
+    step.hook.plugin.decisions[_NAMES[type(decision)]] += 1
     if isinstance(decision, Block):
         outcome.action, outcome.by = decision, step.hook.plugin.name
         if step.refused is not None and decision is step.constant:
@@ -386,6 +392,7 @@ def _at_parse(
         decision = step.constant
         if isinstance(decision, Block):
             found.block = decision
+            step.hook.plugin.decisions["block"] += 1
             if step.refused is not None:
                 step.hook.call(step.refused, session)
             return found

@@ -10,6 +10,7 @@ import logging
 import signal
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
@@ -69,7 +70,7 @@ class Running:
 class PluginRuntime:
     """A plugin as it runs: its hooks, and how they fare."""
 
-    __slots__ = ("_logged", "closed", "deadline", "hooks", "name", "running")
+    __slots__ = ("_logged", "closed", "deadline", "decisions", "hooks", "name", "running")
 
     def __init__(self, name: str, *, closed: bool, deadline: float, running: Running) -> None:
         self.name: Final = name
@@ -77,6 +78,8 @@ class PluginRuntime:
         self.deadline: Final = deadline
         self.running: Final = running
         self.hooks: dict[str, Hook] = {}
+        self.decisions: Counter[str] = Counter()
+        """What was decided at executions and refused at Parse, by the decision's name in lower case."""
         self._logged: set[tuple[str, str]] = set()
 
     def hook(self, name: str) -> Hook:

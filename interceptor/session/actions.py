@@ -71,3 +71,6 @@ class BackendHost(Protocol):
 
     def on_failed(self, error: BackendError) -> None:
         """The backend broke the protocol: it must be closed, and its client told."""
+
+    def on_error(self, sqlstate: bytes) -> None:
+        """The backend has told its client of an error; empty where it did not say of which."""

@@ -150,6 +150,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
         backend.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
         client.belongings.on_error()
+        backend.host.on_error(_sqlstate(body))
         if action == Action.FATAL:
             return True
         if backend.copy_syncs:
@@ -182,6 +183,12 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     else:
         return False
     return True
+
+
+def _sqlstate(body: bytes) -> bytes:
+    """Field C of an ErrorResponse (protocol, 54.8)."""
+    found = body.find(b"\0C")
+    return body[found + 2 : found + 7] if found >= 0 else b""
 
 
 def fail_until_sync(backend: BackendSession, client: ClientSession) -> None:

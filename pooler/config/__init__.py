@@ -8,12 +8,13 @@ from pooler.config.model import ANY_DATABASE, CONSOLE_DATABASES, Config, Login
 from pooler.config.pool_settings import PoolSettings
 from pooler.config.problems import ConfigErrors
 from pooler.config.secret import Secret
-from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.settings import ApiSettings, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.values import AuthType, PoolMode
 
 __all__ = [
     "ANY_DATABASE",
     "CONSOLE_DATABASES",
+    "ApiSettings",
     "AuthType",
     "Config",
     "ConfigErrors",

@@ -19,7 +19,7 @@ from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.model import ANY_DATABASE, CONSOLE_DATABASES, Config
 from pooler.config.plugins import read_plugins
 from pooler.config.problems import ConfigErrors, Problems
-from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.settings import ApiSettings, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.tls_checks import probe_upstream
 from pooler.config.unknown import explain_unknown_section
 from pooler.config.values import AuthType, Unfit, describe, integer
@@ -43,6 +43,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
     server = ServerSettings()
     databases: dict[str, DatabaseSettings] = {}
     users: dict[str, UserSettings] = {}
+    api = ApiSettings()
     plugins = PluginSources(str(file))
     for name, value in document.items():
         match name:
@@ -52,9 +53,11 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
                 databases = read_named(DatabaseSettings, name, value, problems, environ, required=("primary",))
             case "users":
                 users = read_named(UserSettings, name, value, problems, environ)
+            case "api" if is_table(value):
+                api = read_section(ApiSettings, "[api]", (name,), value, problems, environ) or api
             case "plugins" if is_table(value):
                 plugins = read_plugins(file, value, problems, environ)
-            case "server" | "plugins":
+            case "server" | "api" | "plugins":
                 problems.add((name,), f"expected a table [{name}], found {describe(value)}")
             case _:
                 problems.add((name,), explain_unknown_section(name))
@@ -67,6 +70,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
         server=server,
         databases=MappingProxyType(databases),
         users=MappingProxyType(users),
+        api=api,
         plugins=plugins,
     )
 

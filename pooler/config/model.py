@@ -10,7 +10,7 @@ from types import MappingProxyType
 from interceptor.hooks.sources import PluginSources
 from pooler.config.pool_settings import PoolSettings, merge
 from pooler.config.secret import Secret
-from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.settings import ApiSettings, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.values import AuthType
 
 __all__ = ["ANY_DATABASE", "CONSOLE_DATABASES", "Config", "Login"]
@@ -41,6 +41,7 @@ class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     users: Mapping[str, UserSettings] = field(default_factory=lambda: MappingProxyType({}))
+    api: ApiSettings = field(default_factory=ApiSettings)
     plugins: PluginSources = field(default_factory=PluginSources)
     _merged: dict[tuple[str, str], PoolSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
 

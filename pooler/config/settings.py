@@ -15,10 +15,11 @@ from pooler.config import values
 from pooler.config.dsn import Upstream
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.dsn import upstreams as upstreams_kind
+from pooler.config.secret import Secret
 from pooler.config.tls import SslMode
-from pooler.config.values import AuthType, LogFormat, PoolMode
+from pooler.config.values import AuthType, HostPort, LogFormat, PoolMode
 
-__all__ = ["EMPTY_QUERY", "DatabaseSettings", "ServerSettings", "UserSettings"]
+__all__ = ["EMPTY_QUERY", "ApiSettings", "DatabaseSettings", "ServerSettings", "UserSettings"]
 
 EMPTY_QUERY = "<empty>"
 """As server_check_query: a Query message without a statement, which PostgreSQL answers with EmptyQueryResponse."""
@@ -59,6 +60,7 @@ class ServerSettings:
     listen_port: Annotated[int, values.integer(0, 65535)] = 6432
     listen_backlog: Annotated[int, values.integer(1)] = 4096
     unix_socket_dir: _Path = None
+    admin_listen: Annotated[HostPort | None, values.host_port] = None
     tcp_keepalive: _Boolean = True
     workers: Annotated[int, values.integer(0, 1000)] = 1
     worker_stall_timeout: _Duration = 10.0
@@ -146,6 +148,7 @@ class DatabaseSettings:
     reuse_unnamed_statements: _Boolean | None = None
     catalogue: _Boolean | None = None
     connect_query: _Text = ""
+    required: _Boolean = True
     catalogue_user: _Text = ""
 
 
@@ -164,3 +167,10 @@ class UserSettings:
     transaction_timeout: _Duration | None = None
     max_pinned: _MaxPinned | None = None
     pin_timeout: _Duration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """``[api]``."""
+
+    jwt_secret: Annotated[Secret | None, values.secret(32)] = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pooler.config.settings import DatabaseSettings, ServerSettings, UserSettings
+from pooler.config.settings import ApiSettings, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.suggest import did_you_mean
 
 __all__ = ["SECTIONS", "explain_unknown", "explain_unknown_section"]
@@ -17,12 +17,13 @@ SECTIONS: dict[str, frozenset[str]] = {
     "[server]": frozenset(field.name for field in dataclasses.fields(ServerSettings)),
     "[databases.NAME]": frozenset(field.name for field in dataclasses.fields(DatabaseSettings)),
     "[users.NAME]": frozenset(field.name for field in dataclasses.fields(UserSettings)),
+    "[api]": frozenset(field.name for field in dataclasses.fields(ApiSettings)),
 }
 """The settings of each section, by the section's heading."""
 
 _NOT_BUILT = frozenset(
     [
-        *("admin_listen", "track_extra_parameters", "so_reuseport", "peer_id"),
+        *("track_extra_parameters", "so_reuseport", "peer_id"),
         *("max_db_client_connections", "max_user_client_connections", "application_name_add_host", "disable_pqexec"),
         *("server_fast_close", "query_wait_notify", "suspend_timeout", "pool_idle_timeout", "autodb_idle_timeout"),
         *("auth_hba_file", "auth_ident_file", "auth_user", "auth_query", "auth_dbname", "load_balance_hosts"),
@@ -72,13 +73,13 @@ _INSTEAD_IN = {
     "[databases.NAME]": _INSTEAD | _INSTEAD_IN_DATABASE,
     "[users.NAME]": _INSTEAD
     | {"password": "passwords stand in the auth_file", "default_pool_size": "its name is pool_size here"},
+    "[api]": {},
 }
 _SECTIONS_INSTEAD = {
     "pgbouncer": "the section is called [server] here",
     "database": "the section is called [databases.NAME]",
     "user": "the section is called [users.NAME]",
     "peers": "[peers] is not built yet: leave it out",
-    "api": "[api] is not built yet: leave it out",
 }
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from interceptor.session import PoolMode
+from pooler.config.secret import Secret
 
 __all__ = [
     "MAX_DURATION",
     "AuthType",
+    "HostPort",
     "Kind",
     "LogFormat",
     "PoolMode",
@@ -29,9 +31,11 @@ __all__ = [
     "choice",
     "describe",
     "duration",
+    "host_port",
     "integer",
     "names",
     "path",
+    "secret",
     "size",
     "text",
 ]
@@ -49,6 +53,7 @@ _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)[ \t]*([A-Za-z]*)")
 _BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]/@\s]+)):(?P<port>[0-9]{1,5})")
 _LONGEST_ECHO = 60
 
 
@@ -66,6 +71,17 @@ class LogFormat(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """An address to listen on. ``host`` is a name or an address, without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Unfit(ValueError):
@@ -198,6 +214,15 @@ def _parse_text(value: object) -> str:
     return value
 
 
+def _parse_host_port(value: object) -> HostPort | None:
+    if value == "":
+        return None
+    found = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if found is None or int(found["port"]) > 65535:
+        raise Unfit
+    return HostPort(found["v6"] or found["host"], int(found["port"]))
+
+
 def _parse_path(value: object) -> Path | None:
     if not isinstance(value, str) or "\0" in value:
         raise Unfit
@@ -215,3 +240,17 @@ names: Kind[tuple[str, ...]] = Kind(
 )
 text: Kind[str] = Kind("text", "a text without NUL characters", _parse_text)
 path: Kind[Path | None] = Kind("path", 'a path, or "" for none', _parse_path)
+host_port: Kind[HostPort | None] = Kind(
+    "address", 'HOST:PORT, such as "127.0.0.1:6433" or "[::1]:6433", or "" for none', _parse_host_port
+)
+
+
+def secret(shortest: int) -> Kind[Secret | None]:
+    """A secret of at least so many bytes. It is never shown."""
+
+    def parse(value: object) -> Secret | None:
+        if not isinstance(value, str) or "\0" in value or 0 < len(value.encode()) < shortest:
+            raise Unfit
+        return Secret(value) if value else None
+
+    return Kind("secret", f'a text of at least {shortest} bytes, or "" for none', parse, secret=True)

@@ -1,11 +1,14 @@
-"""Numbers that plugins show, kept by name and labels, and written as Prometheus reads them."""
+"""Numbers that plugins show, kept by name and labels."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pooler.metrics.rendering import render
+from pooler.metrics.samples import Kind, Sample
 
 __all__ = ["MAX_LABEL_SETS", "MetricsRegistry", "PluginMetrics"]
 
@@ -14,8 +17,6 @@ MAX_LABEL_SETS: Final = 1000
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL: Final = re.compile(r"[a-z_][a-z0-9_]*")
-
-Kind = Literal["counter", "gauge", "histogram"]
 
 
 class MetricsRegistry:
@@ -50,8 +51,16 @@ class MetricsRegistry:
         return found
 
     def render(self) -> str:
-        """All metrics in Prometheus' text format."""
-        return "".join(f"{line}\n" for name in sorted(self._metrics) for line in self._metrics[name].lines())
+        """All that there is to show, as Prometheus reads it."""
+        return render([[sample.as_row() for sample in self.samples()]]).decode()
+
+    def samples(self) -> Iterator[Sample]:
+        """All that there is to show."""
+        for metric in self._metrics.values():
+            for labels, numbers in metric.values.items():
+                yield Sample(
+                    metric.name, metric.kind, metric.help, metric.labels, labels, list(numbers), metric.buckets
+                )
 
 
 class PluginMetrics:
@@ -104,22 +113,6 @@ class _Metric:
         empty = [0.0] * (len(self.buckets) + 2 if self.kind == "histogram" else 1)
         return self.values.setdefault(labels, empty)
 
-    def lines(self) -> Iterator[str]:
-        yield f"# HELP {self.name} {_escape(self.help)}"
-        yield f"# TYPE {self.name} {self.kind}"
-        for labels, numbers in self.values.items():
-            named = list(zip(self.labels, labels, strict=True))
-            if self.kind != "histogram":
-                yield f"{self.name}{_braces(named)} {numbers[0]:.17g}"
-                continue
-            count = 0.0
-            for bound, number in zip((*self.buckets, float("inf")), numbers, strict=False):
-                count += number
-                shown = "+Inf" if bound == float("inf") else f"{bound:.17g}"
-                yield f"{self.name}_bucket{_braces([*named, ('le', shown)])} {count:.17g}"
-            yield f"{self.name}_sum{_braces(named)} {numbers[-1]:.17g}"
-            yield f"{self.name}_count{_braces(named)} {count:.17g}"
-
 
 class _Counter:
     def __init__(self, metric: _Metric) -> None:
@@ -147,13 +140,3 @@ class _Histogram:
         numbers = self._metric.at(labels)
         numbers[bisect_left(self._metric.buckets, value)] += 1
         numbers[-1] += value
-
-
-def _braces(labels: Iterable[tuple[str, str]]) -> str:
-    inner = ",".join(f'{name}="{_escape(value, quote=True)}"' for name, value in labels)
-    return f"{{{inner}}}" if inner else ""
-
-
-def _escape(text: str, *, quote: bool = False) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
-    return text.replace('"', '\\"') if quote else text

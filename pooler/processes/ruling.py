@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 
+from pooler.http import open_http
 from pooler.processes.channel import receive
 from pooler.processes.control import Control
 from pooler.processes.memory import CONTROL
@@ -46,11 +47,13 @@ async def rule(inheritance: Inheritance) -> None:
     control.start()
     loop.add_reader(inheritance.from_control, _on_dialed, inheritance.from_control, control)
     server.host.worker_hooks = False
+    http = await open_http(server, server.node)
     await server.host.start()
     memory.seats[CONTROL].ready = True
     await stopping.wait()
     if orphaned.is_set():
         await _outlive(control, server.config.server.shutdown_timeout + _SPARE)
+    await http.stop()
     control.close()
     await server.host.stop(5.0)
     await cancel_all()

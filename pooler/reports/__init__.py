@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pooler.metrics.collect import collect
 from pooler.reports.commands import obey
 from pooler.reports.connections import clients, file_descriptors, servers, sockets
 from pooler.reports.counts import memory, numbers, statistics
 from pooler.reports.plugins import hooks, pins, plugins
 from pooler.reports.pools import databases, pools, users
+from pooler.reports.readiness import readiness
 
 if TYPE_CHECKING:
     from pooler.node import Row
@@ -26,10 +28,12 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row]]]] = {
     "fds": file_descriptors,
     "hooks": hooks,
     "memory": memory,
+    "metrics": collect,
     "numbers": numbers,
     "pins": pins,
     "plugins": plugins,
     "pools": pools,
+    "readiness": readiness,
     "servers": servers,
     "sockets": sockets,
     "statistics": statistics,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pooler.config import DatabaseSettings, PoolSettings, ServerSettings, UserSettings, load_config
+from pooler.config import ApiSettings, DatabaseSettings, PoolSettings, ServerSettings, UserSettings, load_config
 from pooler.config.checks import NOT_BUILT
 from pooler.config.convert import kinds_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "settings.md").read_text()
-SECTIONS = {"server": ServerSettings, "database": DatabaseSettings, "user": UserSettings}
+SECTIONS = {"server": ServerSettings, "database": DatabaseSettings, "user": UserSettings, "api": ApiSettings}
 FACTS = re.compile(
     r"Kind: (?P<kind>[a-z ]+)\. Default: (?P<default>`[^`]+`|[^`.]+|that of `\w+`)\. "
     r"In: (?P<sections>[a-z, ]+)\. PgBouncer: (?P<pgbouncer>.+)\.$"
@@ -70,7 +70,7 @@ PAGES = documented()
 SETTINGS = sorted({field.name for section in SECTIONS.values() for field in dataclasses.fields(section)})
 
 
-def default_of(section: type[ServerSettings | DatabaseSettings | UserSettings], name: str) -> object:
+def default_of(section: type[ServerSettings | DatabaseSettings | UserSettings | ApiSettings], name: str) -> object:
     return next(field.default for field in dataclasses.fields(section) if field.name == name)
 
 

@@ -117,6 +117,9 @@ class Backend:
     def release(self) -> None:
         self.scheduler.release(self)
 
+    def on_error(self, sqlstate: bytes) -> None:
+        """Nobody counts."""
+
     def on_failed(self, error: BackendError) -> None:
         raise AssertionError(f"the model broke the protocol? {error}")
 

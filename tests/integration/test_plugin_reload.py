@@ -138,7 +138,7 @@ async def test_a_reload_replaces_what_plugins_decide_for_those_who_are_here(
             assert await blocked(client, "select 'apples'") == ""
             assert await blocked(client, "select 'pears'") == "pears is blocked"
     assert [record.getMessage() for record in caplog.records] == ["started 1", "started 2", "stopped 1 of 2"]
-    assert "interceptor_made_total 2" in server.host.metrics.render()
+    assert "interceptor_made_total 2.0" in server.host.metrics.render()
 
 
 @pytest.mark.parametrize("broken", ["def guard(statement", "1 / 0\n" + BLOCKS.format(version="2", word="pears")])

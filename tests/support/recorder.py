@@ -122,6 +122,8 @@ class Recorder:
         self.to_client = b""
         self.to_backend = b""
         self.released = 0
+        self.errors: list[bytes] = []
+        """SQLSTATEs of the errors that the backend has told of."""
         self.acquired = 0
         self.pins: list[frozenset[Effect]] = []
         """Each time that they changed."""
@@ -253,3 +255,6 @@ class _BackendHost:
 
     def on_failed(self, error: BackendError) -> None:
         self._recorder.failure = error
+
+    def on_error(self, sqlstate: bytes) -> None:
+        self._recorder.errors.append(sqlstate)

@@ -138,7 +138,7 @@ out here
 :16: users.alice.password: there is no such setting here: passwords stand in the auth_file
 :17: users.alice.more: unknown setting
 :19: pgbouncer: the section is called [server] here
-:21: api: [api] is not built yet: leave it out
+:22: api.jwt_secret: expected a text of at least 32 bytes, or "" for none
 """,
     ),
     "not built yet": (
@@ -149,7 +149,7 @@ workers = -1
 admin_users = "postgres"
 stats_users = [7]
 max_packet_size = "1MB"
-admin_listen = "127.0.0.1:6433"
+disable_pqexec = 1
 [databases.app]
 primary = "postgresql://a:b@h?sslmode=verify-full"
 """,
@@ -159,7 +159,7 @@ primary = "postgresql://a:b@h?sslmode=verify-full"
 :6: server.stats_users: expected an array of names such as ["a", "b"], or a text with commas such as "a, b", found an \
 array
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out
-:8: server.admin_listen: this setting is not built yet: leave it out
+:8: server.disable_pqexec: this setting is not built yet: leave it out
 :10: databases.app.primary: sslrootcert: "verify-full" needs the authorities that sign servers' certificates
 """,
     ),

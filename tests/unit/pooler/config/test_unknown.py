@@ -59,7 +59,7 @@ def test_no_setting_is_called_unknown_or_not_built() -> None:
     ("section", "name", "explanation"),
     [
         ("[server]", "track_extra_parameters", "this setting is not built yet: leave it out"),
-        ("[server]", "admin_listen", "this setting is not built yet: leave it out"),
+        ("[server]", "disable_pqexec", "this setting is not built yet: leave it out"),
         ("[server]", "user", "there is no such setting here: start the process as the user that it is to run as"),
         ("[users.NAME]", "password", "there is no such setting here: passwords stand in the auth_file"),
         ("[server]", "port", "there is no such setting here: its name is listen_port"),
@@ -93,7 +93,6 @@ def test_explanations(section: str, name: str, explanation: str) -> None:
     [
         ("pgbouncer", "the section is called [server] here"),
         ("database", "the section is called [databases.NAME]"),
-        ("api", "[api] is not built yet: leave it out"),
         ("sever", 'unknown section; did you mean "server"?'),
         ("listen_port", "this setting does not belong before the first section, but into [server]"),
         (

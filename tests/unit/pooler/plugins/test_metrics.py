@@ -20,17 +20,17 @@ def test_all_kinds_are_written_as_prometheus_reads_them() -> None:
     assert registry.render().splitlines() == [
         "# HELP interceptor_age_seconds Age.",
         "# TYPE interceptor_age_seconds histogram",
-        'interceptor_age_seconds_bucket{le="0.10000000000000001"} 1',
-        'interceptor_age_seconds_bucket{le="1"} 3',
-        'interceptor_age_seconds_bucket{le="+Inf"} 4',
-        "interceptor_age_seconds_sum 4.2000000000000002",
-        "interceptor_age_seconds_count 4",
+        'interceptor_age_seconds_bucket{le="0.1"} 1.0',
+        'interceptor_age_seconds_bucket{le="1.0"} 3.0',
+        'interceptor_age_seconds_bucket{le="+Inf"} 4.0',
+        "interceptor_age_seconds_count 4.0",
+        "interceptor_age_seconds_sum 4.2",
         "# HELP interceptor_hits_total Hits,\\nand more.",
         "# TYPE interceptor_hits_total counter",
         'interceptor_hits_total{table="a\\"b\\\\c\\n"} 3.5',
         "# HELP interceptor_size_bytes Size.",
         "# TYPE interceptor_size_bytes gauge",
-        "interceptor_size_bytes 7",
+        "interceptor_size_bytes 7.0",
     ]
 
 
@@ -38,7 +38,7 @@ def test_a_metric_is_the_same_after_a_reload() -> None:
     registry = MetricsRegistry()
     registry.of("one").counter("hits_total", "Hits.").add()
     registry.of("one").counter("hits_total", "Hits, in other words.").add()
-    assert "interceptor_hits_total 2" in registry.render()
+    assert "interceptor_hits_total 2.0" in registry.render()
 
 
 @pytest.mark.parametrize("plugin", ["one", "two"])
@@ -76,5 +76,5 @@ def test_labels_that_never_end_are_counted_as_other() -> None:
     counter.add(1, "t0")
     lines = [line for line in registry.render().splitlines() if not line.startswith("#")]
     assert len(lines) == MAX_LABEL_SETS + 1
-    assert 'interceptor_hits_total{table="t0"} 2' in lines
-    assert 'interceptor_hits_total{table="other"} 50' in lines
+    assert 'interceptor_hits_total{table="t0"} 2.0' in lines
+    assert 'interceptor_hits_total{table="other"} 50.0' in lines

@@ -1,0 +1,106 @@
+"""Whether clients can be served: whether the servers of the databases that are required can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from interceptor.protocol.startup import SSL_REQUEST_PACKET
+from pooler.config import ANY_DATABASE
+
+if TYPE_CHECKING:
+    from pooler.config import Upstream
+    from pooler.node import Node
+    from pooler.server import Server
+
+__all__ = ["Readiness", "ReadinessReport"]
+
+_TIMEOUT: Final = 2.0
+"""Seconds in which a server has to say something."""
+_FRESH: Final = 2.0
+"""Seconds for which a report is repeated: probes of many balancers cost the servers no more than one does."""
+
+
+@dataclass(slots=True)
+class ReadinessReport:
+    """What stands in the way, by database; nothing where a database is well."""
+
+    unreachable: dict[str, str] = field(default_factory=dict)
+    databases: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether all is well."""
+        return not self.unreachable
+
+    def as_json(self) -> dict[str, object]:
+        """As ``/readyz`` shows it."""
+        states = {name: self.unreachable.get(name, "reachable") for name in self.databases}
+        return {"ready": self.ready, "databases": states}
+
+
+class Readiness:
+    """Asks the servers, at most once in a while."""
+
+    def __init__(self, server: Server, node: Node) -> None:
+        self._server = server
+        self._node = node
+        self._report: ReadinessReport | None = None
+        self._at = 0.0
+        self._asking: asyncio.Task[ReadinessReport] | None = None
+
+    async def report(self) -> ReadinessReport:
+        """How it is, as of some two seconds ago at most."""
+        if self._report is not None and time.monotonic() - self._at < _FRESH:
+            return self._report
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._look(), name="readiness")
+            self._asking.add_done_callback(self._on_looked)
+        return await asyncio.shield(self._asking)
+
+    def _on_looked(self, task: asyncio.Task[ReadinessReport]) -> None:
+        self._asking = None
+        if not task.cancelled() and task.exception() is None:
+            self._report, self._at = task.result(), time.monotonic()
+
+    async def _look(self) -> ReadinessReport:
+        required = {
+            name: settings.primary
+            for name, settings in self._server.config.databases.items()
+            if settings.required and name != ANY_DATABASE
+        }
+        states = await self._node.ask_all("readiness")
+        known = {str(database): str(reason) for rows in states for database, reason in rows if reason}
+        well = {str(database) for rows in states for database, reason in rows if not reason}
+        unknown = [name for name in required if name not in well and name not in known]
+        probes = await asyncio.gather(*(_probe(required[name]) for name in unknown))
+        found = dict(zip(unknown, probes, strict=True))
+        report = ReadinessReport(databases=tuple(required))
+        for name in required:
+            reason = "" if name in well else known.get(name) or found.get(name, "")
+            if reason:
+                report.unreachable[name] = reason
+        return report
+
+
+async def _probe(upstream: Upstream) -> str:
+    """Ask a server whether it speaks TLS, which any PostgreSQL answers with one byte; why not, or "" if it did."""
+    where = f"{upstream.host}:{upstream.port}"
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            if upstream.host.startswith("/"):
+                reader, writer = await asyncio.open_unix_connection(f"{upstream.host}/.s.PGSQL.{upstream.port}")
+            else:
+                reader, writer = await asyncio.open_connection(upstream.host, upstream.port)
+            try:
+                writer.write(SSL_REQUEST_PACKET)
+                answer = await reader.read(1)
+            finally:
+                writer.close()
+    except TimeoutError:
+        return f"{where} says nothing for {_TIMEOUT:g} s"
+    except OSError as error:
+        return f"{where} can't be reached: {error.strerror or error}"
+    return "" if answer in (b"S", b"N") else f"{where} is no PostgreSQL server"

@@ -1,0 +1,29 @@
+"""docs/reference/metrics.md names every metric, as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pooler.metrics.families import FAMILIES, SECONDS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
+ROW = re.compile(r"^\| `(interceptor_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def test_every_metric_is_described_and_none_is_made_up() -> None:
+    assert [row[0] for row in ROW.findall(PAGE)] == list(FAMILIES)
+
+
+def test_a_metric_is_described_as_it_is() -> None:
+    for name, kind, labels, text in ROW.findall(PAGE):
+        family = FAMILIES[name]
+        assert kind == family.kind, name
+        assert tuple(re.findall(r"`(\w+)`", labels)) == family.labels, name
+        assert text.startswith(family.help.rstrip(".")), name
+
+
+def test_the_buckets_are_those_of_the_code() -> None:
+    said = re.search(r"The buckets of times end at ([\d., and]+) seconds", PAGE)
+    assert said is not None
+    assert tuple(float(number) for number in re.findall(r"\d+(?:\.\d+)?", said[1])) == SECONDS
