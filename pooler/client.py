@@ -21,8 +21,8 @@ from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
-from pooler.numbering import next_number
 from pooler.metrics.counting import count_error
+from pooler.numbering import next_number
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
 from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate

@@ -12,7 +12,7 @@ from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.gates import Gates
-from pooler.pool import Capacity, Pool, PoolStats
+from pooler.pool import Capacity, Pool, PoolStats, PoolTimes
 
 
 class BackendWatcher(Protocol):

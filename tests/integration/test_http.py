@@ -15,6 +15,7 @@ from interceptor.testing.postgres import PostgresServer
 from pooler.metrics.families import FAMILIES
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.wire import WireError
 
 DATABASE = "postgres"
 SECRET = "a secret of more than thirty-two bytes"
@@ -110,8 +111,9 @@ def test_metrics_count_what_happens(proxy: Proxy, clients: Clients) -> None:
     client = clients.connect(DATABASE)
     for _ in range(5):
         client.query("select 1")
-    client.query("select 1/0")
-    client.query("select 'forbidden'")
+    for failing in ("select 1/0", "select 'forbidden'"):
+        with pytest.raises(WireError):
+            client.query(failing)
     after = metrics_of(proxy)
     place = (DATABASE, "primary", "postgres")
 
