@@ -24,6 +24,6 @@ def test_a_metric_is_described_as_it_is() -> None:
 
 
 def test_the_buckets_are_those_of_the_code() -> None:
-    said = re.search(r"The buckets of times end at ([\d., and]+) seconds", PAGE)
+    said = re.search(r"The buckets of times end at\s([\d., and]+) seconds", PAGE)
     assert said is not None
     assert tuple(float(number) for number in re.findall(r"\d+(?:\.\d+)?", said[1])) == SECONDS
