@@ -85,6 +85,8 @@ class Departure:
             relay.close()
         for console in list(server.consoles):
             console.end(goodbye())
+        for console in list(server.consoles):
+            console.end(goodbye())
         for client in list(server.clients):
             client.transport.set_protocol(_Leaving(client, self))
         self._look()

@@ -66,7 +66,11 @@ class PluginHost:
         self.waits: Final = AsyncioWaits()
         self.shared: Final = SharedMemory(make_counters)
         self.targets: Final = TargetRegistry(
-            server.config, server.pools, server.backend_credential, self._on_targets_changed, self.shared.own().state
+            server.config,
+            server.pools,
+            server.backend_credential,
+            self._on_targets_changed,
+            self.shared.own("targets").state,
         )
         self.catalogues: Final = Catalogues(server.backend_credential, server.keys)
         self.metrics: Final = MetricsRegistry()

@@ -20,6 +20,9 @@ MAX_OWN_KEYS: Final = 1_000_000
 """Values of the server itself: some for each database."""
 
 
+_OWN: Final = " "
+"""Begins the names of what is no plugin's: a plugin's name has no blank."""
+
 MakeCounters = Callable[[str, int], SharedCounters]
 """Makes counters of a name and a size, or finds them. Raises ValueError if that can not be."""
 
@@ -37,16 +40,18 @@ class SharedMemory:
         self.on_set: OnSet | None = None
         """Told of each value that is set here."""
 
-    def own(self) -> PluginShared:
-        """What the server itself shares; it is no plugin, and has as many values as it needs."""
-        found = self._plugins.get("")
+    def own(self, part: str) -> PluginShared:
+        """What a part of the server itself shares; it is no plugin, and has as many values as it needs."""
+        name = f"{_OWN}{part}"
+        found = self._plugins.get(name)
         if found is None:
-            found = self._plugins[""] = PluginShared(self, "", None, MAX_OWN_KEYS)
+            found = self._plugins[name] = PluginShared(self, name, None, MAX_OWN_KEYS)
         return found
 
     def accept(self, plugin: str, key: str, value: bytes) -> None:
         """Another process has set a value."""
-        (self.of(plugin) if plugin else self.own()).state.accept(key, value)
+        shared = self.own(plugin.removeprefix(_OWN)) if plugin.startswith(_OWN) else self.of(plugin)
+        shared.state.accept(key, value)
 
     def of(self, plugin: str) -> PluginShared:
         """What a plugin shares with itself in other workers."""

@@ -12,6 +12,7 @@ from pooler.processes.cancels import CancelRouter
 from pooler.processes.channel import Channel
 from pooler.processes.ledger import Action, Ledger, Limits
 from pooler.processes.messages import (
+    Answered,
     Ask,
     Busy,
     Calm,
@@ -22,10 +23,13 @@ from pooler.processes.messages import (
     Message,
     Opened,
     Put,
+    Question,
     Register,
     Return,
+    Welcome,
 )
 from pooler.processes.orphans import Orphan, discard
+from pooler.processes.questions import QuestionRouter
 from pooler.processes.values import ValueStore
 
 if TYPE_CHECKING:
@@ -70,6 +74,7 @@ class Control:
         self.ledger: Final = Ledger(self._limits)
         self.peers: dict[int, Peer] = {}
         self.cancels: Final = CancelRouter(self.peers)
+        self.questions: Final = QuestionRouter(self.peers)
         self.values: Final = ValueStore(self.peers)
         self._orphans: dict[Orphan, int] = {}
         self._losses = 0
@@ -136,6 +141,10 @@ class Control:
                 self.cancels.on_answer(peer, message)
             case Put():
                 self.values.on_put(message)
+            case Question():
+                self.questions.on_question(peer, message)
+            case Answered():
+                self.questions.on_answered(message)
             case Register():
                 self._on_register(peer, message)
             case _:
@@ -151,6 +160,7 @@ class Control:
         for held in message.held:
             self.ledger.adopt(peer.slot, held.key, held.count, time.monotonic())
         self.values.welcome(peer)
+        peer.channel.send(Welcome())
         self._awaited.discard(peer.slot)
 
     def _on_closed(self, peer: Peer, closed: Closed) -> None:
@@ -174,6 +184,7 @@ class Control:
             return
         del self.peers[peer.slot]
         self.cancels.on_gone(peer)
+        self.questions.on_gone(peer)
         left = self.ledger.leave(peer.slot)
         self._losses += 1
         heir = -self._losses

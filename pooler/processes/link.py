@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Final
 from pooler.processes.cancels import RANDOM_IDS, make_process_id
 from pooler.processes.channel import Channel
 from pooler.processes.messages import (
+    Answered,
     Cancel,
     Canceled,
     Full,
     Grant,
     Message,
     Put,
+    Question,
     Register,
     Release,
+    Welcome,
 )
 from pooler.processes.permits import Permits
+from pooler.processes.questions import ProcessNode
 from pooler.processes.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -75,6 +79,9 @@ class Link:
         self._cancels: dict[int, Callable[[], None]] = {}
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
+        self.welcomed: Final = asyncio.Event()
+        """The control has said what a worker has to know before it serves."""
+        self.node: Final = ProcessNode(server, self.send)
         self._sharing = Sharing(server.host.shared, self.send, slot)
 
     # --- Life --------------------------------------------------------------------------------------------------------
@@ -108,6 +115,7 @@ class Link:
         self.send(Register(self.slot, os.getpid(), self.permits.held()))
         for put in self._sharing.values():
             self.send(put)
+        self.node.connected = True
         self.permits.report_all()
 
     def _on_closed(self) -> None:
@@ -116,6 +124,7 @@ class Link:
         for on_done in self._cancels.values():
             on_done()
         self._cancels.clear()
+        self.node.on_lost()
         asyncio.get_running_loop().call_later(_REDIAL, self._dial)
 
     def _tick(self) -> None:
@@ -165,6 +174,12 @@ class Link:
                 on_done = self._cancels.pop(ticket, None)
                 if on_done is not None:
                     on_done()
+            case Question():
+                self.node.on_question(message)
+            case Answered():
+                self.node.on_answered(message)
+            case Welcome():
+                self.welcomed.set()
             case Put():
                 self._sharing.on_put(message)
             case _:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 __all__ = [
+    "Answered",
     "Ask",
     "Busy",
     "Calm",
@@ -20,13 +21,29 @@ __all__ = [
     "Message",
     "Opened",
     "Put",
+    "Question",
+    "Refusal",
     "Register",
     "Release",
     "Return",
+    "Welcome",
 ]
 
 Key: TypeAlias = tuple[str, str, str]
 """Of a pool: ``PoolSettings.pool_key``."""
+
+
+Row: TypeAlias = list[object]
+"""That of ``pooler.node``, whose type refers to itself, which msgspec does not read."""
+
+
+class Refusal(msgspec.Struct, array_like=True):
+    """Why a process did not do what it was told to: a ClientError that is not fatal."""
+
+    code: str
+    message: str
+    detail: str
+    hint: str
 
 
 class _Tagged(msgspec.Struct, tag=True, array_like=True):
@@ -158,6 +175,43 @@ class Put(_Tagged):
     """The seat of who set it."""
 
 
+class Question(_Tagged):
+    """Of the console: what each process is to tell or to do (``pooler.reports``). ``ticket`` as in Cancel."""
+
+    ticket: int
+    name: str
+    arguments: tuple[str, ...]
+    is_command: bool
+
+
+class Answered(_Tagged):
+    """One process has answered. In the control's answer to the asker: all others have."""
+
+    ticket: int
+    rows: list[list[Row]]
+    """One list for each process."""
+    refusal: Refusal | None
+
+
+class Welcome(_Tagged):
+    """A worker that has registered has now been told all there is."""
+
+
 Message: TypeAlias = (
-    Register | Ask | Calm | Busy | Return | Opened | Closed | Grant | Full | Release | Cancel | Canceled | Put
+    Question
+    | Answered
+    | Welcome
+    | Register
+    | Ask
+    | Calm
+    | Busy
+    | Return
+    | Opened
+    | Closed
+    | Grant
+    | Full
+    | Release
+    | Cancel
+    | Canceled
+    | Put
 )

@@ -29,7 +29,10 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     server.others = link
     server.host.node_hooks = False
     server.listening = SharedListening(inheritance.sockets, memory, slot)
+    server.node = link.node
     link.start()
+    await link.welcomed.wait()
+    link.node.take_gates()
     await server.start()
     memory.seats[slot].ready = True
     await stop.asked.wait()

@@ -1,0 +1,190 @@
+"""Questions of the console to all processes: the worker that has the console asks, and the control puts the answers
+together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+
+from interceptor.errors import CONSOLE_FAILED, FAILURES, ClientError
+from pooler.processes.messages import Answered, Message, Question, Refusal
+from pooler.reports import answer, obey
+from pooler.tasks import spawn
+
+if TYPE_CHECKING:
+    from pooler.gates import Gates
+    from pooler.node import Node, Row
+    from pooler.processes.control import Peer
+    from pooler.server import Server
+
+__all__ = ["ProcessNode", "QuestionRouter"]
+
+Send = Callable[[Message, int], None]
+_NO_FILE: Final = -1
+_OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
+_GATES: Final = "gates"
+
+
+class ProcessNode:
+    """Implements ``Node`` for one of several workers."""
+
+    def __init__(self, server: Server, send: Send) -> None:
+        self._server = server
+        self._send = send
+        self._tickets = 0
+        self._pending: dict[int, asyncio.Future[Answered]] = {}
+        self._gates = server.host.shared.own("gates").state
+        self.connected = False
+        """There is a control."""
+
+    async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
+        """As ``Node.ask_all``."""
+        own = answer(self._server, question, arguments)
+        return [own, *await self._ask(question, arguments, is_command=False)]
+
+    async def tell_all(self, command: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
+        """As ``Node.tell_all``."""
+        # At the same time: some commands wait for what happens in all processes.
+        both = asyncio.gather(self._ask(command, arguments, is_command=True), self._obey(command, arguments))
+        others: list[list[Row]]
+        own: list[Row]
+        others, own = await both
+        return [own, *others]
+
+    async def _ask(self, name: str, arguments: tuple[str, ...], *, is_command: bool) -> list[list[Row]]:
+        if not self.connected:
+            raise _lost()
+        self._tickets += 1
+        ticket = self._tickets
+        pending = self._pending[ticket] = asyncio.get_running_loop().create_future()
+        self._send(Question(ticket, name, arguments, is_command), _NO_FILE)
+        try:
+            answered = await pending
+        finally:
+            del self._pending[ticket]
+        refusal = answered.refusal
+        if refusal is not None:
+            failure = FAILURES[refusal.code]
+            raise ClientError(failure, refusal.message, detail=refusal.detail, hint=refusal.hint, fatal=False)
+        return cast("list[list[Row]]", answered.rows)
+
+    async def _obey(self, command: str, arguments: tuple[str, ...]) -> list[Row]:
+        task = asyncio.get_running_loop().create_task(obey(self._server, command, arguments), name=command)
+        try:
+            if command in _OF_GATES:
+                # What it changes at once holds for a worker that is replaced, too.
+                await asyncio.sleep(0)
+                self._gates.set(_GATES, _encode_gates(self._server.pools.gates))
+            return await task
+        finally:
+            task.cancel()
+
+    def take_gates(self) -> None:
+        """Hold up what the others hold up. For a new worker, before it serves."""
+        known = self._gates.get(_GATES)
+        if known is not None:
+            gates = self._server.pools.gates
+            gates.all_paused, paused, disabled = msgspec.msgpack.decode(known, type=tuple[bool, list[str], list[str]])
+            gates.paused.update(paused)
+            gates.disabled.update(disabled)
+
+    # --- For the link ------------------------------------------------------------------------------------------------
+
+    def on_answered(self, answered: Answered) -> None:
+        """The other processes have answered."""
+        pending = self._pending.get(answered.ticket)
+        if pending is not None and not pending.done():
+            pending.set_result(answered)
+
+    def on_question(self, question: Question) -> None:
+        """Another process's console asks."""
+        spawn(self._reply(question), name=f"answer about {question.name}")
+
+    def on_lost(self) -> None:
+        """The control is gone, and with it the answers."""
+        self.connected = False
+        for pending in self._pending.values():
+            if not pending.done():
+                pending.set_exception(_lost())
+
+    async def _reply(self, question: Question) -> None:
+        rows: list[Row] = []
+        refusal: Refusal | None = None
+        try:
+            if question.is_command:
+                rows = await self._obey(question.name, question.arguments)
+            else:
+                rows = answer(self._server, question.name, question.arguments)
+        except ClientError as error:
+            refusal = Refusal(error.failure.code, error.message, error.detail, error.hint)
+        self._send(Answered(question.ticket, cast("list[list[list[object]]]", [rows]), refusal), _NO_FILE)
+
+
+def _lost() -> ClientError:
+    text = "the control process, through which all processes answer, is being replaced"
+    return ClientError(CONSOLE_FAILED, text, hint="Try again.", fatal=False)
+
+
+def _encode_gates(gates: Gates) -> bytes:
+    return msgspec.msgpack.encode((gates.all_paused, sorted(gates.paused), sorted(gates.disabled)))
+
+
+class _Round:
+    """One question to all but the asker."""
+
+    def __init__(self, asker: Peer, ticket: int) -> None:
+        self.asker = asker
+        self.ticket = ticket
+        self.open: dict[int, Peer] = {}
+        self.rows: list[list[list[object]]] = []
+        self.refusal: Refusal | None = None
+
+
+class QuestionRouter:
+    """The control's half."""
+
+    def __init__(self, peers: Mapping[int, Peer]) -> None:
+        self._peers = peers
+        self._rounds: dict[int, _Round] = {}
+        self._tickets = 0
+
+    def on_question(self, asker: Peer, question: Question) -> None:
+        """A worker's console asks all others."""
+        one = _Round(asker, question.ticket)
+        for peer in self._peers.values():
+            if peer is not asker:
+                self._tickets += 1
+                one.open[self._tickets] = peer
+                self._rounds[self._tickets] = one
+        for ticket, peer in list(one.open.items()):
+            peer.channel.send(Question(ticket, question.name, question.arguments, question.is_command))
+        self._close_if_done(one)
+
+    def on_answered(self, answered: Answered) -> None:
+        """One of them has answered."""
+        one = self._rounds.pop(answered.ticket, None)
+        if one is not None:
+            del one.open[answered.ticket]
+            one.rows += answered.rows
+            one.refusal = one.refusal or answered.refusal
+            self._close_if_done(one)
+
+    def on_gone(self, peer: Peer) -> None:
+        """It answers no more: what it had is gone with it."""
+        for ticket, one in list(self._rounds.items()):
+            if one.open.get(ticket) is peer:
+                del self._rounds[ticket], one.open[ticket]
+                self._close_if_done(one)
+
+    def _close_if_done(self, one: _Round) -> None:
+        if not one.open:
+            one.asker.channel.send(Answered(one.ticket, one.rows, one.refusal))
+
+
+if TYPE_CHECKING:
+
+    def _node(node: ProcessNode) -> Node:
+        return node

@@ -1,0 +1,135 @@
+"""The admin console of several processes: it tells of all of them and speaks to all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from interceptor.testing.postgres import PostgresServer
+from pooler.numbering import CONNECTION_NUMBERS
+from tests.support import frontend as f
+from tests.support.login import LoginFailed
+from tests.support.processes import Family, connect_to, worker_of
+from tests.support.proxied import Clients, errors, upstream
+from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.watch import Activity, wait_until
+from tests.support.wire import WireClient
+
+DATABASE = "processes_console"
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
+    postgres18.create_database(DATABASE)
+    tables: Tables = {
+        "server": {"workers": WORKERS, "admin_users": ["postgres"], "catalogue": False},
+        "databases.app": {"primary": upstream(postgres18, DATABASE, application_name="app"), "pool_size": 4},
+        "databases.other": {"primary": upstream(postgres18, DATABASE)},
+    }
+    with run_proxy(tables) as running:
+        yield running
+    postgres18.drop_database(DATABASE)
+
+
+def shown(console: WireClient, what: str) -> list[dict[str, str | None]]:
+    start = len(console.replies)
+    rows = console.query(f"SHOW {what}")
+    (description,) = [reply.body for reply in console.replies[start:] if reply.tag == b"T"]
+    names, position = [], 2
+    for _ in range(int.from_bytes(description[:2], "big")):
+        end = description.index(0, position)
+        names.append(description[position:end].decode())
+        position = end + 19
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def pool(console: WireClient) -> dict[str, int]:
+    """The numbers of the pool of ``app``."""
+    (found,) = [row for row in shown(console, "POOLS") if row["database"] == "app"]
+    return {name: int(value) for name, value in found.items() if value is not None and value.isdigit()}
+
+
+def at(clients: Clients, worker: int, database: str = "app") -> WireClient:
+    return connect_to(worker, lambda: clients.connect(database))
+
+
+def test_show_pools_is_the_sum_over_the_workers(clients: Clients) -> None:
+    members = [at(clients, 1), at(clients, 2)]
+    for member in members:
+        member.query("begin")
+    console = clients.connect("pgbouncer")
+    everybody = shown(console, "CLIENTS")
+    assert len({row["id"] for row in everybody}) == len(everybody), "each has a number of its own"
+    here = [row for row in everybody if row["database"] == "app"]
+    assert {int(row["id"] or 0) % CONNECTION_NUMBERS for row in here} == {1, 2}
+    assert len([row for row in here if row["link"]]) == 2
+    seen = pool(console)
+    assert (seen["cl_active"], seen["cl_waiting"], seen["sv_active"]) == (len(here), 0, 2)
+    for member in members:
+        member.query("commit")
+
+
+def test_any_client_can_be_killed_from_any_console(clients: Clients) -> None:
+    for worker in range(1, WORKERS + 1):
+        member = connect_to(worker, lambda: clients.connect("other", application_name="victim"))
+        console = clients.connect("pgbouncer")
+        victims = [row for row in shown(console, "CLIENTS") if row["application_name"] == "victim"]
+        for row in victims:
+            console.query(f"KILL_CLIENT {row['id']}")
+        member.read_to_end()
+        assert [error["C"] for error in errors(member)] == ["57P01"]
+    console.send(f.query("KILL_CLIENT 987654321"))
+    console.read_until_ready(console.ready_count + 1)
+    assert "client not found" in errors(console)[-1]["M"]
+
+
+def test_a_worker_that_is_replaced_holds_up_what_the_others_hold_up(
+    proxy: Proxy, clients: Clients, postgres18: PostgresServer
+) -> None:
+    family = Family(proxy)
+    console = at_console(clients, 2)
+    at(clients, 1).query("select 1")
+    console.query("PAUSE app")
+    console.query("DISABLE other")
+    with Activity(postgres18, application="app") as activity:
+        assert activity.count() == 0, "PAUSE waits for the backends of all workers"
+        before = family.pid("worker 1")
+        os.kill(before, signal.SIGKILL)
+        family.replaced("worker 1", before)
+        wait_until(lambda: _refused(clients, "other"), "the database is disabled")
+        waiting = [clients.raw() for _ in range(6)]
+        for client in waiting:
+            client.send(f.startup({"user": "postgres", "database": "app"}))
+        for _ in range(6):
+            with pytest.raises(LoginFailed, match="disabled"):
+                clients.connect("other")
+        console.query("SHOW POOLS")
+        assert activity.count() == 0
+        console.query("RESUME app")
+        console.query("ENABLE other")
+        for client in waiting:
+            client.read_until_ready()
+            client.send(f.query("select 1"))
+            client.read_until_ready(2)
+            assert not errors(client)
+
+
+def at_console(clients: Clients, worker: int) -> WireClient:
+    """A console at this worker, told by its number in SHOW CLIENTS: its process id names no worker."""
+    for number in range(50):
+        console = clients.connect("pgbouncer", application_name=f"console {number}")
+        (own,) = [row for row in shown(console, "CLIENTS") if row["application_name"] == f"console {number}"]
+        if int(own["id"] or 0) % CONNECTION_NUMBERS == worker:
+            return console
+    raise AssertionError("no console came to the worker")
+
+
+def _refused(clients: Clients, database: str) -> bool:
+    try:
+        return worker_of(clients.connect(database)) < 0
+    except LoginFailed:
+        return True
