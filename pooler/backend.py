@@ -58,10 +58,12 @@ class Backend(asyncio.Protocol):
         "cancels",
         "client",
         "connected_at",
+        "drained",
         "ended",
         "expires_at",
         "housekeeping",
         "housekeeping_rows",
+        "is_full",
         "may_fail",
         "number",
         "pool",
@@ -102,6 +104,10 @@ class Backend(asyncio.Protocol):
             pool.settings.target,
         )
         self.client: ClientConnection | None = None
+        self.is_full = False
+        """It does not read as fast as it is sent to."""
+        self.drained: asyncio.Future[None] | None = None
+        """What waits until it has."""
         self.housekeeping: FrameBuffer | None = None
         self.housekeeping_rows: list[bytes] | None = None
         """Those of a query of our own whose answer counts."""
@@ -156,10 +162,12 @@ class Backend(asyncio.Protocol):
             self._on_data_without_client(data)
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self.client is not None:
             self.client.on_backend_full()
 
     def resume_writing(self) -> None:
+        self._end_drain()
         if self.client is not None:
             self.client.on_backend_drained()
 
@@ -167,12 +175,24 @@ class Backend(asyncio.Protocol):
         self.ended = True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end_drain()
         self.pool.on_backend_lost(self, exc)
+
+    def _end_drain(self) -> None:
+        self.is_full = False
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
 
     # --- BackendHost ---------------------------------------------------------------------------------------------
 
     def cancel(self, on_done: Callable[[bool], None]) -> None:
         cancel_backend(self, on_done)
+
+    async def drain(self) -> None:
+        while self.is_full:
+            self.drained = asyncio.get_running_loop().create_future()
+            await self.drained
+        self.drained = None
 
     def release(self) -> None:
         self._forget_client()

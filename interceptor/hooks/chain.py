@@ -134,6 +134,8 @@ class Outcome:
     mapping: ParameterMap | None = None
     """From the client's parameters to those of the statement, where it was rewritten; None for one to one."""
     before: tuple[str | CopyRows, ...] = ()
+    before_hooks: tuple[Hook, ...] = ()
+    """The hook that asked for each of them."""
     describe_original: bool = False
     limits: Limits = _NO_LIMITS
     settings: Mapping[str, str] = _NO_SETTINGS
@@ -324,6 +326,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
     outcome.mapping = _compose(outcome.mapping, mapping)
     outcome.execution = execution.with_statement(statement, parameters)
     outcome.before += rewrite.before
+    outcome.before_hooks += (hook,) * len(rewrite.before)
     outcome.describe_original = outcome.describe_original or rewrite.describe == "original"
     outcome.by = hook.plugin.name
     if rewrite.observer is not None:
@@ -400,12 +403,17 @@ def _at_parse(
             if found.shape is None:
                 found.shape = Shape(decision.columns)
             return found
-        if isinstance(decision, Rewrite) and certain and decision.describe == "rewritten" and rounds < MAX_ROUNDS:
+        if isinstance(decision, Rewrite) and certain and rounds < MAX_ROUNDS and _is_parsed(decision):
             return _parse_rewritten(chain, decision, session, found, rounds, rewriters | {step.hook.plugin.name})
-        if decision is None and step.phase in ("virtual", "rewrite"):
+        if step.phase in ("virtual", "rewrite") and (decision is None or isinstance(decision, Rewrite)):
             # Which text will run is known at execution only: until then it is the one that there is.
             certain = False
     return found
+
+
+def _is_parsed(rewrite: Rewrite) -> bool:
+    """Whether it takes the place of the client's text at Parse already: nothing that it needs is made later."""
+    return rewrite.describe == "rewritten" and not rewrite.before
 
 
 def _parse_rewritten(

@@ -26,6 +26,7 @@ __all__ = [
     "encode_parameter_description",
     "encode_row_description",
     "spread_formats",
+    "with_formats",
 ]
 
 _COUNT: Final = Struct("!H")
@@ -129,3 +130,27 @@ def encode_error_fields(fields: Sequence[tuple[str, str]], style: TextStyle = DE
         if text
     )
     return encode_message(ERROR_RESPONSE, body + b"\0")
+
+
+def with_formats(description: bytes, formats: Sequence[int]) -> bytes | None:
+    """A RowDescription message from the body of one, with these formats. None if it is broken.
+
+    ``formats``: as in Bind. If they don't go with the columns they are left as they are.
+    """
+    if len(description) < 2:
+        return None
+    (count,) = _COUNT.unpack_from(description)
+    try:
+        spread = spread_formats(formats, count)
+    except ValueError:
+        return encode_message(ROW_DESCRIPTION, description)
+    made = bytearray(description)
+    position = 2
+    for code in spread:
+        # A name, and 18 bytes whose last two are the format.
+        name_end = description.find(0, position)
+        position = name_end + 1 + _COLUMN.size
+        if name_end < 0 or position > len(description):
+            return None
+        _COUNT.pack_into(made, position - 2, code)
+    return encode_message(ROW_DESCRIPTION, bytes(made))

@@ -66,6 +66,13 @@ class BackendHost(Protocol):
         """Ask the server to cancel what the backend runs. ``on_done`` is called when the server has dealt with that,
         with whether that is certain."""
 
+    @property
+    def is_full(self) -> bool:
+        """The backend does not read as fast as it is sent to."""
+
+    async def drain(self) -> None:
+        """Return when the backend has read what it was sent, or nearly, or is lost."""
+
     def release(self) -> None:
         """The backend has answered everything, is idle, and no client is linked to it any more."""
 

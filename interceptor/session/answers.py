@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from interceptor.errors import QUERY_CANCELED
 from interceptor.hooks.answers import PIECE_ROWS, Answer, Piece, describe_columns
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
 from interceptor.protocol import messages
@@ -41,6 +42,9 @@ def encode_block(block: Block, style: TextStyle = DEFAULT_STYLE) -> bytes:
         ("n", block.constraint),
     )
     return encode_error_fields(fields, style)
+
+
+CANCELED: Final = encode_block(Block(QUERY_CANCELED.sqlstate, "canceling statement due to user request"))
 
 
 def encode_refusal(outcome: Outcome, style: TextStyle) -> bytes:

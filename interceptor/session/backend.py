@@ -22,6 +22,7 @@ from interceptor.session.replies import (
     on_parameter,
     on_rare,
     on_tag,
+    on_unseen,
 )
 from interceptor.session.reported import Reported
 from interceptor.session.settings import NO_SETTINGS, ROLE, UNKNOWN_SETTINGS, settings_of
@@ -67,6 +68,10 @@ _NOT_FOR_CLIENT: Final = frozenset(
     {
         _SWALLOW_CHANGED,
         _SWALLOW_UNNAMED,
+        Action.SWALLOW,
+        Action.FILL,
+        Action.NO_COPY,
+        Action.DESCRIBE_AS,
         Action.ASKED_ROW,
         Action.ASKED_PARAMETER,
         Action.ASKED_ERROR,
@@ -438,7 +443,9 @@ class BackendSession:
                     client.write(data[start:position])
                 start = end
                 if action < _ASKED_ROW:
-                    self._on_swallowed(action)
+                    if not on_unseen(self, client, action, data[position + 5 : end]):
+                        self._on_violation(kind, length)
+                        return
                 elif action == _SWALLOW_READY and length == 5:
                     self.status = data[position + 5]
                     ready = True
@@ -532,13 +539,6 @@ class BackendSession:
             self.asked.popleft()
             return asked.on_answer(self, asked.rows, asked.error)
         return True
-
-    def _on_swallowed(self, action: int) -> None:
-        self.owed.popleft()
-        if action == _SWALLOW_UNNAMED:
-            self.unnamed_ready = True
-        else:
-            self.settle_change()
 
     def reply_in_turn(self, reply: bytes) -> None:
         """Send the client something of our own once all that was asked before it has been answered."""

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import NOT_JUDGED, QUERY_CANCELED, ClientError
+from interceptor.errors import NOT_JUDGED, ClientError
 from interceptor.hooks.chain import Chain
 from interceptor.hooks.decisions import Block, Replay, Respond
 from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
-from interceptor.session.answers import encode_block, encode_refusal
+from interceptor.session.answers import CANCELED, encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, watch
-from interceptor.session.positions import Rewriting
+from interceptor.session.rewritten import Refused, rewritten_query
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
-
-CANCELED: Final = encode_block(Block(QUERY_CANCELED.sqlstate, "canceling statement due to user request"))
 
 _EXTENDED: Final = frozenset(b"PBDEC")
 COUNTED: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
@@ -103,15 +101,18 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         portal = interception.open_portal(outcome)
         portal.run = watch(outcome, interception.runs, "plugin")
         return interception.put(Answered(portal, 0, simple=True))
-    interception.watch(outcome)
-    targets.add(outcome.target)
     interception.note_text(sql)
     statement = outcome.execution.statement
-    if statement is chain.statement:
-        return message
-    interception.note_text(statement.sql)
-    interception.note_rewriting(Rewriting(sql, statement.sql, interception.style.encoding))
-    return messages.encode_message(messages.QUERY, statement.sql + b"\0")
+    if statement is not chain.statement:
+        try:
+            message = yield from rewritten_query(interception, sql, outcome)
+        except Refused as refused:
+            tell_refused(outcome, refused.block)
+            return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
+        interception.note_text(statement.sql)
+    interception.watch(outcome)
+    targets.add(outcome.target)
+    return message
 
 
 def _on_function_call(interception: Interception, message: bytes) -> Pending:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.hooks.answers import Piece
 from interceptor.protocol import messages
-from interceptor.session.answers import PORTAL_SUSPENDED, encode_block
-from interceptor.session.deciding import CANCELED
+from interceptor.session.answers import CANCELED, PORTAL_SUSPENDED, encode_block
 from interceptor.session.states import Request
 
 if TYPE_CHECKING:

@@ -12,14 +12,16 @@ from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
-from interceptor.session.binding import decode_bind, encode_bind, map_types
+from interceptor.session.binding import BindMessage, decode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, watch
-from interceptor.session.substitutes import Answered, Blocked, Bound, Reply, make_passing
+from interceptor.session.rewritten import Refused, bind_again, bind_rewritten
+from interceptor.session.substitutes import Answered, Blocked, Described, Reply
 from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
+    from interceptor.hooks.chain import Outcome
     from interceptor.session.interception import Interception
 
 PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
@@ -90,6 +92,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         return interception.put(Blocked(encode_block(error, interception.style), simple=False))
     interception.close_portal(bind.portal)
     interception.rewritten_portals.pop(bind.portal, None)
+    interception.described.pop(bind.portal, None)
     known = interception.known.find(bind.statement)
     if known is None:
         targets.add(None)
@@ -100,10 +103,12 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         interception.note_text(known.sql)
     if chain is None and known.shape is None:
         targets.add(None)
-        return message if known.sent is known.body else _bind_elsewhere(interception, bind.portal, known, message)
+        if known.sent is known.body:
+            return message
+        return (yield from bind_rewritten(interception, bind, message, known.sql, known.sent, None))
     if chain is None:
         # The plugin that answered Parse does not want it any more, as after a reload.
-        return _bind_elsewhere(interception, bind.portal, known, message)
+        return (yield from bind_rewritten(interception, bind, message, known.sql, known.body, None))
     types = map_types(known.body, None)
     parameters = Parameters(
         [BoundValue(_oid(types, number), code, value) for number, (code, value) in enumerate(bind.values())]
@@ -127,23 +132,32 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         portal.run = watch(outcome, interception.runs, "plugin")
         interception.portals[bind.portal] = portal
         return interception.put(Reply(BIND_COMPLETE))
+    interception.note_text(known.sql)
+    statement = outcome.execution.statement
+    if statement is not chain.statement or outcome.mapping is not None or known.sent is not known.body:
+        try:
+            message = yield from _bind_as_decided(interception, bind, message, known, outcome)
+        except Refused as refused:
+            tell_refused(outcome, refused.block)
+            return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
+        interception.note_text(statement.sql)
     targets.add(outcome.target)
     interception.watch(outcome, bind.portal)
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)
-    statement = outcome.execution.statement
-    interception.note_text(known.sql)
-    if statement is chain.statement and outcome.mapping is None and known.sent is known.body:
-        return message
-    interception.note_text(statement.sql)
-    rewritten = statement.sql + b"\0" + map_types(known.body, outcome.mapping)
-    again = message
-    if outcome.mapping is not None:
-        bound = outcome.execution.parameters
-        again = encode_bind(bind.portal, bind.statement, list(bound), bind.result_formats)
-    if rewritten == known.sent:
-        return again
-    return _bind_elsewhere(interception, bind.portal, replace(known, sent=rewritten), again)
+    return message
+
+
+def _bind_as_decided(
+    interception: Interception, bind: BindMessage, message: bytes, known: Known, outcome: Outcome
+) -> Pending:
+    """What takes the place of a Bind whose statement was rewritten, now or when it was parsed. Raises Refused."""
+    body = outcome.execution.statement.sql + b"\0" + map_types(known.body, outcome.mapping)
+    if body == known.sent and not outcome.before:
+        return message if outcome.mapping is None else bind_again(interception, bind, outcome)
+    if outcome.describe_original:
+        interception.described[bind.portal] = Described(known.body, bind.result_formats)
+    return (yield from bind_rewritten(interception, bind, message, known.sql, body, outcome))
 
 
 def _note_run(interception: Interception, portal: bytes, known: Known) -> None:
@@ -169,21 +183,6 @@ def _on_bind_of_sql(interception: Interception, name: bytes, message: bytes) -> 
     return message
 
 
-def _bind_elsewhere(interception: Interception, portal: bytes, known: Known, message: bytes) -> bytes:
-    """A Bind to a statement that the client did not name: one that is prepared when it is needed."""
-    _note_run(interception, portal, known)
-    session = interception.session
-    body = known.sent or known.body
-    effects = session.effects_of(body[: body.find(0)])
-    if session.registry is None or session.named is None:
-        prepared = make_passing(body, effects)
-    else:
-        prepared = session.registry.unshared(body, effects)
-    rest = message[message.find(0, 5 + len(portal) + 1) + 1 :]
-    bound = messages.encode_message(messages.BIND, portal + b"\0" + prepared.name + b"\0" + rest)
-    return interception.put(Bound(prepared, bound))
-
-
 def _on_describe(interception: Interception, message: bytes) -> bytes:
     name = message[6:-1]
     if message[5:6] == b"S":
@@ -196,6 +195,9 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
         return interception.put(Reply(encode_shape(known.shape, interception.style)))
     answer = interception.portals.get(name)
     if answer is None:
+        described = interception.described.get(name)
+        if described is not None:
+            return interception.put(described)
         interception.note_rewriting(interception.rewritten_portals.get(name))
         interception.look_after(name)
         return message

@@ -28,7 +28,7 @@ from interceptor.session.notes import Note
 from interceptor.session.observed import Run, watch
 from interceptor.session.positions import Rewriting
 from interceptor.session.states import Request
-from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Substitute
+from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Described, Substitute
 from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
     from interceptor.session.client import ClientSession
+    from interceptor.session.staging import Stage
 
 
 class Interception:
@@ -67,7 +68,11 @@ class Interception:
         """Named portals that the backend may have."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
         """Portals at the backend that run another text than the client's."""
+        self.described: dict[bytes, Described] = {}
+        """Those of them that are described as if it was the client's."""
         self.delivery = Delivery(session, self, tables.waits)
+        self.stage: Stage | None = None
+        """What runs before a statement, while it waits for the server or for rows of a plugin."""
         self.canceled = False
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
         self.note: Note | None = None
@@ -93,8 +98,8 @@ class Interception:
 
     @property
     def busy(self) -> bool:
-        """Rows of an answer are being sent."""
-        return self.delivery.busy
+        """Rows of a plugin are being sent, to the client or before a statement."""
+        return self.delivery.busy or self.stage is not None
 
     # --- Looking ---------------------------------------------------------------------------------------------------
 
@@ -177,7 +182,8 @@ class Interception:
 
     def cancel(self) -> bool:
         """The client asks to cancel what it runs. True if that is up to plugins: then break off what is waited for."""
-        if self.canceled or not (self.delivery.busy or self.session.deciding):
+        filling = self.stage is not None and self.stage.filling
+        if self.canceled or not (self.delivery.busy or filling or self.session.deciding):
             return False
         self.canceled = True
         return True
@@ -337,6 +343,7 @@ class Interception:
             self.portals_elsewhere.clear()
             self.rewritten_portals.clear()
             self.watched_portals.clear()
+            self.described.clear()
             was_failed = transaction.status == "failed"
             for callback in transaction.end():
                 callback(not was_failed)

@@ -30,6 +30,11 @@ class Note:
     rewriting: Rewriting | None = None
     """The server was sent another text than the client's, of which its errors speak."""
 
+    error: bytes = b""
+    """An ErrorResponse that takes the place of the server's."""
+    formats: tuple[int, ...] = ()
+    """Those of the portal for which a statement is described."""
+
     @property
     def concerns_answers(self) -> bool:
         """It has to be at hand when the message is answered."""
@@ -51,7 +56,8 @@ class Noted(int):
 def mark(owed: deque[int], since: int, note: Note) -> None:
     """Put a note to all that is owed from this place on."""
     for place in range(since, len(owed)):
-        owed[place] = Noted(owed[place], note)
+        if not isinstance(owed[place], Noted):
+            owed[place] = Noted(owed[place], note)
 
 
 def become(owed: deque[int], request: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
+from interceptor.protocol.rows import with_formats
 from interceptor.session.notes import become, note_of
 from interceptor.session.prepared import Prepared
 from interceptor.session.states import PLAIN, SYNCS, Action, Request
@@ -30,6 +31,10 @@ _CHANGES: Final = frozenset(
 _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _RETRIED: Final = int(Request.RETRIED)
 _REUSED: Final = frozenset({Request.REUSED_BIND, Request.REUSED_DESCRIBE})
+_PRELUDE: Final = frozenset({Request.PRELUDE, Request.FILL, Request.DESCRIBED_QUERY})
+_NOTHING_TO_COPY: Final = messages.encode_message(
+    messages.COPY_FAIL, b"what a plugin runs before a statement copies rows by CopyRows alone\0"
+)
 _DATA_EXCEPTION: Final = b"\0C22"
 """Where the SQLSTATE of an ErrorResponse begins with class 22."""
 
@@ -78,20 +83,36 @@ def on_error_in_batch(
         fail_until_sync(backend, client)
         backend.owed[0] = _RETRIED
         return end
+    note = note_of(backend.owed[0])
+    if note is not None and note.error and b"VFATAL\0" not in body:
+        body = note.error[5:]
     if run is not None:
         run.fail_with(body)
         run.settle()
-    note = note_of(backend.owed[0])
+    elif backend.owed[0] in _PRELUDE:
+        _fail_prelude(backend, client, body)
     if not on_rare(backend, client, _FAIL, body):
         raise AssertionError("an error is never out of place")
     # Only now, for a Close that is skipped had taken the name away.
     renamed = body if client.named is None else client.named.rename_in_error(body)
-    if note is not None and note.rewriting is not None:
+    replaced = note is not None and bool(note.error)
+    if note is not None and note.rewriting is not None and not replaced:
         renamed = note.rewriting.mend(renamed)
-    if renamed == body:
+    if renamed == body and not replaced:
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
     return end
+
+
+def _fail_prelude(backend: BackendSession, client: ClientSession, body: bytes) -> None:
+    """What ran before a statement has failed, and the statement with it."""
+    stage = None if client.interception is None else client.interception.stage
+    if stage is not None and stage.run is not None:
+        stage.run.fail_with(body)
+    else:
+        request = next((one for one in backend.owed if one not in _PRELUDE), None)
+        if request in PLAIN:
+            backend.watched[0].fail_with(body)
 
 
 def on_error_of_rewritten(
@@ -120,6 +141,31 @@ def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, i
         fail_until_sync(backend, client)
     else:
         backend.blocks.popleft()
+
+
+def on_unseen(backend: BackendSession, client: ClientSession, action: int, body: bytes) -> bool:
+    """An answer to a message of ours in the client's batch. False for one that can't be right."""
+    if action == Action.FILL:
+        stage = None if client.interception is None else client.interception.stage
+        assert stage is not None
+        stage.on_copy_in()
+        return True
+    if action == Action.NO_COPY:
+        backend.write(_NOTHING_TO_COPY)
+        return True
+    request = backend.owed.popleft()
+    if action == Action.SWALLOW_UNNAMED:
+        backend.unnamed_ready = True
+    elif action == Action.SWALLOW_CHANGED:
+        backend.settle_change()
+    elif action == Action.DESCRIBE_AS:
+        note = note_of(request)
+        assert note is not None
+        described = with_formats(body, note.formats)
+        if described is None:
+            return False
+        client.write(described)
+    return True
 
 
 def _none_is_answered(backend: BackendSession, data: bytes, position: int, prepared: Prepared) -> bool:
@@ -217,6 +263,8 @@ def fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
             statements.settle(name)
     if not owed:
         client.on_ignored()
+    if client.interception is not None and client.interception.stage is not None:
+        client.interception.stage.on_failed()
 
 
 def _stop_counting(backend: BackendSession, client: ClientSession) -> None:

@@ -17,6 +17,7 @@ from interceptor.session.notes import mark
 from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
+from interceptor.session.staging import on_bound, on_staged
 from interceptor.session.statements import (
     close_named,
     deallocate,
@@ -26,7 +27,7 @@ from interceptor.session.statements import (
     use_named,
 )
 from interceptor.session.states import PoolMode, Request
-from interceptor.session.substitutes import SUBSTITUTE, on_substitute
+from interceptor.session.substitutes import SUBSTITUTE, Bound, Described, Staged, on_described, on_substitute
 from interceptor.session.watching import watch_last
 from interceptor.sql.analysis import opaque_effects
 from interceptor.sql.effects import NONE, OPAQUE, Effect
@@ -236,7 +237,16 @@ _KNOWN_HANDLERS: Final[dict[int, Handler]] = {
 def _on_substitute(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
     if session.interception is None or not session.interception.substitutes:
         raise ProtocolViolation(f"invalid frontend message type {data[position]}")
-    return on_substitute(session, backend, session.interception, end)
+    interception = session.interception
+    substitute = interception.substitutes[0]
+    if isinstance(substitute, Bound):
+        return on_bound(session, backend, interception, substitute, end)
+    if isinstance(substitute, Staged):
+        return on_staged(session, backend, interception, substitute, end)
+    if isinstance(substitute, Described):
+        interception.substitutes.popleft()
+        return on_described(backend, substitute, end)
+    return on_substitute(session, backend, interception, end)
 
 
 def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:

@@ -77,6 +77,14 @@ class Request(IntEnum):
     """A Query whose end plugins hear of, before its client does. So are the next two."""
     TRACKED_CALL = 36
     TRACKED_SYNC = 37
+    PRELUDE = 38
+    """A message of ours in the client's batch, of the extended protocol (``prelude``)."""
+    FILL = 39
+    """Likewise, the Execute of a COPY into which rows of a plugin go (``filling``)."""
+    DESCRIBED_QUERY = 40
+    """A Describe in the place of what a Query would have told of its rows by itself."""
+    DESCRIBED_PORTAL = 41
+    """A Describe of a statement that answers for a portal: the formats are to be the portal's."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -100,6 +108,14 @@ class Action(IntEnum):
     """CommandComplete of a simple query: as RELAY, but its tag may tell that statements are gone."""
     EXECUTED = 17
     """CommandComplete of an Execute: as COMPLETE, with TAG's proviso."""
+    SWALLOW = 14
+    """Not to the client; the request is done."""
+    FILL = 15
+    """CopyInResponse: not to the client; rows of a plugin can be sent."""
+    NO_COPY = 18
+    """CopyInResponse: not to the client; there is nothing to copy."""
+    DESCRIBE_AS = 19
+    """RowDescription: to the client, with other formats; the request is done."""
     PARSED_UNNAMED = 4
     """As COMPLETE; the client's unnamed statement is the one of the oldest outstanding Parse."""
     CLOSED_UNNAMED = 5
@@ -164,6 +180,13 @@ def _row(*, error: Action, **actions: Action) -> bytes:
     return bytes(row)
 
 
+def _prelude(copy_in: Action) -> bytes:
+    """The row of a message of ours that one message answers to the end, whatever it is."""
+    row = bytearray(_row(_123CI=Action.SWALLOW, DHdcN=Action.ASKED_DROP, error=Action.FAIL))
+    row[ord("G")] = copy_in
+    return bytes(row)
+
+
 def _asked() -> bytes:
     """The row of a query of ours: only notifications are the client's."""
     row = bytearray(_row(TCINn=Action.ASKED_DROP, D=Action.ASKED_ROW, Z=Action.ASKED_READY, error=Action.ASKED_ERROR))
@@ -214,6 +237,10 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     ),
     Request.TRACKED_CALL: _row(V=Action.RELAY, Z=Action.ENDING, error=Action.ERROR),
     Request.TRACKED_SYNC: _row(Z=Action.ENDING, error=Action.ERROR),
+    Request.PRELUDE: _prelude(Action.NO_COPY),
+    Request.FILL: _prelude(Action.FILL),
+    Request.DESCRIBED_QUERY: _row(t=Action.ASKED_DROP, T=Action.COMPLETE, n=Action.SWALLOW, error=Action.FAIL),
+    Request.DESCRIBED_PORTAL: _row(t=Action.ASKED_DROP, T=Action.DESCRIBE_AS, n=Action.COMPLETE, error=Action.FAIL),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),

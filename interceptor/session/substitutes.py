@@ -8,17 +8,18 @@ replies.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
-from interceptor.session.prepared import Prepared, provide
+from interceptor.session.notes import Note, Noted
+from interceptor.session.prelude import PASSING_NAME, close_passing, parse_passing
 from interceptor.session.splice import Outcome, hold
 from interceptor.session.states import Request
-from interceptor.sql.effects import SessionEffects
 
 if TYPE_CHECKING:
+    from interceptor.hooks.containment import Hook
+    from interceptor.hooks.decisions import CopyRows
     from interceptor.session.answers import LocalPortal
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 SUBSTITUTE: Final = 1
 """The message type. PostgreSQL's are printable."""
 
-_PASSING_NAME: Final = b"_" + secrets.token_hex(8).encode()
-"""Drawn anew by each process: nobody can guess it and use it by accident."""
-
+_DESCRIBE_PASSING: Final = messages.encode_message(messages.DESCRIBE, b"S" + PASSING_NAME + b"\0")
 SUBSTITUTE_MESSAGE: Final = b"\x01\0\0\0\x04"
 
 _OWED_BLOCKED_QUERY: Final = int(Request.BLOCKED_QUERY)
@@ -73,15 +72,52 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """A COPY into which rows of a plugin go."""
+
+    sql: bytes
+    rows: CopyRows
+    hook: Hook
+    """In whose name they are pulled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bound:
-    """A Bind to a statement other than the one that the client named."""
+    """A Bind to a statement other than the one that the client named: one that is prepared for it alone."""
 
-    prepared: Prepared
+    body: bytes
+    """Its text, zero, and the types of its parameters."""
     message: bytes
-    """With the statement's own name in it."""
+    """The Bind, to ``prelude.PASSING_NAME``."""
+    note: Note
+    before: tuple[bytes | Fill, ...] = ()
 
 
-Substitute = Blocked | Reply | Answered | Bound
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A Describe of a portal that another statement answers for: the client's own, where a rewritten one runs."""
+
+    body: bytes
+    """As of a ``Bound``."""
+    formats: tuple[int, ...]
+    """Those of the portal's columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A Query that runs as a batch of the extended protocol."""
+
+    body: bytes
+    """As of a ``Bound``."""
+    bind: bytes
+    """The Bind, of the unnamed statement and portal."""
+    note: Note
+    before: tuple[bytes | Fill, ...] = ()
+    described: bytes = b""
+    """The text whose columns the client is told of; empty where it is that which runs."""
+
+
+Substitute = Blocked | Reply | Answered | Bound | Described | Staged
 
 
 def on_substitute(session: ClientSession, backend: BackendSession, interception: Interception, end: int) -> Outcome:
@@ -90,6 +126,7 @@ def on_substitute(session: ClientSession, backend: BackendSession, interception:
     if isinstance(substitute, (Reply, Answered)) and backend.owed:
         session.wants_flush = True
         return hold(session)
+    assert isinstance(substitute, (Reply, Answered, Blocked))
     interception.substitutes.popleft()
     if isinstance(substitute, Reply):
         if substitute.unnamed is not None:
@@ -103,41 +140,17 @@ def on_substitute(session: ClientSession, backend: BackendSession, interception:
             backend.unnamed_ready = backend.unnamed_in_batch = False
         interception.delivery.start(substitute, messages.READY[backend.status] if substitute.simple else b"")
         session.held = session.held or interception.busy
-    elif isinstance(substitute, Blocked):
-        return refuse(session, backend, substitute.error, simple=substitute.simple), end
     else:
-        if session.named is None:
-            return bind_passing(backend, substitute), end
-        before = provide(backend, substitute.prepared)
-        backend.owed.append(Request.BIND)
-        return before + substitute.message, end
+        return refuse(session, backend, substitute.error, simple=substitute.simple), end
     return b"", end
 
 
-def make_passing(body: bytes, effects: SessionEffects) -> Prepared:
-    """A statement for one Bind, where statements are the backend's own by the client's names."""
-    return Prepared(body, _PASSING_NAME, effects)
-
-
-def bind_passing(backend: BackendSession, bound: Bound) -> bytes:
-    """What binds a statement that is not kept. A portal outlives its statement (postgres.c, exec_execute_message).
-
-    The first Close is for one that an error left behind.
-    """
-    prepared = bound.prepared
-    for _ in range(3):
-        backend.note_change(_nothing)
-    backend.owed += (
-        Request.INJECTED_NAMED_CLOSE,
-        Request.INJECTED_NAMED_PARSE,
-        Request.BIND,
-        Request.INJECTED_NAMED_CLOSE,
-    )
-    return prepared.close_message + prepared.parse_message + bound.message + prepared.close_message
-
-
-def _nothing() -> None:
-    """What there is to undo."""
+def on_described(backend: BackendSession, described: Described, end: int) -> Outcome:
+    """Act on a Describe that another statement answers for (a handler of ``requests``)."""
+    note = Note(formats=described.formats)
+    parse = parse_passing(backend, described.body, note)
+    backend.owed.append(Noted(Request.DESCRIBED_PORTAL, note))
+    return parse + _DESCRIBE_PASSING + close_passing(backend), end
 
 
 def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, simple: bool) -> bytes:
@@ -154,7 +167,7 @@ def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, sim
 def act_alone(session: ClientSession, interception: Interception) -> bool:
     """Act on the next substitute without a backend. False if it needs one."""
     substitute = interception.substitutes[0]
-    if isinstance(substitute, Bound):
+    if isinstance(substitute, (Bound, Described, Staged)):
         return False
     interception.substitutes.popleft()
     if isinstance(substitute, Reply):

@@ -114,6 +114,13 @@ class Backend:
     def cancel(self, on_done: Callable[[bool], None]) -> None:
         raise AssertionError("no result has a limit here")
 
+    @property
+    def is_full(self) -> bool:
+        return False
+
+    async def drain(self) -> None:
+        raise AssertionError("no plugin is at work here")
+
     def release(self) -> None:
         self.scheduler.release(self)
 

@@ -135,6 +135,10 @@ class Recorder:
         self.finished = False
         self.failure: ClientError | BackendError | None = None
         self.paused = False
+        self.backend_is_full = False
+        """It does not read as fast as it is sent to."""
+        self.drained = 0
+        """How often that was waited for."""
         self.has_backends = backends
         self._mode = mode
         self._max_prepared = max_prepared
@@ -246,6 +250,14 @@ class _BackendHost:
 
     def cancel(self, on_done: Callable[[bool], None]) -> None:
         self._recorder.cancels.append(on_done)
+
+    @property
+    def is_full(self) -> bool:
+        return self._recorder.backend_is_full
+
+    async def drain(self) -> None:
+        self._recorder.drained += 1
+        self._recorder.backend_is_full = False
 
     def release(self) -> None:
         assert self._recorder.client.backend is None

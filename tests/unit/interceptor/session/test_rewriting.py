@@ -8,7 +8,7 @@ from struct import pack
 import pytest
 
 from interceptor.session import PoolMode
-from tests.support.conversations import BOUND, NO_PARAMETERS, PARSED
+from tests.support.conversations import BOUND, CLOSED, NO_PARAMETERS, PARSED
 from tests.support.plugged import PluggedRecorder, positions
 from tests.support.recorder import (
     FLUSH,
@@ -106,10 +106,8 @@ def test_an_error_of_a_statement_that_is_rewritten_at_bind(tmp_path: Path, share
     sent, _ = recorder.take()
     assert NEW.encode() in sent
     assert OLD.encode() + b"\0" not in sent
-    # Where statements are the backend's own, one is closed before it is made, and after it is bound.
-    closed = message("3")
-    before = [b"", closed * (not shared), closed * (not shared) + PARSED, PARSED * 0]
-    swallowed = [before[1], before[2], before[2] + BOUND + closed * (not shared)][answered]
+    # It is closed before it is made, and after it is bound.
+    swallowed = [CLOSED, CLOSED + PARSED, CLOSED + PARSED + BOUND + CLOSED][answered]
     recorder.from_backend(swallowed + failed_at(HERE) + ready())
     _, answer = recorder.take()
     assert answer == (BOUND if answered == 2 else b"") + failed_at(8) + ready()

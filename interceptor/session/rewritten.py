@@ -1,0 +1,145 @@
+"""What is sent where a plugin rewrote a statement: built from its decision, or refused where that can't be done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, cast
+
+from interceptor.errors import REWRITE_REFUSED
+from interceptor.hooks.decisions import Block, CopyRows, Value
+from interceptor.hooks.parameters import BoundValue
+from interceptor.protocol import messages
+from interceptor.protocol.datatypes import find_type
+from interceptor.protocol.values import encode_binary
+from interceptor.session.binding import BindMessage, encode_bind, map_types
+from interceptor.session.notes import Note
+from interceptor.session.positions import Rewriting
+from interceptor.session.prelude import PASSING_NAME
+from interceptor.session.substitutes import Bound, Fill, Staged
+from interceptor.sql.facts import Group, MessageFacts
+
+if TYPE_CHECKING:
+    from interceptor.hooks.chain import Outcome
+    from interceptor.session.interception import Interception
+    from interceptor.session.lookup import Pending
+
+__all__ = ["Refused", "bind_again", "bind_rewritten", "rewritten_query"]
+
+_NO_TYPES = b"\0\0"
+
+
+class Refused(Exception):
+    """What a plugin asked for can't be done for this statement."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.block = Block(
+            REWRITE_REFUSED.sqlstate, f"({REWRITE_REFUSED.code}) the plugin {outcome.by} rewrote this, but {reason}"
+        )
+
+
+def rewritten_query(interception: Interception, sql: bytes, outcome: Outcome) -> Pending:
+    """What takes the place of the Query ``sql``. Raises Refused."""
+    statement = outcome.execution.statement
+    rewriting = Rewriting(sql, statement.sql, interception.style.encoding)
+    values = _values(interception, outcome)
+    before = yield from _before(interception, outcome)
+    if not values and not before and not outcome.describe_original:
+        interception.note_rewriting(rewriting)
+        return messages.encode_message(messages.QUERY, statement.sql + b"\0")
+    facts = [statement.facts]
+    if outcome.describe_original:
+        facts.append(outcome.execution.original.statement.facts)
+    if any(len(one.statements) != 1 for one in facts):
+        raise Refused(
+            outcome, "values, what runs before it, and another's description are for a text of exactly one statement"
+        )
+    if _copies_in(statement.facts):
+        raise Refused(outcome, "a COPY FROM STDIN in the simple protocol takes no values and nothing before it")
+    types = map_types(b"\0" + _NO_TYPES, outcome.mapping) if outcome.mapping is not None else _NO_TYPES
+    staged = Staged(
+        statement.sql + b"\0" + types,
+        encode_bind(b"", b"", values, ()),
+        Note(rewriting=rewriting),
+        before,
+        sql if outcome.describe_original else b"",
+    )
+    return interception.put(staged)
+
+
+def bind_rewritten(
+    interception: Interception, bind: BindMessage, message: bytes, sql: bytes, body: bytes, outcome: Outcome | None
+) -> Pending:
+    """What takes the place of a Bind whose statement is not the one that runs. Raises Refused.
+
+    ``sql``: the client's text. ``body``: what is to run, as in Parse. ``outcome``: what says so, where somebody did.
+    """
+    rewriting = Rewriting(sql, body[: body.find(0)], interception.style.encoding)
+    bound = messages.encode_message(
+        messages.BIND, bind.portal + b"\0" + PASSING_NAME + message[message.find(0, 5 + len(bind.portal) + 1) :]
+    )
+    before: tuple[bytes | Fill, ...] = ()
+    if outcome is not None:
+        before = yield from _before(interception, outcome)
+        if outcome.mapping is not None:
+            bound = encode_bind(bind.portal, PASSING_NAME, _values(interception, outcome), bind.result_formats)
+    interception.rewritten_portals[bind.portal] = rewriting
+    return interception.put(Bound(body, bound, Note(rewriting=rewriting), before))
+
+
+def bind_again(interception: Interception, bind: BindMessage, outcome: Outcome) -> bytes:
+    """The Bind of a statement that was rewritten when it was parsed, with other parameters. Raises Refused."""
+    return encode_bind(bind.portal, bind.statement, _values(interception, outcome), bind.result_formats)
+
+
+def _values(interception: Interception, outcome: Outcome) -> list[BoundValue]:
+    """The parameters, with those that the plugin brings in the client's encoding."""
+    values = list(outcome.execution.parameters)
+    style = interception.style
+    if outcome.mapping is None or style.encoding == "utf-8":
+        return values
+    for place, source in enumerate(outcome.mapping):
+        if isinstance(source, Value) and source.value is not None:
+            try:
+                data = encode_binary(find_type(source.type), source.value, style)
+            except ValueError as error:
+                raise Refused(outcome, f"its parameter ${place + 1} can't be sent: {error}") from None
+            values[place] = BoundValue(values[place].type, 1, data)
+    return values
+
+
+def _before(
+    interception: Interception, outcome: Outcome
+) -> Generator[Awaitable[object], object, tuple[bytes | Fill, ...]]:
+    """What runs first. Raises Refused for what could end the transaction, or is not exactly one statement."""
+    items: list[bytes | Fill] = []
+    for item, hook in zip(outcome.before, outcome.before_hooks, strict=True):
+        if isinstance(item, CopyRows):
+            columns = ", ".join('"' + one.name.replace('"', '""') + '"' for one in item.columns)
+            text = f"COPY {item.table} ({columns}) FROM STDIN (FORMAT binary)"
+        else:
+            text = item
+        sql = text.encode(interception.style.encoding, "surrogateescape")
+        answer = interception.tables.analyst.facts(sql, interception.facts.reads_alike)
+        facts = answer if isinstance(answer, MessageFacts) else cast("MessageFacts", (yield answer))
+        if len(facts.statements) != 1:
+            raise Refused(outcome, f"what runs before it has to be one statement each, and this is not: {text[:60]}")
+        if _may_end_transaction(facts):
+            raise Refused(outcome, f"what runs before it can't begin or end a transaction, as this may: {text[:60]}")
+        if not isinstance(item, CopyRows) and _copies_in(facts):
+            raise Refused(outcome, f"rows are copied before it by CopyRows alone, and not by: {text[:60]}")
+        interception.note_text(sql)
+        items.append(Fill(sql, item, hook) if isinstance(item, CopyRows) else sql)
+    return tuple(items)
+
+
+def _may_end_transaction(facts: MessageFacts) -> bool:
+    (statement,) = facts.statements
+    if statement.kind == "call" or (statement.kind == "do" and facts.opaque):
+        return True
+    return any(one.group is Group.TRANSACTION and one.runs for one in facts.all)
+
+
+def _copies_in(facts: MessageFacts) -> bool:
+    copy = facts.statements[0].copy
+    return copy is not None and copy.is_from and copy.file is None and copy.program is None
