@@ -352,10 +352,21 @@ class ClientConnection(asyncio.Protocol):
             try:
                 self.asked = self.server.pool_for_target(self.settings, target)
             except ClientError as error:
-                # The session waits from now on, as for a backend, and is refused as one that was canceled.
-                asyncio.get_running_loop().call_soon(self._refuse_waiting, messages.encode_failure(error))
+                self.refuse_soon(error)
                 return None
         return self.asked.acquire(self)
+
+    def refuse_soon(self, error: ClientError) -> None:
+        """The session waits from now on, as for a backend, and is refused as one that was canceled."""
+        asyncio.get_running_loop().call_soon(self._refuse_waiting, messages.encode_failure(error))
+
+    def move_to(self, pool: Pool, settings: PoolSettings) -> None:
+        """From now on it is a client of another pool. It neither has a backend nor waits for one."""
+        self.pool.clients.discard(self)
+        self.pool = self.asked = pool
+        self.stats = pool.stats
+        self.settings = settings
+        pool.clients.add(self)
 
     def _refuse_waiting(self, error: bytes) -> None:
         if self.state is ClientState.READY and self.session.waiting:

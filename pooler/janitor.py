@@ -86,6 +86,8 @@ class Janitor:
             if sweep:
                 self._check_resting(pool, now)
                 pool.keep_minimum()
+                if pool.successor is not None:
+                    self._server.reloader.look_after(pool)
         if sweep:
             self._server.pools.drop_unused(self._server.config.databases)
             self._server.statistics.tick(now)

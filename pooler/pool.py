@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from heapq import merge
 from math import inf
@@ -192,12 +192,18 @@ class Pool:
         self.last_error: BackendError | None = None
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
+        self.successor: Callable[[ClientConnection], BackendSession | None] | None = None
+        """The configuration has no such pool any more: this gets a client a backend elsewhere, as ``acquire`` does."""
         self._outdated: set[object] = set()
         """Those of ``logging_in`` that are to be closed at once."""
         self.owes_place = False
         """Another pool waits for the next backend that comes back to be closed."""
 
-        # Settings in the form in which the hot path asks for them
+        self._read_settings()
+
+    def _read_settings(self) -> None:
+        """Keep the settings in the form in which the hot path asks for them."""
+        settings = self.settings
         self._lifo = not settings.server_round_robin
         self._check_delay = inf if settings.server_check_query is None else settings.server_check_delay
         self._always_reset = settings.server_reset_query_always and bool(settings.server_reset_query)
@@ -254,6 +260,8 @@ class Pool:
         return self._acquire_other(client)
 
     def _acquire_other(self, client: ClientConnection) -> BackendSession | None:
+        if self.successor is not None:
+            return self.successor(client)
         backend = self._take_idle(client.profile)
         if backend is not None:
             return self._assign(backend, client)
@@ -393,6 +401,21 @@ class Pool:
         """Undo ``hold``."""
         self.draining = False
         self.grow()
+
+    def reconfigure(self, settings: PoolSettings, *, moved: bool) -> None:
+        """Go on with other settings. ``moved``: connections to the server are made in another way, so each that is
+        here is closed as soon as nobody uses it; else those that are too many."""
+        self.settings = settings
+        self._read_settings()
+        if moved:
+            self.welcomes.clear()
+            self.last_error = None
+            self.login_blocked_until = 0.0
+            self.retire()
+            return
+        surplus = self.size - settings.pool_size - settings.reserve_pool_size
+        for backend in [*self.idle, *self.active][: max(0, surplus)]:
+            backend.retire()
 
     def retire(self) -> None:
         """Close every backend that is here or on its way as soon as nobody uses it; new ones take their places."""

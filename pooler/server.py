@@ -7,12 +7,16 @@ import hmac
 import logging
 import os
 import secrets
+import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from interceptor.errors import ClientError
 from interceptor.protocol.startup import StartupMessage
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
@@ -41,6 +45,7 @@ from pooler.plugins.shared import MakeCounters
 from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
+from pooler.reload import Reloader
 from pooler.statistics import Statistics
 from pooler.tasks import cancel_all, spawn
 from pooler.tls import Turns, make_client_context, server_contexts
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.waits import Waits
     from pooler.login import Welcome
     from pooler.plugins.targets import TargetRegistry
+    from pooler.tls.contexts import ClientContext
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +110,10 @@ class Server:
         self.errors: Counter[str] = Counter()
         """Errors of our own with which connections have ended, by SQLSTATE."""
         self.started_at = time.time()
+        self.shutting_down = False
+        """SHUTDOWN has been said on the console."""
+        self.on_shutdown: Callable[[], None] | None = None
+        """Ends what serves the address: this process, or all of the node."""
         self._by_process_id: dict[int, ClientConnection] = {}
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None
@@ -120,6 +130,7 @@ class Server:
         self.handshakes = Turns()
         self.host = PluginHost(self, make_counters)
         self.judges = Judges(self.host.catalogues)
+        self.reloader = Reloader(self)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
         )
@@ -255,6 +266,36 @@ class Server:
         server_contexts.reload()
         self.client_tls = client_tls
 
+    # --- Another configuration -------------------------------------------------------------------------------------
+
+    def use_config(self, config: Config) -> None:
+        """From now on this is the configuration; ``Reloader`` sees to what is there already."""
+        self.config = config
+        self.targets.use_config(config)
+        self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
+            user.client_idle_timeout for user in config.users.values()
+        )
+
+    def use_logins(self, users: UserList | None, client_tls: ClientContext) -> None:
+        """From now on clients log in by these users and certificates, and by the settings of the configuration."""
+        self._users = users
+        self.client_tls = client_tls
+        settings = self.config.server
+        self._login_settings = replace(
+            self._login_settings,
+            auth_type=settings.auth_type.value,
+            shapes=Shapes() if users is None else users.shapes,
+            scram_iterations=settings.scram_iterations,
+        )
+
+    def reload_later(self) -> None:
+        """Read the configuration again, beside the caller; the log tells how it went."""
+        spawn(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        with suppress(ClientError):
+            await self.reloader.reload()
+
     # --- Logins ----------------------------------------------------------------------------------------------------
 
     def make_login(self, database: str, user: str) -> ClientLogin:
@@ -374,6 +415,8 @@ class Server:
 async def serve(server: Server) -> None:
     """Run until SIGINT, SIGQUIT or SIGTERM. Raises OSError where an address can't be had."""
     stop = StopSignals()
+    server.on_shutdown = stop.on_now
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_later)
     http = await open_http(server, server.node)
     try:
         await server.start()

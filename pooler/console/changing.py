@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from interceptor.errors import CONSOLE_FAILED, CONSOLE_SYNTAX, UNKNOWN_DATABASE, ClientError
 from pooler.config import CONSOLE_DATABASES
 from pooler.console.words import Word
+from pooler.tasks import spawn
 
 if TYPE_CHECKING:
     from pooler.server import Server
@@ -26,6 +27,8 @@ HELP: Final = """\
 \tSHOW DNS_HOSTS|DNS_ZONES
 \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS
 \tSHOW PLUGINS|HOOKS|PINS
+\tSET key = arg
+\tRELOAD
 \tPAUSE [<db>]
 \tRESUME [<db>]
 \tDISABLE <db>
@@ -33,6 +36,8 @@ HELP: Final = """\
 \tRECONNECT [<db>]
 \tKILL [<db>]
 \tKILL_CLIENT <client_id>
+\tSHUTDOWN
+\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
 \tWAIT_CLOSE [<db>]"""
 
 Arguments: TypeAlias = "tuple[str, ...]"
@@ -78,6 +83,23 @@ def _read_client(words: Sequence[Word]) -> Arguments:
     if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
         raise _wrong("invalid client id supplied", "The column id of SHOW CLIENTS has it: KILL_CLIENT 17")
     return (str(int(words[0])),)
+
+
+_SHUTDOWNS: Final = ("", "WAIT_FOR_SERVERS", "WAIT_FOR_CLIENTS")
+
+
+def _read_shutdown(words: Sequence[Word]) -> Arguments:
+    mode = " ".join(words).upper()
+    if mode not in _SHUTDOWNS:
+        raise _wrong(f'SHUTDOWN, SHUTDOWN WAIT_FOR_SERVERS and SHUTDOWN WAIT_FOR_CLIENTS exist, but not "{mode}"')
+    return (mode,)
+
+
+def _read_setting(words: Sequence[Word]) -> Arguments:
+    key, separator, value = (*words[:3], "", "", "")[:3]
+    if not key or (str(separator) != "=" and str(separator).upper() != "TO") or len(words) > 3:
+        raise _wrong("expected SET key = value", "A value with blanks stands in single quotes.")
+    return str(key).lower(), str(value)
 
 
 # --- What they do ------------------------------------------------------------------------------------------------
@@ -126,6 +148,8 @@ async def _resume(server: Server, arguments: Arguments) -> list[str]:
     if arguments and arguments[0] not in gates.paused:
         what = "all databases are paused: RESUME without a name" if gates.all_paused else "it is not paused"
         raise ClientError(CONSOLE_FAILED, f"database {arguments[0]} can't be resumed: {what}", fatal=False)
+    if server.shutting_down:
+        raise ClientError(CONSOLE_FAILED, "the pooler is shutting down", fatal=False)
     if not arguments and not gates.all_paused and not gates.paused:
         raise ClientError(CONSOLE_FAILED, "the pooler is not paused", fatal=False)
     logger.info("%s", " ".join(["RESUME", *arguments]))
@@ -141,6 +165,27 @@ async def _kill_client(server: Server, arguments: Arguments) -> list[str]:
             CONSOLE_FAILED, f"client not found: {arguments[0]}", hint="SHOW CLIENTS lists their ids.", fatal=False
         )
     return []
+
+
+async def _shut_down(server: Server, arguments: Arguments) -> list[str]:
+    mode = arguments[0]
+    logger.info("%s", f"SHUTDOWN {mode}".rstrip())
+    if server.shutting_down:
+        _end(server)
+    else:
+        spawn(_shut_down_later(server, mode), name="shutdown")
+    return []
+
+
+async def _shut_down_later(server: Server, mode: str) -> None:
+    await server.node.tell_all("SHUTDOWN", (mode,))
+    _end(server)
+
+
+def _end(server: Server) -> None:
+    """End this process, or rather its node."""
+    assert server.on_shutdown is not None, "nobody serves"
+    server.on_shutdown()
 
 
 async def _suspend(server: Server, arguments: Arguments) -> list[str]:
@@ -163,7 +208,10 @@ CHANGES: Final[dict[str, Change]] = {
     "KILL_CLIENT": Change(_read_client, _kill_client, _named("KILL_CLIENT")),
     "PAUSE": Change(_reader("PAUSE"), _pause, _named("PAUSE")),
     "RECONNECT": Change(_reader("RECONNECT"), _telling("RECONNECT", database=True), _named("RECONNECT")),
+    "RELOAD": Change(_read_nothing, _telling("RELOAD"), _named("RELOAD")),
     "RESUME": Change(_reader("RESUME"), _resume, _named("RESUME")),
+    "SET": Change(_read_setting, _telling("SET"), lambda arguments: f"SET {arguments[0]}={arguments[1]}"),
+    "SHUTDOWN": Change(_read_shutdown, _shut_down, _named("SHUTDOWN")),
     "SUSPEND": Change(_read_nothing, _suspend, _named("SUSPEND")),
     "WAIT_CLOSE": Change(_reader("WAIT_CLOSE"), _telling("WAIT_CLOSE", database=True), _named("WAIT_CLOSE")),
 }

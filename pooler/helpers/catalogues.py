@@ -73,6 +73,13 @@ class Catalogues:
             known.credential = credential
         return known.catalogue
 
+    def move(self, settings: PoolSettings) -> None:
+        """The database of this login is elsewhere now, so what is known of it is doubtful."""
+        known = self._known.get(settings.database)
+        if known is not None:
+            known.helper.move_to(_own_login(settings))
+            known.catalogue.on_ddl()
+
     def drop_unused(self) -> None:
         """Forget databases whose catalogue isn't loaded and has no connection: under "*" clients choose their names."""
         for database, one in list(self._known.items()):

@@ -82,6 +82,8 @@ class Helper:
         self._credential = credential
         self._keys = keys
         self._connection: HelperConnection | None = None
+        self._moved = False
+        """Its connection is to another server than it is to ask."""
         self._closing: set[HelperConnection] = set()
         self._turn = asyncio.Lock()
         self._closed = False
@@ -127,6 +129,15 @@ class Helper:
                 # Whether it went well or not: nothing was written.
                 if not connection.closed:
                     await self._run(connection, "rollback", ())
+
+    def move_to(self, settings: PoolSettings) -> None:
+        """Ask another server from now on. What runs is ended there."""
+        self.settings = settings
+        self.last_error = None
+        self._retry_at = 0.0
+        self._moved = True
+        if not self._turn.locked():
+            self._close_connection()
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -182,8 +193,9 @@ class Helper:
             raise
 
     async def _connected(self) -> HelperConnection:
-        if self._connection is not None and not self._connection.closed:
+        if self._connection is not None and not self._connection.closed and not self._moved:
             return self._connection
+        self._moved = False
         self._close_connection()
         if self._closed:
             raise BackendError(SHUTTING_DOWN, f"the {self} is closed")

@@ -53,6 +53,10 @@ class LoginNames:
         found = self._known.get(_key(pool, profile))
         return found[1] if found is not None and self._clock.now - found[0] < REMEMBERED else None
 
+    def forget(self) -> None:
+        """Servers are others than they were."""
+        self._known.clear()
+
     async def ask(self, pool: Pool, profile: Profile) -> Names:
         """Ask. A server that doesn't answer leaves both unknown, and that isn't remembered."""
         settings = pool.settings

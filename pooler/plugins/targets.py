@@ -102,6 +102,10 @@ class TargetRegistry:
         named = dict.fromkeys(name for name in self._config.databases if name != "*")
         return tuple(named | dict.fromkeys(pool.settings.database for pool in self._pools))
 
+    def use_config(self, config: Config) -> None:
+        """From now on this is the configuration. What was said of targets goes on to hold."""
+        self._config = config
+
     # --- What the processes of a node tell each other ----------------------------------------------------------------
 
     def _share(self, what: str, *values: object) -> None:

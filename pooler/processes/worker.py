@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 
 from pooler.departure import StopSignals, end
 from pooler.numbering import CONNECTION_NUMBERS, number_from
@@ -30,6 +31,8 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     server.host.node_hooks = False
     server.listening = SharedListening(inheritance.sockets, memory, slot)
     server.node = link.node
+    parent = os.getppid()
+    server.on_shutdown = lambda: os.kill(parent, signal.SIGQUIT)
     link.start()
     await link.welcomed.wait()
     link.node.take_gates()

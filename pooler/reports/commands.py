@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import KILLED, ClientError
+from pooler.departure import goodbye
 from pooler.reports.plugins import run_plugin_command
 
 if TYPE_CHECKING:
@@ -129,6 +130,39 @@ async def _plugin(server: Server, arguments: Arguments) -> list[Row]:
     return [[None if value is None else str(value) for value in row] for row in rows]
 
 
+async def _reload(server: Server, arguments: Arguments) -> list[Row]:
+    return [[note] for note in await server.reloader.reload()]
+
+
+async def _set(server: Server, arguments: Arguments) -> list[Row]:
+    await server.reloader.set(*arguments)
+    return []
+
+
+async def _shut_down(server: Server, arguments: Arguments) -> list[Row]:
+    """Take no more clients, and wait until the process may end. The caller sees to the end."""
+    mode = arguments[0]
+    server.shutting_down = True
+    if mode:
+        server.listening.stop()
+    if mode == "WAIT_FOR_SERVERS":
+        _close_gates(server, ())
+        for pool in server.pools:
+            pool.hold()
+        await _until(lambda: _is_without_servers(server))
+    elif mode == "WAIT_FOR_CLIENTS":
+        await _until(lambda: len(server.clients) <= len(server.consoles))
+    return []
+
+
+def _is_without_servers(server: Server) -> bool:
+    for pool in server.pools:
+        waiting = pool.waiting
+        for client in [*waiting.for_backend.since, *waiting.for_welcome.since]:
+            client.on_failed(goodbye())
+    return not (any(pool.size for pool in server.pools) or server.relays)
+
+
 COMMANDS: Final[dict[str, Callable[[Server, Arguments], Awaitable[list[Row]]]]] = {
     "DISABLE": _disable,
     "ENABLE": _enable,
@@ -137,6 +171,9 @@ COMMANDS: Final[dict[str, Callable[[Server, Arguments], Awaitable[list[Row]]]]] 
     "PAUSE": _pause,
     "PLUGIN": _plugin,
     "RECONNECT": _reconnect,
+    "RELOAD": _reload,
     "RESUME": _resume,
+    "SET": _set,
+    "SHUTDOWN": _shut_down,
     "WAIT_CLOSE": _wait_close,
 }

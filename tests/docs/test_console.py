@@ -12,9 +12,8 @@ from pooler.console.columns import COLUMNS
 from pooler.console.showing import SHOWS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "console.md").read_text()
-SECTIONS = dict(
-    re.findall(r"^### ([A-Z_ ]+?)(?: \[?[a-z][a-z_ =]*\]?)?\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
-)
+ARGUMENTS = r"\[[^]]+\]|[a-z][a-z_ =]*"
+SECTIONS = dict(re.findall(rf"^### ([A-Z_ ]+?)(?: (?:{ARGUMENTS}))?\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
 def test_every_command_is_described_and_none_is_made_up() -> None:
