@@ -321,7 +321,8 @@ class ClientConnection(asyncio.Protocol):
         )
         tables = self.server.plan_tables
         if tables is not None and self.plugin_session is not None:
-            self.session.intercept(Interception(self.session, tables, self.plugin_session))
+            sight = None if judge is None else judge.sight
+            self.session.intercept(Interception(self.session, tables, self.plugin_session, sight))
         self.login = None
         self.write(
             messages.AUTHENTICATION_OK

@@ -6,9 +6,10 @@ docs/design/session-effects.md says what is known when, and docs/design/catalogu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Final
 
 from interceptor.catalogue.judging import SessionJudge, Sight
@@ -39,6 +40,9 @@ _RETRY_AFTER: Final = 30.0
 """Seconds until a catalogue that could not be read is asked for again."""
 
 
+_MOST_AWAITED: Final = 1.0
+"""Seconds that a statement waits for a judge that sees nothing yet."""
+
 _RETRY_WHEN_BUSY: Final = 1.0
 """The same where the server took too long."""
 
@@ -61,6 +65,7 @@ class DatabaseJudge:
         self._reading = False
         self._may_read_at = 0.0
         self._surveyed: tuple[Snapshot, Findings] | None = None
+        self._sees = asyncio.Event()
 
     def touch(self) -> None:
         """The database is in use."""
@@ -80,6 +85,19 @@ class DatabaseJudge:
             # Found by a poll: it has been so for a while, and what was known goes on to hold for the rest.
             self._start_reading()
 
+    def sight(self) -> Awaitable[object] | None:
+        """What to wait for until more is known than nothing, be it for a second at most; None where it is."""
+        if self.judge.sight is not Sight.BLIND:
+            return None
+        self._sees.clear()
+        self._start_reading()
+        return self._await_sight()
+
+    async def _await_sight(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MOST_AWAITED):
+                await self._sees.wait()
+
     def _start_reading(self) -> None:
         if not self._reading and not self._closed:
             self._reading = True
@@ -94,7 +112,8 @@ class DatabaseJudge:
 
     async def _read_once(self) -> bool:
         """Whether all is known now."""
-        await asyncio.sleep(max(0.0, self._may_read_at - time.monotonic()))
+        if self._catalogue.snapshot is None:
+            await asyncio.sleep(max(0.0, self._may_read_at - time.monotonic()))
         begun = time.monotonic()
         try:
             snapshot = await self._catalogue.current()
@@ -106,6 +125,7 @@ class DatabaseJudge:
             if self.judge.sight is not Sight.DIM:
                 logger.warning("functions and triggers of %s are judged by their names alone: %s", self._name, error)
                 self.judge.see_dimly()
+                self._sees.set()
             await asyncio.sleep(self._retry_after)
             return False
         if self._surveyed is None or self._surveyed[0] is not snapshot:
@@ -116,6 +136,7 @@ class DatabaseJudge:
         if self._catalogue.snapshot is not snapshot:
             return False
         self.judge.see(self._surveyed[1])
+        self._sees.set()
         return True
 
 

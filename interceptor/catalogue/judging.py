@@ -47,7 +47,7 @@ _OF_STORAGE: Final = frozenset(
         "validate constraint",
     ]
 )  # fmt: skip
-_COPIES: Final = re.compile(rb"like|inherits", re.IGNORECASE)
+_COPIES: Final = re.compile(rb"\b(?:like|inherits)\b", re.IGNORECASE)
 """LIKE and INHERITS take over the defaults of other tables."""
 
 

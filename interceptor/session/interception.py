@@ -43,8 +43,16 @@ if TYPE_CHECKING:
 class Interception:
     """One client's side of the plugins."""
 
-    def __init__(self, session: ClientSession, tables: PlanTables, facts: Session) -> None:
-        """``facts`` is what plugins know of the session."""
+    def __init__(
+        self,
+        session: ClientSession,
+        tables: PlanTables,
+        facts: Session,
+        sight: Callable[[], Awaitable[object] | None] | None = None,
+    ) -> None:
+        """``facts`` is what plugins know of the session. ``sight`` gives what to wait for, and not for long, until it is
+        known what texts do to a session; None where it is known."""
+        self.sight: Callable[[], Awaitable[object] | None] = sight or _all_seen
         self.session = session
         self.tables = tables
         self.facts = facts
@@ -208,8 +216,10 @@ class Interception:
                 sql = data[position + 5 : after - 1]
                 if table.get(sql) is not False:
                     return False
-                if not session.follows:
-                    self.note_text(sql)
+                if not session.follows and (effects := session.effects_of(sql)) is not NONE:
+                    if effects.may_rename:
+                        return False
+                    self.note_effects(effects)
                 count += 1
             elif kind != messages.SYNC and kind != messages.FLUSH:
                 return False
@@ -425,3 +435,7 @@ class Interception:
         """The server reads SQL in another way from now on, as it says."""
         self.facts.reads_alike = self.session.belongings.told.standard_lexing
         self.facts.table = None
+
+
+def _all_seen() -> None:
+    """Where there is no judge, there is nothing to wait for."""

@@ -17,6 +17,11 @@ Pending = Generator[Awaitable[object], object, bytes]
 
 def look_up(interception: Interception, sql: bytes) -> Generator[Awaitable[object], object, Chain | None]:
     """The chain of those that want this text; None where nobody does."""
+    if interception.session.effects_of(sql).may_rename:
+        # It may do anything, perhaps only because nothing is known yet of what it calls.
+        waits = interception.sight()
+        if waits is not None:
+            yield waits
     facts = interception.facts
     table = facts.table
     found = None if table is None or table.stale else table.get(sql)

@@ -114,6 +114,7 @@ def block_of(step: Step) -> Block:
     hint = (rule.hint or "") if rule is not None else ""
     if step.name == ON_UNPARSABLE:
         message = "the rules do not allow a statement that can't be analysed"
+        hint = ""
     elif step.name == ON_OPAQUE:
         message = "the rules do not allow a statement that may do more than can be seen"
         hint = "whoever runs the proxy can allow it by a rule, or list what it calls in trusted_functions"

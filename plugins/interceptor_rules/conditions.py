@@ -258,7 +258,7 @@ class What:
 
     def _match_where(self, subject: Subject, found: list[str]) -> bool:
         if subject.facts is None:
-            found.append(f"whether {subject.origin} has a WHERE isn't known")
+            found.append(f"whether {subject.origin or 'it'} has a WHERE isn't known")
             return not self._statements or self._statements.match(subject.kinds, subject.group)
         where = subject.facts.where
         if where is Where.ABSENT:

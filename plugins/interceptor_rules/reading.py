@@ -194,7 +194,9 @@ class MessageReader:
         if world.closures is None and not world.is_assumed:
             subject.opaque.append(f"there is no catalogue, so that it isn't known what {name} is")
         if not candidates:
-            schema = world.written_schema(name, defines=access is Access.DEFINE)
+            # What is altered is there, and what this transaction made was tried when it did. Indexes are with tables.
+            makes = access is Access.DEFINE and facts.kind == "create" and "index" not in facts.words
+            schema = world.written_schema(name, defines=makes)
             for action in actions:
                 subject.uses.append(Use(schema, name.name, label or action.value))
             return
