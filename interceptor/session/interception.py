@@ -50,8 +50,8 @@ class Interception:
         facts: Session,
         sight: Callable[[], Awaitable[object] | None] | None = None,
     ) -> None:
-        """``facts`` is what plugins know of the session. ``sight`` gives what to wait for, and not for long, until it is
-        known what texts do to a session; None where it is known."""
+        """``facts`` is what plugins know of the session. ``sight`` gives what to wait for, and not for long, until it
+        is known what texts do to a session; None where it is known."""
         self.sight: Callable[[], Awaitable[object] | None] = sight or _all_seen
         self.session = session
         self.tables = tables

@@ -19,8 +19,6 @@ from tests.support.wire import WireClient
 ROLES = ("analyst_jo", "payroll", "reader")
 EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql")
 INNOCENTS = read_cases("innocents.sql")
-NEEDS_OBSERVERS = ("prepared and executed", "prepared, executed and explained", "prepared and copied")
-"""EXECUTE runs what was prepared, as observers noted it."""
 SEEN = {"secret": CANARY, "file": CANARY, "salary": SALARY, "xml": b"unsupported XML feature"}
 
 
@@ -126,8 +124,6 @@ def test_no_evasion_passes_on_the_wire(clients: Clients, batches: Batches) -> No
 def test_every_innocent_passes_on_the_wire(clients: Clients, batches: Batches) -> None:
     refused = []
     for case in INNOCENTS:
-        if case.name in NEEDS_OBSERVERS:
-            continue
         client = clients.connect("world", case.user)
         client.query("begin")
         found = refusals(converse(client, batches(case.messages)))
