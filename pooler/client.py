@@ -509,7 +509,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end_runs(self, error: ClientError | BackendError | None) -> None:
         if self.plugin_session is not None and self.login is None and self.session.interception is not None:
-            self.session.interception.end_runs(error)
+            self.session.interception.executions.give_up(error)
 
     def _pause(self, reason: Pause) -> None:
         if not self.pauses and not self.transport.is_closing():

@@ -75,7 +75,8 @@ class PluginInfo:
     @property
     def dependencies(self) -> frozenset[str]:
         """All that the plugin's plans may rest on: names mean what the role and the search_path make of them."""
-        return frozenset(self.depends_on) | (_OF_NAMES if self.needs_catalogue else frozenset())
+        names = _OF_NAMES if self.needs_catalogue else frozenset()
+        return (frozenset(self.depends_on) - {"transaction"}) | names
 
     def __post_init__(self) -> None:
         if self.policy not in ("by phase", "closed"):

@@ -10,6 +10,7 @@ from interceptor.hooks.audience import Audience
 from interceptor.hooks.chain import PHASE_DECISIONS, Chain, PlannedStep, Planner
 from interceptor.hooks.containment import Hook, HookFailure, discard
 from interceptor.hooks.decisions import Block, Decision, Plan, Replay, Respond, Step
+from interceptor.hooks.deeds import NO_DEEDS
 from interceptor.hooks.observing import Observer
 from interceptor.hooks.statement import SessionClass, Statement
 
@@ -44,9 +45,16 @@ class Explanation:
 
 
 def make_chain(
-    plan_hooks: Sequence[PlanHook], planner: Planner, statement: Statement, views: Mapping[str, SessionClass]
+    plan_hooks: Sequence[PlanHook],
+    planner: Planner,
+    statement: Statement,
+    views: Mapping[str, SessionClass],
+    *,
+    tracks: bool = False,
 ) -> tuple[Chain | None, bool]:
     """The chain of a statement for a class, None if nobody planned anything; and whether it may be kept.
+
+    ``tracks``: what a statement does to its transaction has to be known, so that some have a chain that nobody planned.
 
     One that was made with a failure may not: the plugin may answer the next time. ``plan_hooks`` are in the order of
     phases.
@@ -68,7 +76,7 @@ def make_chain(
         if answer.decide is not None:
             step = one.hook.plugin.step_of(one.hook)
             steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape, answer.refused))
-    if not steps and not observers:
+    if not steps and not observers and not (tracks and statement.deeds is not NO_DEEDS):
         return None, sound
     return Chain(planner, statement, tuple(steps), Audience(tuple(observers))), sound
 

@@ -272,11 +272,11 @@ class PlanTables:
                 return again, self._chain(table, sql, again)
             pending = again
         statement = await pending
-        chain, _ = make_chain(self.plugins.plan_hooks, self, statement, self.table_of(session).views)
+        chain, _ = self._ask(self.table_of(session), statement)
         return statement, chain
 
     def _chain(self, table: PlanTable, sql: bytes, statement: Statement) -> Chain | None:
-        chain, sound = make_chain(self.plugins.plan_hooks, self, statement, table.views)
+        chain, sound = self._ask(table, statement)
         if sound and chain is not None:
             table.keep(sql, chain)
         elif sound and statement.function:
@@ -284,6 +284,10 @@ class PlanTables:
         elif sound:
             table.keep_unwanted(statement)
         return chain
+
+    def _ask(self, table: PlanTable, statement: Statement) -> tuple[Chain | None, bool]:
+        plugins = self.plugins
+        return make_chain(plugins.plan_hooks, self, statement, table.views, tracks=plugins.tracks_transactions)
 
     def _statement(self, session: Session, sql: bytes) -> Statement | Awaitable[Statement]:
         """The text with its facts and, if any plugin asked for it, what its names mean."""

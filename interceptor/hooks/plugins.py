@@ -91,6 +91,10 @@ class PluginStatus:
     """For its awaitables."""
 
 
+_TRACKING: Final = frozenset(["cache", "transaction_ended"])
+"""Hooks that rest on what is known of transactions."""
+
+
 class PluginSet:
     """Plugins that were loaded together, in the order of the config. A reload makes another set."""
 
@@ -110,6 +114,14 @@ class PluginSet:
             PlanHook(phase, one.hook, one.function) for phase in PHASES for one in self._by_hook.get(phase, ())
         )
         """In the order of phases, and within one of the config. Empty: no statement need be looked at."""
+        self.tracks_transactions: Final = not self._by_hook.keys().isdisjoint(_TRACKING) or any(
+            "transaction" in plugin.info.depends_on for plugin in plugins
+        )
+        """It has to be kept what the statements of each transaction do."""
+        self.wants_statements: Final = bool(
+            self.plan_hooks or self.tracks_transactions or "session_changed" in self._by_hook
+        )
+        """Statements have to be looked at."""
         self._declared = sorted({name for plugin in plugins for name in plugin.info.dependencies})
         self._readers = {name: _reader(name) for name in self._declared}
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
+from interceptor.hooks.deeds import Deeds, deeds_of
+
 if TYPE_CHECKING:
     from interceptor.catalogue import Closures, Scope
     from interceptor.hooks.parameters import Parameters
@@ -35,9 +37,10 @@ Names: TypeAlias = Literal["known", "own", "unresolved"]
 or not at all because its transaction changed the schema."""
 
 DEPENDENCIES: Final = frozenset(
-    ["role", "search_path", "application_name", "backend_user", "tls", "certificate_subject"]
+    ["role", "search_path", "application_name", "backend_user", "tls", "certificate_subject", "transaction"]
 )
-"""What ``depends_on`` may name, besides ``setting:NAME``."""
+"""What ``depends_on`` may name, besides ``setting:NAME``. The last is nothing of a class of sessions: steps and
+observers read it (``Transaction``), and it is kept only where somebody wants it."""
 
 
 class UndeclaredDependency(Exception):
@@ -53,7 +56,7 @@ class Statement:
     For a FunctionCall message ``function`` is the OID of what is called, and the text is empty.
     """
 
-    __slots__ = ("_exact", "_sql", "facts", "function", "looked_into", "reads_alike", "resolution")
+    __slots__ = ("_deeds", "_exact", "_sql", "facts", "function", "looked_into", "reads_alike", "resolution")
 
     _sql: bytes
     looked_into: bool
@@ -66,6 +69,7 @@ class Statement:
     """The server reads the text as the facts do: see ``Session.reads_alike``."""
     function: int
     _exact: Callable[[], MessageFacts] | None
+    _deeds: Deeds | None
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Statement:
         put(self, "reads_alike", reads_alike)
         put(self, "function", function)
         put(self, "_exact", exact)
+        put(self, "_deeds", None)
 
     def __setattr__(self, name: str, value: object) -> None:
         # All plugins see the same one, and what one of them wrote into it the next would judge.
@@ -101,6 +106,14 @@ class Statement:
     def text(self) -> str:
         """The same, decoded; bytes that aren't UTF-8 as surrogates."""
         return self.sql.decode("utf-8", "surrogateescape")
+
+    @property
+    def deeds(self) -> Deeds:
+        """What it does to its transaction, from its facts alone."""
+        if self._deeds is None:
+            _look_into(self, "_deeds", deeds_of(self.facts))
+            assert self._deeds is not None
+        return self._deeds
 
     def exact(self) -> MessageFacts:
         """The facts with this text's own literals and places. It costs an analysis if ``facts.example`` is true."""

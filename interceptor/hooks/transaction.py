@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from interceptor.hooks.decisions import Block
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["AfterEnd", "BeforeCommit", "Transaction", "TransactionStatus"]
 
 TransactionStatus: TypeAlias = Literal["idle", "open", "failed"]
+
+_TRACKED: Final = frozenset(["wrote", "locked", "changed_schema", "statements", "read_only", "isolation"])
 
 BeforeCommit: TypeAlias = "Callable[[], Block | Awaitable[Block | None] | None]"
 AfterEnd: TypeAlias = Callable[[bool], None]
@@ -33,10 +35,13 @@ class Transaction:
         "read_only",
         "statements",
         "status",
+        "tracked",
         "wrote",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, tracked: bool = True) -> None:
+        """``tracked``: it is kept what its statements do. If not, to read that is an UndeclaredDependency."""
+        self.tracked = tracked
         self.status: TransactionStatus = "idle"
         """Of the last ReadyForQuery."""
         self._before_commit: list[BeforeCommit] = []
@@ -46,6 +51,9 @@ class Transaction:
     def _clear(self) -> None:
         self.implicit = False
         """Something was sent since, which the next Sync or the end of the Query commits."""
+        if not self.tracked:
+            # What was never set can't be read: see __getattr__.
+            return
         self.wrote = False
         """It may have written."""
         self.locked = False
@@ -58,6 +66,23 @@ class Transaction:
         """As said at its beginning, or by SET TRANSACTION; None if nothing was said."""
         self.isolation: str | None = None
         """As ``read_only``: ``read committed``, ``repeatable read`` or ``serializable``."""
+
+    def track(self) -> None:
+        """From now on it is kept what its statements do."""
+        implicit = self.implicit
+        self.tracked = True
+        self._clear()
+        self.implicit = implicit
+
+    def __getattr__(self, name: str) -> object:
+        from interceptor.hooks.statement import UndeclaredDependency
+
+        if name in _TRACKED:
+            raise UndeclaredDependency(
+                f'what a transaction did ("{name}") is kept only for plugins that want it: '
+                'declare depends_on=("transaction",)'
+            )
+        raise AttributeError(name)
 
     @property
     def open(self) -> bool:

@@ -406,7 +406,7 @@ class BackendSession:
                 if end > size:
                     break
                 if client.interception is not None:
-                    client.interception.on_end(data[position + 5])
+                    client.interception.executions.on_end(data[position + 5])
                 owed[0] = ENDED[owed[0]]
                 end = position
             elif action == _WATCHED:

@@ -150,6 +150,8 @@ class Belongings:
     def on_error(self) -> None:
         """A statement failed: what was sent is not what was done."""
         self.named_only = False
+        if self.session.interception is not None:
+            self.session.interception.executions.on_error()
 
     def pin(self, effect: Effect) -> None:
         """Keep the backend for this, until an answer says that it is gone."""

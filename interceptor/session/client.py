@@ -406,7 +406,12 @@ class ClientSession:
         """End what was being answered here with an error, as a server would have."""
         if self.backend is not None:
             self.backend.write(refuse(self, self.backend, error, simple=simple))
-        elif simple:
+            return
+        if self.interception is not None:
+            self.interception.executions.on_error()
+            if simple:
+                self.interception.executions.on_end(messages.IDLE)
+        if simple:
             self.write(error + messages.READY[messages.IDLE])
             if self.interception is not None:
                 self.interception.on_ready(messages.IDLE)
@@ -456,7 +461,7 @@ class ClientSession:
                 backend.unnamed_in_batch = False
                 if self.named is not None:
                     self.named.in_batch.clear()
-                owed.append(_OWED_SYNC if interception is None else interception.owed_sync)
+                owed.append(_OWED_SYNC if interception is None else interception.executions.owed_sync)
             else:
                 splice = handlers[kind](self, backend, data, position, end)
                 if splice is not None:
@@ -541,7 +546,7 @@ class ClientSession:
         assert self.waiting
         self.waiting = False
         if self.interception is not None:
-            self.interception.on_refused(error)
+            self.interception.executions.on_refused(error)
         data = self._take_kept()
         kind, length = unpack_header(data)
         self.write(error)

@@ -15,7 +15,7 @@ from interceptor.session.answers import CANCELED, encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
-from interceptor.session.observed import tell_refused, watch
+from interceptor.session.observed import tell_refused
 from interceptor.session.rewritten import Refused, rewritten_query
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
@@ -99,7 +99,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=True))
     if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
         portal = interception.open_portal(outcome)
-        portal.run = watch(outcome, interception.runs, "plugin")
+        portal.run = interception.executions.begin_here(outcome)
         return interception.put(Answered(portal, 0, simple=True))
     interception.note_text(sql)
     statement = outcome.execution.statement
@@ -110,7 +110,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
             tell_refused(outcome, refused.block)
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
         interception.note_text(statement.sql)
-    interception.watch(outcome)
+    interception.executions.begin(outcome)
     targets.add(outcome.target)
     return message
 
@@ -128,5 +128,5 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
         tell_refused(outcome, outcome.action)
         return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=True))
     interception.note_effects(OPAQUE)
-    interception.watch(outcome)
+    interception.executions.begin(outcome)
     return message

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, cast
 from interceptor.hooks.answers import Piece
 from interceptor.protocol import messages
 from interceptor.session.answers import CANCELED, PORTAL_SUSPENDED, encode_block
-from interceptor.session.states import Request
 
 if TYPE_CHECKING:
     from interceptor.hooks.waits import Waits
@@ -110,11 +109,12 @@ class Delivery:
         """A Query has been answered here: as any, it ends the batch that it broke into."""
         backend = self.session.backend
         if backend is None or backend.ready:
+            self.interception.executions.on_end(ready[5])
             self.session.write(end + ready)
             self.interception.on_ready(ready[5])
         else:
             self.session.write(end)
-            backend.owed.append(Request.SYNC)
+            backend.owed.append(self.interception.executions.owed_sync)
             backend.write(messages.SYNC_MESSAGE)
 
     async def _go_on(

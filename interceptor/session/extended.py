@@ -15,7 +15,7 @@ from interceptor.session.answers import encode_block, encode_refusal, encode_sha
 from interceptor.session.binding import BindMessage, decode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
-from interceptor.session.observed import tell_refused, watch
+from interceptor.session.observed import tell_refused
 from interceptor.session.rewritten import Refused, bind_again, bind_rewritten
 from interceptor.session.substitutes import Answered, Blocked, Described, Reply
 from interceptor.sql.effects import OPAQUE
@@ -129,7 +129,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             unfit = Block("08P01", str(error))
             tell_refused(outcome, unfit)
             return interception.put(Blocked(encode_block(unfit, interception.style), simple=False))
-        portal.run = watch(outcome, interception.runs, "plugin")
+        portal.run = interception.executions.begin_here(outcome)
         interception.portals[bind.portal] = portal
         return interception.put(Reply(BIND_COMPLETE))
     interception.note_text(known.sql)
@@ -142,7 +142,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
         interception.note_text(statement.sql)
     targets.add(outcome.target)
-    interception.watch(outcome, bind.portal)
+    interception.executions.begin(outcome, bind.portal)
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)
     return message
@@ -199,7 +199,7 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
         if described is not None:
             return interception.put(described)
         interception.note_rewriting(interception.rewritten_portals.get(name))
-        interception.look_after(name)
+        interception.executions.look_after(name)
         return message
     if answer.run is not None:
         answer.run.describe(answer.description[5:])
@@ -212,7 +212,7 @@ def _on_execute(interception: Interception, message: bytes) -> bytes:
     answer = interception.portals.get(portal)
     if answer is None:
         interception.note_rewriting(interception.rewritten_portals.get(portal))
-        interception.look_after(portal)
+        interception.executions.look_after(portal)
         return message
     if answer.run is not None:
         answer.run.pending += 1

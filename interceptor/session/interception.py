@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from interceptor.errors import ClientError, Failure
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
@@ -22,17 +21,15 @@ from interceptor.session.answers import LocalPortal
 from interceptor.session.bounds import LARGE_KINDS, SMALL_KINDS
 from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
+from interceptor.session.executions import Executions
 from interceptor.session.known import KnownStatements
 from interceptor.session.lookup import Pending
 from interceptor.session.notes import Note
-from interceptor.session.observed import Run, watch
 from interceptor.session.positions import Rewriting
-from interceptor.session.states import Request
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Described, Substitute
 from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
-    from interceptor.errors import BackendError
     from interceptor.hooks.chain import Outcome
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
@@ -85,12 +82,7 @@ class Interception:
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
         self.note: Note | None = None
         """About the message that is being looked at."""
-        self.runs: dict[Run, None] = {}
-        """The executions that somebody looks after and that have not ended."""
-        self.watched_portals: dict[bytes, Run] = {}
-        """Those whose portals the backend has, by the portal's name."""
-        self.refusal: ClientError | BackendError | None = None
-        """Why what is skipped is not run; None where the server told, or a plugin."""
+        self.executions = Executions(self)
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -98,11 +90,6 @@ class Interception:
     def planned(self) -> bool:
         """Whether what is to be acted on begins with messages that have been looked at; only ``COUNTED`` ones count."""
         return bool(self.known.journal)
-
-    @property
-    def owed_sync(self) -> Request:
-        """What a Sync is owed as."""
-        return Request.TRACKED_SYNC if self.runs else Request.SYNC
 
     @property
     def busy(self) -> bool:
@@ -207,6 +194,10 @@ class Interception:
         table = self.facts.table
         if table is None or table.stale or session.belongings.doubt is not None:
             return False
+        tracks = self.executions.tracks
+        if tracks and session.backend is not None and session.backend.owed:
+            # What is known of the transaction is that of one at a time.
+            return False
         end = self._end_of_batch(data, position)
         count = 0
         while position < end:
@@ -226,22 +217,25 @@ class Interception:
             position = after
         self.known.journal.clear()
         self.known.journal.extend([None] * count)
+        if tracks and count:
+            self.executions.count()
+            self.facts.transaction.implicit = True
         return count > 0
 
     def skip(self, kind: int) -> None:
         """A message is dropped because of an error before it."""
         if self.known.journal and kind in COUNTED:
             note = self.done()
-            if note is not None and note.run is not None:
-                note.run.skip(self.refusal)
+            if note is not None:
+                self.executions.skip(note.run)
             change = None if note is None else note.change
             if change is not None and change[0] not in self.known.undone:
                 # One that was undone before is of an earlier message, or of one that came before that.
                 self.known.undo(change)
             if kind == SUBSTITUTE:
                 substitute = self.substitutes.popleft()
-                if isinstance(substitute, Answered) and substitute.portal.run is not None:
-                    substitute.portal.run.skip(self.refusal)
+                if isinstance(substitute, Answered):
+                    self.executions.skip(substitute.portal.run)
 
     def noted(self) -> Note:
         """The note of the message that is being looked at."""
@@ -270,51 +264,11 @@ class Interception:
         self.known.journal.extend(self.known.again)
         self.known.again = ()
 
-    # --- Executions that somebody looks after ------------------------------------------------------------------------
-
-    def watch(self, outcome: Outcome, portal: bytes | None = None) -> None:
-        """The message that is looked at is a Query or FunctionCall, or the Bind of a portal, that is to run."""
-        run = watch(outcome, self.runs)
-        if portal is not None:
-            self.watched_portals.pop(portal, None)
-            if run is not None:
-                self.look_after(portal, run)
-        elif run is not None:
-            self.noted().run = run
-
-    def look_after(self, portal: bytes, run: Run | None = None) -> None:
-        """The message that is looked at is about this portal, which the backend has, if anybody has it.
-
-        ``run``: of the Bind that makes it, in the place of an older one.
-        """
-        if run is None:
-            run = self.watched_portals.get(portal)
-        else:
-            self.watched_portals[portal] = run
-        if run is not None:
-            run.pending += 1
-            self.noted().run = run
-
     def close_portal(self, name: bytes) -> bool:
         """The message that is looked at closes, or replaces, this portal. Whether it was answered here."""
         portal = self.portals.pop(name, None)
-        for run in (self.watched_portals.get(name), None if portal is None else portal.run):
-            if run is not None:
-                run.closing = True
-                if not run.pending:
-                    run.close()
+        self.executions.close_portal(name, portal)
         return portal is not None
-
-    def on_refused(self, error: bytes) -> None:
-        """What waits for a backend is answered with this ErrorResponse."""
-        fields = messages.decode_error_fields(error[5:])
-        kind = Failure(fields.get("C", ""), fields.get("C", ""))
-        self.refusal = ClientError(kind, fields.get("M", ""), fatal=False)
-
-    def end_runs(self, error: ClientError | BackendError | None = None) -> None:
-        """The session ends, for this reason or because its client leaves: nothing under way comes to an end."""
-        for run in list(self.runs):
-            run.give_up(error)
 
     def take_target(self) -> str | None:
         """Where the batch that comes now is to run."""
@@ -326,19 +280,9 @@ class Interception:
         """A batch goes on, whose beginning has been looked at."""
         return self.facts.transaction.implicit
 
-    def on_end(self, status: int) -> None:
-        """A ReadyForQuery with this transaction status is about to be sent to the client."""
-        if self.runs and status == messages.IDLE and not self.known.journal and not self.session.deciding:
-            # No portal outlives its transaction.
-            for run in list(self.runs):
-                run.close()
-
     def on_ready(self, status: int) -> None:
         """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
-        self.on_end(status)
-        transaction = self.facts.transaction
-        transaction.implicit = False
-        self.refusal = None
+        self.executions.on_end(status)
         self.known.undone.clear()
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
@@ -352,14 +296,8 @@ class Interception:
                 self._settle()
             self.portals_elsewhere.clear()
             self.rewritten_portals.clear()
-            self.watched_portals.clear()
             self.described.clear()
-            was_failed = transaction.status == "failed"
-            for callback in transaction.end():
-                callback(not was_failed)
             self.portals.clear()
-        else:
-            transaction.status = "open" if status == messages.IN_TRANSACTION else "failed"
         if self.unclosed:
             self._close_portals(self.portals.values())
 
@@ -374,6 +312,7 @@ class Interception:
             if not facts.settings_unknown:
                 facts.settings_unknown = True
                 facts.application_name = facts.table = None
+                self._tell_change()
         if effects.may_rename:
             self._doubtful = True
             self._renamed_for_good = self._renamed_for_good or effects.effect is not None
@@ -381,6 +320,7 @@ class Interception:
                 facts.role = facts.search_path = facts.table = None
                 # Until the server has had the chance to say so.
                 facts.reads_alike = False
+                self._tell_change()
 
     def note_text(self, sql: bytes) -> None:
         """As ``note_effects``, of a text that is about to run."""
@@ -418,6 +358,7 @@ class Interception:
         self._doubtful = self._renamed_for_good = False
         if self._named is None:
             facts.role = facts.search_path = None
+        self._tell_change()
 
     def _know(self, settings: Mapping[str, bytes]) -> None:
         """The session has these settings now, beside those after login."""
@@ -431,10 +372,14 @@ class Interception:
         facts.application_name = known.get("application_name", facts.startup.get("application_name", ""))
         facts.search_path = known.get("search_path", self.search_path)
 
+    def _tell_change(self) -> None:
+        self.tables.plugins.notify("session_changed", self.facts)
+
     def on_lexing(self) -> None:
         """The server reads SQL in another way from now on, as it says."""
         self.facts.reads_alike = self.session.belongings.told.standard_lexing
         self.facts.table = None
+        self._tell_change()
 
 
 def _all_seen() -> None:

@@ -196,10 +196,15 @@ class Run:
 _UNLIMITED: Final = 1 << 62
 
 
-def watch(outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"] = "backend") -> Run | None:
-    """The run of an execution that is to be looked after; None for all others. Its observers hear of its beginning."""
+def watch(
+    outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"] = "backend", *, controls: bool = False
+) -> Run | None:
+    """The run of an execution that is to be looked after; None for all others. Its observers hear of its beginning.
+
+    ``controls``: its tags have to be known.
+    """
     limits = outcome.limits
-    if not outcome.observers and (by == "plugin" or not (limits.rows or limits.bytes)):
+    if not outcome.observers and not controls and (by == "plugin" or not (limits.rows or limits.bytes)):
         return None
     return Run(outcome, runs, by)
 

@@ -265,7 +265,10 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         if session.retry is not None and not retries:
             interception.known.again = tuple(interception.known.journal)
         note = interception.done()
-        if note is not None:
+        if note is None:
+            if backend.owed and backend.owed[-1] in _TRACKED and interception.executions.tracks:
+                backend.owed[-1] = _TRACKED[backend.owed[-1]]
+        else:
             if note.change is not None:
                 _note_change(interception, backend, note.change, noted)
             run = note.run
@@ -304,6 +307,10 @@ _AS_CHANGES: Final[dict[int, Request]] = {
 }
 """What is owed, where it is to be noticed that it is not done."""
 
+_TRACKED: Final[dict[int, Request]] = {
+    Request.QUERY: Request.TRACKED_QUERY,
+    Request.FUNCTION_CALL: Request.TRACKED_CALL,
+}
 _MAY_BE_CUT: Final = frozenset({Request.WATCHED_QUERY, Request.WATCHED_CALL, Request.WATCHED_EXECUTE})
 _LOOKED_AT: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 INTERCEPTED: Final[tuple[Handler, ...]] = tuple(

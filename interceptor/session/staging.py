@@ -172,7 +172,7 @@ class Stage:
         if self.simple:
             # No Sync of the client's will come.
             self.session.ignoring = False
-            self.backend.owed.append(self.interception.owed_sync)
+            self.backend.owed.append(self.interception.executions.owed_sync)
             self.backend.write(messages.SYNC_MESSAGE)
 
 
@@ -289,7 +289,7 @@ def _run_as_query(backend: BackendSession, interception: Interception, staged: S
         owed.append(Noted(Request.DESCRIBED_QUERY, staged.note))
     # As a Query, it leaves no portal behind, which in a transaction would hold on to its tables.
     out.append(_EXECUTE + _CLOSE_PORTAL + messages.SYNC_MESSAGE)
-    owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE, interception.owed_sync)
+    owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE, interception.executions.owed_sync)
     return b"".join(out)
 
 

@@ -180,9 +180,12 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
         interception.delivery.start(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
         session.unnamed = b""
+        interception.executions.on_error()
+        interception.executions.on_end(messages.IDLE)
         session.write(substitute.error + messages.READY[messages.IDLE])
         interception.on_ready(messages.IDLE)
     else:
+        interception.executions.on_error()
         session.write(substitute.error)
         session.ignoring = True
     return True

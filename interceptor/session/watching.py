@@ -100,6 +100,8 @@ def on_watched(
             return start, end
     elif kind in _TAGS:
         tag = body[:-1].decode("utf-8", "replace")
+        assert client.interception is not None
+        client.interception.executions.on_tag(run, tag)
         if simple:
             run.end_statement(tag)
             if backend.watches_tags:

@@ -127,7 +127,7 @@ class PluginHost:
         self.http_routes = plugins.http_routes()
         if self.tables is not None:
             self.tables.replace_plugins(plugins)
-        elif plugins.plan_hooks:
+        elif plugins.wants_statements:
             self.tables = PlanTables(plugins, self._analyst, self.waits)
         self.has_sessions = self.tables is not None or any(plugins.implementations(hook) for hook in _SESSION_HOOKS)
         declared = {name for plugin in plugins.plugins for name in plugin.info.dependencies}
@@ -230,7 +230,7 @@ class PluginHost:
             id=self._numbers,
             database=settings.database,
             user=settings.client_user,
-            transaction=Transaction(),
+            transaction=Transaction(tracked=self.plugins.tracks_transactions),
             backend_user=settings.user,
             client_address="" if client.peer == "unix" else client.peer.rpartition(":")[0],
             tls=client.encrypted,

@@ -108,4 +108,18 @@ class Observing:
 
     @hookimpl
     def transaction_ended(self, session: Session, committed: bool) -> None:
-        self.ends.write("ended", committed)
+        done = session.transaction
+        self.ends.write(
+            "ended",
+            committed,
+            done.statements,
+            done.wrote,
+            done.locked,
+            done.changed_schema,
+            done.read_only,
+            done.isolation,
+        )
+
+    @hookimpl
+    def session_changed(self, session: Session) -> None:
+        self.ends.write("changed", session.settings.get("work_mem"), session.role, session.settings_unknown)

@@ -1,0 +1,191 @@
+"""What is under way of one client about whose statements plugins decide: its executions, and its transaction.
+
+What a plugin reads of the transaction (``Transaction.wrote`` and its kin) counts what was sent. Whether it was
+committed, the server's answers tell: the tags of COMMIT and ROLLBACK, and errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import BackendError, ClientError, Failure
+from interceptor.protocol import messages
+from interceptor.session.observed import Run, watch
+from interceptor.session.states import Request
+
+if TYPE_CHECKING:
+    from interceptor.hooks.chain import Outcome
+    from interceptor.hooks.statement import Statement
+    from interceptor.hooks.transaction import Transaction
+    from interceptor.session.answers import LocalPortal
+    from interceptor.session.interception import Interception
+
+_ENDS: Final = frozenset(["COMMIT", "ROLLBACK", "PREPARE TRANSACTION"])
+
+
+class Executions:
+    """One client's."""
+
+    __slots__ = ("_chained", "_ended_by", "_failed", "_interception", "portals", "refusal", "runs")
+
+    def __init__(self, interception: Interception) -> None:
+        self._interception = interception
+        self.runs: dict[Run, None] = {}
+        """Those that somebody looks after and that have not ended."""
+        self.portals: dict[bytes, Run] = {}
+        """Those among them whose portals the backend has, by the portal's name."""
+        self.refusal: ClientError | BackendError | None = None
+        """Why what is skipped is not run; None where the server told, or a plugin."""
+        self._failed = False
+        """There was an error since the transaction began, or since the last tag that ended one."""
+        self._ended_by = ""
+        """The last such tag."""
+        self._chained = False
+        """The statement of that tag began another transaction."""
+
+    # --- What is looked at -------------------------------------------------------------------------------------------
+
+    @property
+    def tracks(self) -> bool:
+        """Some plugin rests on what is known of transactions."""
+        return self._interception.tables.plugins.tracks_transactions
+
+    @property
+    def owed_sync(self) -> Request:
+        """What a Sync is owed as."""
+        return Request.TRACKED_SYNC if self.runs or self.tracks else Request.SYNC
+
+    def count(self) -> None:
+        """An execution of which nothing else is to be noted is about to begin."""
+        if self.tracks:
+            self._transaction.statements += 1
+
+    @property
+    def _transaction(self) -> Transaction:
+        """What plugins are told of the transaction, which is kept from now on if it was not before."""
+        transaction = self._interception.facts.transaction
+        if not transaction.tracked:
+            transaction.track()
+        return transaction
+
+    def begin(self, outcome: Outcome, portal: bytes | None = None) -> None:
+        """What is looked at is to run: a Query or FunctionCall, or the Bind of a portal."""
+        statement = outcome.execution.statement
+        controls = False
+        if self.tracks:
+            controls = self._note_deeds(statement)
+        run = watch(outcome, self.runs, controls=controls)
+        if portal is not None:
+            self.portals.pop(portal, None)
+            if run is not None:
+                self.look_after(portal, run)
+        elif run is not None:
+            self._interception.noted().run = run
+
+    def begin_here(self, outcome: Outcome) -> Run | None:
+        """What is looked at is answered by a plugin."""
+        self.count()
+        return watch(outcome, self.runs, "plugin")
+
+    def _note_deeds(self, statement: Statement) -> bool:
+        """Whether the tags of the statement have to be known."""
+        transaction = self._transaction
+        transaction.statements += 1
+        deeds = statement.deeds
+        transaction.wrote = transaction.wrote or deeds.wrote
+        transaction.locked = transaction.locked or deeds.locked
+        transaction.changed_schema = transaction.changed_schema or deeds.changed_schema
+        if deeds.read_only is not None:
+            transaction.read_only = deeds.read_only
+        if deeds.isolation is not None:
+            transaction.isolation = deeds.isolation
+        return deeds.controls
+
+    def look_after(self, portal: bytes, run: Run | None = None) -> None:
+        """What is looked at is about this portal, which the backend has, if anybody has it.
+
+        ``run``: of the Bind that makes it, in the place of an older one.
+        """
+        if run is None:
+            run = self.portals.get(portal)
+        else:
+            self.portals[portal] = run
+        if run is not None:
+            run.pending += 1
+            self._interception.noted().run = run
+
+    def close_portal(self, name: bytes, portal: LocalPortal | None) -> None:
+        """What is looked at closes, or replaces, a portal: the backend's, or this one that was answered here."""
+        for run in (self.portals.get(name), None if portal is None else portal.run):
+            if run is not None:
+                run.closing = True
+                if not run.pending:
+                    run.close()
+
+    # --- What becomes of it ------------------------------------------------------------------------------------------
+
+    def skip(self, run: Run | None) -> None:
+        """A message of this execution is dropped because of an error before it."""
+        if run is not None:
+            run.skip(self.refusal)
+
+    def on_refused(self, error: bytes) -> None:
+        """What waits for a backend is answered with this ErrorResponse."""
+        fields = messages.decode_error_fields(error[5:])
+        kind = Failure(fields.get("C", ""), fields.get("C", ""))
+        self.refusal = ClientError(kind, fields.get("M", ""), fatal=False)
+        self._failed = True
+
+    def on_error(self) -> None:
+        """The client was sent an ErrorResponse, or is about to be."""
+        self._failed = True
+
+    def on_tag(self, run: Run, tag: str) -> None:
+        """A statement of this execution has ended well."""
+        if tag in _ENDS:
+            self._failed = False
+            self._ended_by = tag
+            self._chained = run.execution.statement.deeds.chains
+
+    def on_end(self, status: int) -> None:
+        """A ReadyForQuery with this transaction status is about to be sent to the client."""
+        interception = self._interception
+        transaction = interception.facts.transaction
+        self.refusal = None
+        if status != messages.IDLE:
+            if self._chained:
+                self._end(self._ended_by == "COMMIT")
+            transaction.implicit = False
+            transaction.status = "open" if status == messages.IN_TRANSACTION else "failed"
+            return
+        if interception.session.deciding or interception.busy:
+            # The server said something unasked in between.
+            return
+        for run in list(self.runs):
+            # No portal outlives its transaction.
+            run.close()
+        self.portals.clear()
+        if transaction.open:
+            self._end(not self._failed and self._ended_by in ("", "COMMIT"))
+        else:
+            transaction.end()
+        self._failed = False
+
+    def _end(self, committed: bool) -> None:
+        interception = self._interception
+        transaction = interception.facts.transaction
+        if transaction.tracked and transaction.statements:
+            interception.tables.plugins.notify("transaction_ended", interception.facts, committed)
+        callbacks = transaction.end()
+        for callback in callbacks:
+            callback(committed)
+        self._ended_by = ""
+        self._chained = False
+
+    def give_up(self, error: ClientError | BackendError | None = None) -> None:
+        """The session ends, for this reason or because its client leaves: nothing under way comes to an end."""
+        for run in list(self.runs):
+            run.give_up(error)
+        transaction = self._interception.facts.transaction
+        if transaction.open:
+            self._end(False)
