@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from interceptor.errors import BackendError, ClientError, ConfigError, InterceptorError, ProtocolViolation
 
 if TYPE_CHECKING:
+    from interceptor.catalogue import Unresolved
     from interceptor.hooks.decisions import (
         FORWARD,
         Block,
@@ -96,6 +97,7 @@ __all__ = [
     "StatementFacts",
     "Transaction",
     "Trial",
+    "Unresolved",
     "Value",
     "__version__",
     "hookimpl",
@@ -108,6 +110,7 @@ __version__ = "0.1.0"
 
 # Found when first asked for: a proxy without plugins, and each of its small helpers, need not load them.
 _PLACES = {
+    "Unresolved": "interceptor.catalogue",
     **dict.fromkeys(
         (
             *("FORWARD", "Block", "Blocked", "Column", "CopyRows", "Decision", "Delay", "Forward", "Limits", "Plan"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from tests.support.cut import CutRelay
+from interceptor.testing.relay import CutRelay
 from tests.support.proxied import Clients
 from tests.support.proxy import Proxy
 from tests.support.sockets import SocketDiagnosis

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
-from tests.support.cut import CutRelay
 from tests.support.proxied import Clients, errors, tags, upstream, wait_for_arrival
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from interceptor.testing.postgres import PostgresServer, Setting
+from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
-from tests.support.cut import CutRelay
 from tests.support.frontend import Frontend
 from tests.support.hostile import WELCOME, Connection, HostileServer
 from tests.support.proxied import Clients, errors, pid_of, tags, upstream

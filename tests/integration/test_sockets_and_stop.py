@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from interceptor.testing.postgres import PostgresServer, free_port
+from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
-from tests.support.cut import CutRelay
 from tests.support.proxied import Clients, errors, upstream
 from tests.support.proxy import Tables, run_proxy
 from tests.support.watch import Activity, wait_until

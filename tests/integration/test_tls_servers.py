@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from interceptor.testing.postgres import PostgresServer, Setting
+from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
 from tests.support.certificates import Authority, debian_postgres
-from tests.support.cut import CutRelay
 from tests.support.hostile import WELCOME, Behaviour, Connection, HostileServer
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors

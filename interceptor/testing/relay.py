@@ -1,4 +1,4 @@
-"""A TCP relay between the proxy and PostgreSQL that stalls, cuts or refuses on command."""
+"""A TCP relay between the proxy and PostgreSQL that delays, stalls, cuts or refuses on command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,7 @@ class CutRelay:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._cancels: set[socket.socket] = set()
+        self._delay = 0.0
         self.cancels_seen = 0
         self._listener = socket.create_server((self.host, 0), backlog=128)
         self.port = int(self._listener.getsockname()[1])
@@ -55,6 +57,10 @@ class CutRelay:
     def flow(self) -> None:
         """Undo ``stall``."""
         self._flow.set()
+
+    def slow(self, seconds: float) -> None:
+        """Let each piece of data wait so long, in either direction, before it is passed on; 0 undoes it."""
+        self._delay = seconds
 
     def hold_cancels(self) -> None:
         """Keep cancel requests back; everything else passes."""
@@ -128,6 +134,8 @@ class CutRelay:
                     self._cancel_flow.wait()
                 first = False
                 self._flow.wait()
+                if self._delay:
+                    time.sleep(self._delay)
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
