@@ -105,11 +105,13 @@ _NAMES: Final[dict[type, str]] = {kind: kind.__name__.lower() for kind in (Forwa
 class AtParse:
     """What is certain of a text before there are parameters: at Parse, and at Describe of a statement."""
 
-    __slots__ = ("block", "parameters", "shape", "statement")
+    __slots__ = ("block", "observers", "parameters", "shape", "statement")
 
     def __init__(self, statement: Statement) -> None:
         self.block: Block | None = None
         """It is refused already."""
+        self.observers: Audience = EMPTY_AUDIENCE
+        """Who hears of that."""
         self.statement = statement
         """What is to be parsed in its place."""
         self.parameters: ParameterMap | None = None
@@ -241,8 +243,7 @@ def _course(chain: Chain, execution: Execution) -> _Course:
                     rewrite = cast("Rewrite", decision)
                     break
                 elif _apply(cast("Decision", decision), step, outcome):
-                    if phase != "guard":
-                        outcome.observers = outcome.observers.joined(chain.observers)
+                    outcome.observers = outcome.observers.joined(chain.observers)
                     return outcome
             if rewrite is None:
                 outcome.observers = outcome.observers.joined(chain.observers)
@@ -395,6 +396,8 @@ def _at_parse(
         decision = step.constant
         if isinstance(decision, Block):
             found.block = decision
+            assert chain is not None
+            found.observers = chain.observers
             step.hook.plugin.decisions["block"] += 1
             if step.refused is not None:
                 step.hook.call(step.refused, session)

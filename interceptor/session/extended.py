@@ -15,7 +15,7 @@ from interceptor.session.answers import encode_block, encode_refusal, encode_sha
 from interceptor.session.binding import BindMessage, decode_bind, map_types
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
-from interceptor.session.observed import tell_refused
+from interceptor.session.observed import tell_refused, tell_refused_text
 from interceptor.session.rewritten import Refused, bind_again, bind_rewritten
 from interceptor.session.substitutes import Answered, Blocked, Described, Reply
 from interceptor.sql.effects import OPAQUE
@@ -53,6 +53,9 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
         found = chain.at_parse(interception.facts)
         at_parse = found if isinstance(found, AtParse) else cast("AtParse", (yield found))
         if at_parse.block is not None:
+            tell_refused_text(
+                at_parse, Execution(at_parse.statement, interception.facts, NO_PARAMETERS, protocol="extended")
+            )
             block = relocated(at_parse.block, chain.statement, at_parse.statement)
             return interception.put(Blocked(encode_block(block, interception.style), simple=False))
         if at_parse.shape is not None:

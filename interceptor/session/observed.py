@@ -16,8 +16,10 @@ from interceptor.protocol.messages import decode_error_fields
 
 if TYPE_CHECKING:
     from interceptor.hooks.answers import Piece
-    from interceptor.hooks.chain import Outcome
+    from interceptor.hooks.audience import Audience
+    from interceptor.hooks.chain import AtParse, Outcome
     from interceptor.hooks.decisions import Block
+    from interceptor.hooks.statement import Execution
 
 By = Literal["backend", "plugin", "proxy"]
 
@@ -211,7 +213,16 @@ def watch(
 
 def tell_refused(outcome: Outcome, block: Block) -> None:
     """Tell observers of an execution that is refused before it begins."""
-    audience = outcome.observers
+    _tell_refused(outcome.observers, outcome.execution, block)
+
+
+def tell_refused_text(at_parse: AtParse, execution: Execution) -> None:
+    """Tell observers of a text that is refused at Parse, as of an execution without parameters."""
+    assert at_parse.block is not None
+    _tell_refused(at_parse.observers, execution, at_parse.block)
+
+
+def _tell_refused(audience: Audience, execution: Execution, block: Block) -> None:
     if audience:
-        audience.started(outcome.execution)
-        audience.failed(outcome.execution, Failure(block.sqlstate, block.message, 0.0, "plugin"))
+        audience.started(execution)
+        audience.failed(execution, Failure(block.sqlstate, block.message, 0.0, "plugin"))

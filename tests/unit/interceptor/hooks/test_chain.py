@@ -365,7 +365,7 @@ OBSERVER = """
 """
 
 
-def test_observers_hear_of_what_came_past_the_guards(make: MakeHarness) -> None:
+def test_observers_hear_of_everything(make: MakeHarness) -> None:
     source = (
         OBSERVER
         + """
@@ -382,13 +382,14 @@ def test_observers_hear_of_what_came_past_the_guards(make: MakeHarness) -> None:
     )
     harness = make(source)
     session = harness.session()
-    assert not harness.decide("SELECT bad", session=session).observers
+    harness.fail(harness.decide("SELECT bad", session=session), "42501")
     harness.finish(harness.decide("SELECT here", session=session))
     harness.finish(harness.decide("SELECT 1", session=session))
     harness.fail(harness.decide("SELECT 1", session=session), "40001")
     assert session._state is not None
     assert list(session._state.values()) == [
-        ["all started", "all finished SELECT 1 plugin", "all started", "all finished SELECT 1 backend",
+        ["all started", "all failed 42501",
+         "all started", "all finished SELECT 1 plugin", "all started", "all finished SELECT 1 backend",
          "all started", "all failed 40001"]
     ]  # fmt: skip
 
