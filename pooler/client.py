@@ -145,7 +145,7 @@ class ClientConnection(asyncio.Protocol):
         """As ``LogSubject``."""
         known = hasattr(self, "settings")
         names = {"database": self.settings.database, "user": self.settings.client_user} if known else {}
-        return {"address": self.peer, **names}
+        return {"client": self.number, "address": self.peer, **names}
 
     @property
     def is_local(self) -> bool:

@@ -14,6 +14,7 @@ from interceptor.testing.postgres import PostgresServer
 # Marker and the program it looks for. What is missing is skipped, except in CI, which installs them all.
 TOOLS = {
     "needs_postgres_tls": "pg_lsclusters",  # Debian's PostgreSQL, built with TLS: tests.support.certificates finds it
+    "needs_exporter": "prometheus-pgbouncer-exporter",
     "needs_pgbouncer": "pgbouncer",
     "needs_psql": "psql",  # the system's, linked with TLS; PostgresServer.bin("psql") is always there
 }
