@@ -98,6 +98,8 @@ class Reloader:
                 client_tls = make_client_context(config)
             except (ConfigError, TlsProblem) as error:
                 raise ClientError(CONSOLE_FAILED, f"SET failed: {error}", fatal=False) from error
+            if config.server.query_statistics != server.config.server.query_statistics:
+                await self._replace_plugins(config)
             self._apply(config, users, client_tls)
 
     async def _replace_plugins(self, config: Config) -> None:

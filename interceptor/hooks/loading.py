@@ -76,11 +76,15 @@ class _Host:
 
 
 def load_plugins(
-    sources: PluginSources, services_for: Callable[[str], Services], previous: PluginSet | None = None
+    sources: PluginSources,
+    services_for: Callable[[str], Services],
+    previous: PluginSet | None = None,
+    built_in: Sequence[Callable[[Running], LoadedPlugin]] = (),
 ) -> PluginSet:
     """Load everything that the config names. ``services_for`` gives the services of a plugin by its name.
 
-    ``previous``: what runs now, if this is a reload; nothing of it is changed. Raises ConfigError where the config
+    ``previous``: what runs now, if this is a reload; nothing of it is changed. ``built_in`` make what the server itself
+    adds, behind all others. Raises ConfigError where the config
     names a plugin that does not exist, and PluginsRefused where one is broken that must not be missing.
     """
     running = previous.running if previous is not None else Running()
@@ -99,7 +103,7 @@ def load_plugins(
             broken.append(_report(candidate, problem))
     if any(one.closed for one in broken):
         raise PluginsRefused(broken)
-    host.plugins = PluginSet(_in_order(loaded, manager), broken, running)
+    host.plugins = PluginSet([*_in_order(loaded, manager), *[make(running) for make in built_in]], broken, running)
     return host.plugins
 
 

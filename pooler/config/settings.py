@@ -122,6 +122,7 @@ class ServerSettings:
     server_tls_ciphers: _Text = "default"
 
     stats_period: Annotated[float, values.duration] = 60.0
+    query_statistics: Annotated[int, values.integer(0, 100_000)] = 0
     log_connections: _Boolean = True
     log_disconnections: _Boolean = True
     log_pooler_errors: _Boolean = True

@@ -73,6 +73,10 @@ COLUMNS: Final[dict[str, Columns]] = {
         "sv_active:int4 sv_active_cancel:int4 sv_being_canceled:int4 sv_idle:int4 sv_used:int4 sv_tested:int4 "
         "sv_login:int4 maxwait:int4 maxwait_us:int4 pool_mode load_balance_hosts"
     ),
+    "QUERIES": _columns(
+        "database user query calls:int8 errors:int8 blocked:int8 cache_hits:int8 rows:int8 total_us:int8 avg_us:int8 "
+        "p50_us:int8 p95_us:int8 p99_us:int8 max_us:int8"
+    ),
     "SERVERS": _columns(_SOCKET),
     "SOCKETS": _columns(f"{_SOCKET} {_BUFFERS}"),
     "STATE": _columns("key value"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pooler.config import ServerSettings
 from pooler.config.changing import FIXED_SETTINGS
+from pooler.console.statements import show_queries
 from pooler.reports.counts import FIGURES
 
 if TYPE_CHECKING:
@@ -238,6 +239,10 @@ async def _pins(server: Server) -> list[Row]:
     return [[*row[:4], *divmod(_integer(row[4]), 1_000_000)] for row in rows]
 
 
+async def _queries(server: Server) -> list[Row]:
+    return show_queries(await server.node.ask_all("queries"))
+
+
 SHOWS: Final[dict[str, Show]] = {
     "ACTIVE_SOCKETS": _active_sockets,
     "CLIENTS": _clients,
@@ -254,6 +259,7 @@ SHOWS: Final[dict[str, Show]] = {
     "PINS": _pins,
     "PLUGINS": _plugins,
     "POOLS": _pools,
+    "QUERIES": _queries,
     "SERVERS": _servers,
     "SOCKETS": _sockets,
     "STATE": _state,

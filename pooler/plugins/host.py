@@ -27,6 +27,7 @@ from pooler.plugins.names import LoginNames, Names, reported_path
 from pooler.plugins.services import PluginServices, ServiceHost
 from pooler.plugins.shared import MakeCounters, SharedMemory
 from pooler.plugins.targets import TargetRegistry
+from pooler.queries import QueryStatistics
 from pooler.tasks import Handle, spawn
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class PluginHost:
         self.has_sessions = False
         self.asks_names = False
         """Whether a plugin wants to know the role and the search_path of each session from its beginning."""
+        self.query_statistics: QueryStatistics | None = None
+        """Where the configuration asks for them."""
         self.plugins = PluginSet()
         self.console_commands: tuple[Contribution[ConsoleCommand], ...] = ()
         self.http_routes: tuple[Contribution[HttpRoute], ...] = ()
@@ -115,7 +118,15 @@ class PluginHost:
             made = services[name] = PluginServices(name, host)
             return made
 
-        plugins = load_plugins(sources, services_for, previous)
+        most = self._server.config.server.query_statistics
+        if not most:
+            self.query_statistics = None
+        elif self.query_statistics is None:
+            self.query_statistics = QueryStatistics(most)
+        else:
+            self.query_statistics.most = most
+        built_in = [] if self.query_statistics is None else [self.query_statistics.as_plugin]
+        plugins = load_plugins(sources, services_for, previous, built_in)
         for broken in plugins.broken:
             logger.error("%s; the server runs without it", broken)
         return plugins

@@ -14,6 +14,7 @@ from pooler.reports.connections import clients, file_descriptors, servers, socke
 from pooler.reports.counts import memory, numbers, statistics
 from pooler.reports.plugins import hooks, pins, plugins
 from pooler.reports.pools import databases, pools, users
+from pooler.reports.queries import queries
 from pooler.reports.readiness import readiness
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row]]]] = {
     "pins": pins,
     "plugins": plugins,
     "pools": pools,
+    "queries": queries,
     "readiness": readiness,
     "servers": servers,
     "sockets": sockets,

@@ -321,3 +321,38 @@ def test_an_error_skips_to_the_sync(console: WireClient) -> None:
     console.send(frontend.sync())
     console.read_until_ready(3)
     assert tags(console, start) == b"EZ12nIZ"
+
+
+# --- Statements --------------------------------------------------------------------------------------------------
+
+
+def test_queries_are_counted_once_that_is_asked_for(clients: Clients, console: WireClient) -> None:
+    clients.connect("other").query("select 'before'")
+    assert show(console, "QUERIES") == []
+    console.query("SET query_statistics = 50")
+    client = clients.connect("other")
+    for number in range(3):
+        assert client.query(f"select {number} from generate_series(1, 2)") == [(str(number),)] * 2
+    ask(
+        client,
+        frontend.parse("select 7 from generate_series(1, 2)"),
+        frontend.bind(),
+        frontend.execute(),
+        frontend.sync(),
+    )
+    ask(client, frontend.query("select 1 / 0"))
+    rows = {row["query"]: row for row in show(console, "QUERIES")}
+    row = rows["select $1 from generate_series ($2, $3)"]
+    assert (row["database"], row["user"], row["calls"], row["rows"], row["errors"]) == (
+        "other",
+        "postgres",
+        "4",
+        "8",
+        "0",
+    )
+    assert 0 < int(row["p50_us"] or 0) <= int(row["p99_us"] or 0) <= int(row["max_us"] or 0)
+    assert rows["select $1 / $2"]["errors"] == "1"
+    assert "before" not in str(rows)
+    console.query("SET query_statistics = 0")
+    assert show(console, "QUERIES") == []
+    assert client.query("select 1") == [("1",)]
