@@ -355,11 +355,14 @@ class ClientConnection(asyncio.Protocol):
             except ClientError as error:
                 self.refuse_soon(error)
                 return None
-        return self.asked.acquire(self)
+        backend = self.asked.acquire(self)
+        if backend is None and self.asked.unreachable is not None and self.session.may_go_elsewhere:
+            asyncio.get_running_loop().call_soon(self._leave_target, self.asked)
+        return backend
 
     def refuse_soon(self, error: ClientError) -> None:
         """The session waits from now on, as for a backend, and is refused as one that was canceled."""
-        asyncio.get_running_loop().call_soon(self._refuse_waiting, messages.encode_failure(error))
+        asyncio.get_running_loop().call_soon(self._refuse_waiting, error)
 
     def move_to(self, pool: Pool, settings: PoolSettings) -> None:
         """From now on it is a client of another pool. It neither has a backend nor waits for one."""
@@ -369,9 +372,23 @@ class ClientConnection(asyncio.Protocol):
         self.settings = settings
         pool.clients.add(self)
 
-    def _refuse_waiting(self, error: bytes) -> None:
-        if self.state is ClientState.READY and self.session.waiting:
-            self.session.refuse(error)
+    def _refuse_waiting(self, error: ClientError) -> None:
+        if self.state is ClientState.READY and self.session.waiting and not self._goes_elsewhere(error):
+            self.session.refuse(messages.encode_failure(error))
+
+    def _leave_target(self, target: Pool) -> None:
+        """Go on elsewhere rather than wait for a target that can't be reached."""
+        error = target.unreachable
+        if error is not None and self.state is ClientState.READY and self.session.waiting and self.asked is target:
+            target.forget(self)
+            self._goes_elsewhere(error)
+
+    def _goes_elsewhere(self, error: BackendError | ClientError) -> bool:
+        try:
+            return self.session.go_elsewhere(error)
+        except ClientError as failure:
+            self.on_failed(failure)
+            return True
 
     def wait_for(self, awaitable: Awaitable[object], on_done: Callable[[object], None]) -> None:
         self.wait = spawn(self._wait_for(awaitable, on_done), name=f"plugins of {self}")
@@ -426,6 +443,8 @@ class ClientConnection(asyncio.Protocol):
 
     def on_backend_failed(self, error: BackendError, *, told: bool = False) -> None:
         """The backend that this client used or waits for can't be had. ``told``: it knows why, or can't be told."""
+        if self.state is ClientState.READY and self._goes_elsewhere(error):
+            return
         if self.state is not ClientState.CLOSED:
             self._end(error, told=told)
 

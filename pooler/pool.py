@@ -344,6 +344,11 @@ class Pool:
         if backend.state is BackendState.BEING_CANCELED and not backend.cancels:
             self._offer(backend)
 
+    @property
+    def unreachable(self) -> BackendError | None:
+        """Why no backend can be had at present; None where one can, or where that is not known."""
+        return self.last_error if self.clock.now < self.login_blocked_until and not self.size else None
+
     def on_backend_lost(self, backend: Backend, exc: Exception | None) -> None:
         """The connection is gone, by whoever's wish: its place is free."""
         client = backend.client
@@ -635,6 +640,7 @@ class Pool:
             ]
         else:
             affected = list(waiting.for_welcome.since)
+            affected += [client for client in waiting.for_backend.since if client.session.may_go_elsewhere]
             self.login_blocked_until = self.clock.tick() + self.settings.server_login_retry
         for client in affected:
             self.forget(client)

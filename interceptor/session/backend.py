@@ -456,7 +456,9 @@ class BackendSession:
                 elif action == _RETRY:
                     ready = True
                     owed.popleft()
-                    renew(self, client.take_up_retry())
+                    prepared = client.take_up_retry()
+                    if prepared is not None:
+                        renew(self, prepared)
                 elif not self._on_answer(action, data[position + 5 : end]):
                     return
                 elif action == _ASKED_READY:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from interceptor.errors import NOT_JUDGED, PROTOCOL_VIOLATION, STATEMENT_POOLING, ClientError, ProtocolViolation
+from interceptor.errors import (
+    NOT_JUDGED,
+    PROTOCOL_VIOLATION,
+    STATEMENT_POOLING,
+    BackendError,
+    ClientError,
+    ProtocolViolation,
+)
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
@@ -518,11 +525,18 @@ class ClientSession:
         if self._move_to(backend, data, 0):
             self._run(backend, data, 0)
 
-    def take_up_retry(self) -> Prepared:
+    def take_up_retry(self) -> Prepared | None:
         """Send the batch again that failed because of a statement's old plan. Returns that statement.
 
-        It was the first thing that its transaction did, so nothing else was undone.
+        It was the first thing that its transaction did, so nothing else was undone. Or it failed on one target and goes
+        to another: then there is no statement.
         """
+        retrying = None if self.interception is None else self.interception.retrying
+        if retrying is not None and retrying.due and self.interception is not None:
+            retrying.take_up()
+            self.interception.redoes = True
+            self.held = self.settling = True
+            return None
         assert self.retry
         data, position, prepared = self.retry
         self.retry = ()
@@ -560,6 +574,21 @@ class ClientSession:
         else:
             self.ignoring = True
         self._process_unlinked(data)
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """If its target fails, what it asks may be run on another one."""
+        return self.interception is not None and self.interception.retrying is not None
+
+    def go_elsewhere(self, error: BackendError | ClientError) -> bool:
+        """The backend that it used or waits for can't be had. False if that ends what it asked for."""
+        if self.interception is None or self.interception.retrying is None:
+            return False
+        if not self.interception.retrying.leave(error):
+            return False
+        self.streaming = self.discarding = 0
+        self._process_unlinked(self._take_kept())
+        return True
 
     def on_ignored(self) -> None:
         """The backend ignores everything up to a Sync that the client has not sent yet."""
@@ -626,8 +655,11 @@ class ClientSession:
         if self.held and self.rest == messages.TERMINATE_MESSAGE:
             # The backend is given back before the host hears of it.
             self.finishing = True
-        if self.interception is not None:
-            self.interception.on_ready(backend.status)
+        if interception is not None:
+            if interception.redoes:
+                interception.redoes = False
+            else:
+                interception.on_ready(backend.status)
         if self.settling:
             self.settling = False
             if self.held and idle and not self.pinned and not self.finishing:

@@ -16,6 +16,7 @@ from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused
+from interceptor.session.retrying import Retrying, may_be_retried
 from interceptor.session.rewritten import Refused, rewritten_query
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
@@ -33,7 +34,7 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
     out: list[bytes] = []
     interception.known.journal.clear()
     interception.known.settle_unnamed()
-    interception.target = None
+    interception.target = interception.routed = None
     targets: set[str | None] = set()
     was_open = interception.facts.transaction.open
     first = True
@@ -71,9 +72,12 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
             hint="Send large values in several statements, or by COPY.",
         )
     interception.facts.transaction.implicit = True
-    if len(targets) == 1 and not was_open:
-        interception.target = targets.pop()
-    return b"".join(out)
+    target = interception.target = targets.pop() if len(targets) == 1 and not was_open else None
+    batch = b"".join(out)
+    routed = interception.take_routed()
+    if routed is not None and target is not None and may_be_retried(interception, routed, batch):
+        interception.retrying = Retrying(interception, routed, batch)
+    return batch
 
 
 def _on_message(interception: Interception, kind: int, message: bytes, targets: set[str | None]) -> Pending:
@@ -112,6 +116,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         interception.note_text(statement.sql)
     interception.executions.begin(outcome)
     targets.add(outcome.target)
+    interception.note_retry(outcome)
     return message
 
 

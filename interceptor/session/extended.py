@@ -145,6 +145,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
         interception.note_text(statement.sql)
     targets.add(outcome.target)
+    interception.note_retry(outcome)
     interception.executions.begin(outcome, bind.portal)
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)

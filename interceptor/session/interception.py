@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
     from interceptor.session.client import ClientSession
+    from interceptor.session.retrying import Retrying
     from interceptor.session.staging import Stage
 
 
@@ -78,6 +79,12 @@ class Interception:
         self.delivery = Delivery(session, self, tables.waits)
         self.stage: Stage | None = None
         """What runs before a statement, while it waits for the server or for rows of a plugin."""
+        self.routed: Outcome | None = None
+        """The execution of the batch that is looked at which may be run once more elsewhere."""
+        self.retrying: Retrying | None = None
+        """The batch under way, while it may be run once more on another target."""
+        self.redoes = False
+        """It is about to be: nothing has ended."""
         self.canceled = False
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
         self.note: Note | None = None
@@ -242,6 +249,17 @@ class Interception:
         if self.note is None:
             self.note = Note()
         return self.note
+
+    def note_retry(self, outcome: Outcome) -> None:
+        """The message that is being looked at runs this."""
+        if outcome.retry is not None:
+            self.routed = outcome
+            self.noted().may_fail = True
+
+    def take_routed(self) -> Outcome | None:
+        """What was noted so last in the batch that has been looked at."""
+        routed, self.routed = self.routed, None
+        return routed
 
     def note_rewriting(self, rewriting: Rewriting | None) -> None:
         """The message that is being looked at is, or runs, another text than the client's."""

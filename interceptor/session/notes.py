@@ -30,6 +30,8 @@ class Note:
     rewriting: Rewriting | None = None
     """The server was sent another text than the client's, of which its errors speak."""
 
+    may_fail: bool = False
+    """An error of it may be one after which it is run elsewhere."""
     error: bytes = b""
     """An ErrorResponse that takes the place of the server's."""
     formats: tuple[int, ...] = ()
@@ -38,7 +40,7 @@ class Note:
     @property
     def concerns_answers(self) -> bool:
         """It has to be at hand when the message is answered."""
-        return self.rewriting is not None
+        return self.rewriting is not None or self.may_fail
 
 
 class Noted(int):

@@ -147,6 +147,12 @@ class Run:
             failure = Failure(sqlstate, message, _clock() - self.began, by, self.target)
             self.audience.failed(self.execution, failure)
 
+    def retry(self, sqlstate: str, message: str) -> None:
+        """It failed, and is being run once more on another target."""
+        if not self.done:
+            failure = Failure(sqlstate, message, _clock() - self.began, "backend", self.target, retried=True)
+            self.audience.failed(self.execution, failure)
+
     def fail_with(self, body: bytes, by: By = "backend") -> None:
         """It failed with the ErrorResponse that has this body."""
         if not self.done:

@@ -15,6 +15,7 @@ from interceptor.session.substitutes import SUBSTITUTE
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
+    from interceptor.session.retrying import Retrying
 
 _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
 ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
@@ -60,6 +61,16 @@ def on_error_in_batch(
 ) -> int:
     """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
     body = data[position + 5 : end]
+    start = hold_back(client, data, start, position)
+    retrying = retrying_of(client, body)
+    if retrying is not None:
+        retrying.fail_with(body)
+        # What will be sent again has not failed.
+        backend.watched.clear()
+        if b"VFATAL\0" not in body:
+            fail_until_sync(backend, client)
+            backend.owed[0] = _RETRIED
+        return end
     run = None
     if backend.owed[0] in PLAIN:
         become(backend.owed, PLAIN[backend.owed[0]])
@@ -104,6 +115,22 @@ def on_error_in_batch(
     return end
 
 
+def hold_back(client: ClientSession, data: bytes, start: int, position: int) -> int:
+    """See that nothing before an error is unsent, if it may be held back. Returns from where on all is unsent."""
+    if client.interception is not None and client.interception.retrying is not None and start < position:
+        client.write(data[start:position])
+        return position
+    return start
+
+
+def retrying_of(client: ClientSession, body: bytes) -> Retrying | None:
+    """What is to be run once more because of this error; None where the error is the client's."""
+    retrying = None if client.interception is None else client.interception.retrying
+    if retrying is None or (client.retry and _STALE_PLAN in body) or not retrying.takes(body):
+        return None
+    return retrying
+
+
 def _fail_prelude(backend: BackendSession, client: ClientSession, body: bytes) -> None:
     """What ran before a statement has failed, and the statement with it."""
     stage = None if client.interception is None else client.interception.stage
@@ -121,6 +148,15 @@ def on_error_of_rewritten(
     """An error of a Query that was rewritten: tell the client where it is in its own text."""
     body = data[position + 5 : end]
     note = note_of(backend.owed[0])
+    start = hold_back(client, data, start, position)
+    retrying = retrying_of(client, body)
+    if retrying is not None:
+        if not retrying.due:
+            retrying.fail_with(body)
+        if b"VFATAL\0" not in body:
+            client.belongings.on_error()
+            backend.owed[0] = _RETRIED
+        return end
     if not on_rare(backend, client, _ERROR, body):
         raise AssertionError("an error is never out of place")
     if note is None or note.rewriting is None:

@@ -15,7 +15,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.session.answers import encode_block
 from interceptor.session.notes import become
 from interceptor.session.observed import Run
-from interceptor.session.replies import fail_until_sync, on_tag
+from interceptor.session.replies import fail_until_sync, hold_back, on_tag, retrying_of
 from interceptor.session.states import ENDED, PLAIN, Request
 from interceptor.session.substitutes import REFUSED_PARSE, REFUSED_QUERY
 
@@ -112,6 +112,13 @@ def on_watched(
         # What could not be counted before: a text that can't be read, a function call.
         run.finish(run.tag)
     elif kind == messages.ERROR_RESPONSE:
+        start = hold_back(client, data, start, position)
+        retrying = retrying_of(client, body)
+        if retrying is not None:
+            retrying.fail_with(body)
+            become(backend.owed, PLAIN[backend.owed[0]])
+            backend.watched.popleft()
+            return start, position
         run.fail_with(body)
     elif kind == messages.PORTAL_SUSPENDED:
         run.suspended = True
