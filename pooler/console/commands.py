@@ -109,6 +109,8 @@ def _is_own(words: Sequence[Word]) -> bool:
     first = words[0].keyword
     if first == "SHOW":
         return len(words) > 1 and words[1].upper() in {*SHOWS, "HELP"}
+    if first == "SET":
+        return len(words) < 3 or words[2].upper() in ("=", "TO")
     return first in CHANGES
 
 

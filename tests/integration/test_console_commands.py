@@ -260,3 +260,93 @@ def test_set_changes_a_setting_at_once(clients: Clients, console: WireClient) ->
     wait_until(lambda: len(servers(console, "app")) <= 3, "the pool has shrunk")
     assert row_of(show(console, "CONFIG"), key="default_pool_size")["value"] == "3"
     assert row_of(show(console, "CONFIG"), key="listen_port")["changeable"] == "no"
+
+
+# --- Plugins -----------------------------------------------------------------------------------------------------
+
+MOTTO = """
+from __future__ import annotations
+from datetime import UTC, datetime
+from interceptor import ConsoleCommand, hookimpl, plugin
+
+@plugin(version="1")
+class Motto:
+    def __init__(self, context):
+        self.motto = "festina lente"
+
+    @hookimpl
+    def console_commands(self):
+        yield ConsoleCommand("SHOW MOTTO", (("motto", "text"), ("since", "timestamptz")), self.show)
+        yield ConsoleCommand("SHOW MOTTO LENGTH", (("length", "int4"),), self.length)
+        yield ConsoleCommand("SET MOTTO", (("was", "text"),), self.change, changes=True)
+        yield ConsoleCommand("SHOW FAILURE", (("never", "text"),), lambda words: 1 / 0)
+        yield ConsoleCommand("SHOW NONSENSE", (("number", "int4"),), lambda words: [["a secret"]])
+        yield ConsoleCommand("SHOW POOLS", (("mine", "text"),), lambda words: [["stolen"]])
+        yield ConsoleCommand("PAUSE", (), lambda words: [], changes=True)
+
+    def show(self, words):
+        return [(self.motto + "".join(words), datetime(2026, 1, 1, tzinfo=UTC))]
+
+    async def length(self, words):
+        return [(len(self.motto),)]
+
+    def change(self, words):
+        was, self.motto = self.motto, " ".join(words)
+        return [(was,)]
+"""
+
+
+@pytest.fixture(scope="module")
+def with_plugin(postgres18: PostgresServer) -> Iterator[Proxy]:
+    tables: dict[str, dict[str, Value]] = {
+        "server": {"admin_users": ["postgres"], "stats_users": ["viewer"]},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+        "plugins": {"modules": ["motto.py"]},
+    }
+    with run_proxy(tables, {"motto.py": MOTTO}) as made:
+        yield made
+        # What a command raises is logged with its trace, which is no fault of the proxy's.
+        log = made.directory / "log"
+        made.stop()
+        log.write_text(log.read_text().replace("Traceback", "Trace"))
+
+
+@pytest.fixture
+def plugin_clients(with_plugin: Proxy) -> Iterator[Clients]:
+    with Clients(with_plugin) as made:
+        yield made
+
+
+def test_plugins_add_commands(plugin_clients: Clients) -> None:
+    console = plugin_clients.connect("pgbouncer")
+    row = {"motto": "festina lente", "since": "2026-01-01 00:00:00+00"}
+    assert show(console, "MOTTO") == [row]
+    assert show(console, "MOTTO now") == [{**row, "motto": "festina lentenow"}]
+    assert show(console, "motto length") == [{"length": "13"}]
+    start = len(console.replies)
+    console.query("SHOW HELP")
+    assert b"SHOW MOTTO LENGTH" in console.replies[start].body
+
+
+def test_what_changes_something_is_for_admins(plugin_clients: Clients) -> None:
+    viewer = plugin_clients.connect("pgbouncer", "viewer")
+    assert "admin access needed" in refusal(viewer, "SET MOTTO carpe diem")
+    assert show(viewer, "MOTTO")[0]["motto"] == "festina lente"
+    console = plugin_clients.connect("pgbouncer")
+    assert console.query("SET MOTTO carpe diem") == [("festina lente",)]
+    assert show(viewer, "MOTTO")[0]["motto"] == "carpe diem"
+    console.query("SET MOTTO 'festina lente'")
+
+
+def test_what_fails_in_a_plugin_stays_there(with_plugin: Proxy, plugin_clients: Clients) -> None:
+    console = plugin_clients.connect("pgbouncer")
+    assert "the command SHOW FAILURE failed in its plugin" in refusal(console, "SHOW FAILURE")
+    assert "ZeroDivisionError" in with_plugin.log
+    assert "does not fit the columns" in refusal(console, "SHOW NONSENSE")
+    assert show(console, "MOTTO")
+
+
+def test_no_plugin_takes_a_command_away(plugin_clients: Clients) -> None:
+    console = plugin_clients.connect("pgbouncer")
+    assert "cl_active" in show(console, "POOLS")[0]
+    assert "no such database" in refusal(console, "PAUSE nowhere")
