@@ -227,6 +227,9 @@ class ConsoleCommand:
     run: Callable[[tuple[str, ...]], Sequence[Row] | Awaitable[Sequence[Row]]]
     changes: bool = False
     """Only admin_users may run it."""
+    gather: Callable[[Sequence[Sequence[Row]]], Sequence[Row]] | None = None
+    """Makes what is shown of what ``run`` gave in each process. Then ``run`` may give any rows, of numbers, texts, None
+    and lists of these. Without it the process that is asked answers alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pooler.console.columns import COLUMNS, Columns
 from pooler.console.courtesy import courtesy
 from pooler.console.showing import SHOWS
 from pooler.console.words import Word
-from pooler.reports.plugins import plugin_command, run_plugin_command
+from pooler.reports.plugins import gather, plugin_command, run_plugin_command
 
 if TYPE_CHECKING:
     from interceptor import PythonValue
@@ -140,7 +140,9 @@ def _contributed(
     if not command.changes:
 
         async def show() -> Answer:
-            return Answer(await run_plugin_command(server, words))
+            if command.gather is None:
+                return Answer(await run_plugin_command(server, words))
+            return Answer(gather(command, await server.node.tell_all("GATHER", words)))
 
         return Command(name.split()[0], command.columns, show)
     _require_admin(console, name)

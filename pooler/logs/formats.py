@@ -39,7 +39,7 @@ class LogSubject(Protocol):
         """Its fields, by names of ``FIELDS``. No secret is among them."""
 
 
-def subjects_of(record: logging.LogRecord) -> Iterator[LogSubject]:
+def _subjects_of(record: logging.LogRecord) -> Iterator[LogSubject]:
     """What a line is about."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     return (argument for argument in arguments if isinstance(argument, LogSubject))
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
             "process": record.process or 0,
             "message": record.getMessage(),
         }
-        for subject in subjects_of(record):
+        for subject in _subjects_of(record):
             line |= subject.log_fields()
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)

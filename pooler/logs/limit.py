@@ -18,6 +18,7 @@ class RateLimit(logging.Filter):
     """Lets so many lines of one sort pass in a second. The next one that passes says how many did not.
 
     A sort is what a line was written with before its arguments were put in. Errors pass always: they are our own bugs.
+    So does what was written with ``extra={"unlimited": True}``, such as a log of queries.
     """
 
     def __init__(self, per_second: int) -> None:
@@ -28,7 +29,7 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """As ``logging.Filter.filter``."""
-        if record.levelno >= logging.ERROR or not self._most:
+        if record.levelno >= logging.ERROR or not self._most or hasattr(record, "unlimited"):
             return True
         if len(self._sorts) > MAX_SORTS:
             self._sorts.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import KILLED, ClientError
 from pooler.departure import goodbye
@@ -125,6 +125,11 @@ async def _enable(server: Server, arguments: Arguments) -> list[Row]:
     return []
 
 
+async def _gather(server: Server, arguments: Arguments) -> list[Row]:
+    """What a plugin's command has to say here, as it stands: the console makes rows of what all processes say."""
+    return [list(cast("Row", row)) for row in await run_plugin_command(server, arguments)]
+
+
 async def _plugin(server: Server, arguments: Arguments) -> list[Row]:
     rows = await run_plugin_command(server, arguments)
     return [[None if value is None else str(value) for value in row] for row in rows]
@@ -166,6 +171,7 @@ def _is_without_servers(server: Server) -> bool:
 COMMANDS: Final[dict[str, Callable[[Server, Arguments], Awaitable[list[Row]]]]] = {
     "DISABLE": _disable,
     "ENABLE": _enable,
+    "GATHER": _gather,
     "KILL": _kill,
     "KILL_CLIENT": _kill_client,
     "PAUSE": _pause,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pooler.node import Row
     from pooler.server import Server
 
-__all__ = ["hooks", "pins", "plugin_command", "plugins", "run_plugin_command"]
+__all__ = ["gather", "hooks", "pins", "plugin_command", "plugins", "run_plugin_command"]
 
 logger = logging.getLogger("interceptor.plugins")
 
@@ -90,6 +90,15 @@ def plugin_command(server: Server, words: Sequence[str]) -> tuple[ConsoleCommand
     return found
 
 
+def gather(command: ConsoleCommand, answers: Sequence[Sequence[Row]]) -> Sequence[Sequence[PythonValue]]:
+    """What all processes have said, as the plugin puts it together. Raises as ``run_plugin_command``."""
+    assert command.gather is not None
+    try:
+        return command.gather(answers)
+    except Exception:
+        raise _failed(command) from None
+
+
 async def run_plugin_command(server: Server, words: tuple[str, ...]) -> list[Sequence[PythonValue]]:
     """Run it. Raises ClientError, not fatal, where it fails; its own words are logged, and shown to nobody else."""
     found = plugin_command(server, words)
@@ -101,10 +110,14 @@ async def run_plugin_command(server: Server, words: tuple[str, ...]) -> list[Seq
         rows = await answer if inspect.isawaitable(answer) else answer
         return list(rows)
     except Exception:
-        logger.exception("the console command %s failed", command.name)
-        raise ClientError(
-            CONSOLE_FAILED,
-            f"the command {command.name} failed in its plugin",
-            hint="The log of the proxy says why.",
-            fatal=False,
-        ) from None
+        raise _failed(command) from None
+
+
+def _failed(command: ConsoleCommand) -> ClientError:
+    logger.exception("the console command %s failed", command.name)
+    return ClientError(
+        CONSOLE_FAILED,
+        f"the command {command.name} failed in its plugin",
+        hint="The log of the proxy says why.",
+        fatal=False,
+    )

@@ -1,0 +1,119 @@
+"""The log of queries: one line for each execution that is worth one."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from interceptor import Completion, Execution, Failure
+from interceptor_queries.config import Config
+from interceptor_queries.figures import Key
+
+__all__ = ["FIELDS", "Line", "Writer"]
+
+MAX_LOGGED: Final = 4000
+"""Characters of a statement in a line."""
+
+_MAX_VALUE: Final = 200
+"""Characters of a parameter in a line."""
+
+FIELDS: Final = {
+    "duration_ms": "from the decision about it until its last answer",
+    "rows": "that the client was sent",
+    "by": "who answered or refused it: `backend`, `plugin`, or `proxy`",
+    "sqlstate": "of the error, where it failed",
+    "query": "its canonical text, or with `values` the text that was sent",
+    "parameters": "with `values`: what was bound, as text",
+}
+"""What a line of JSON has beside the fields of every line. docs/howto/see-queries.md is held to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a line is about (``LogSubject`` of the server's log)."""
+
+    fields: Mapping[str, str | int]
+
+    def log_fields(self) -> Mapping[str, str | int]:
+        """As ``LogSubject``."""
+        return self.fields
+
+    def __str__(self) -> str:
+        return f"{self.fields['user']}@{self.fields['database']}"
+
+
+class Writer:
+    """Decides what is written, and how."""
+
+    def __init__(self, config: Config, log: logging.Logger) -> None:
+        self._all = config.log == "all"
+        self._slow = float(config.slow)
+        self._sample = config.sample if config.log == "sampled" else 0.0
+        self._values = config.values
+        self._log = log
+
+    def on_finished(self, key: Key, execution: Execution, completion: Completion) -> None:
+        """Write of one that went well."""
+        if not self._is_wanted(completion.seconds, failed=False):
+            return
+        self._write(
+            key,
+            execution,
+            completion.seconds,
+            f"{completion.tag}, {completion.rows} rows",
+            {"rows": completion.rows, "by": completion.by, "target": completion.target},
+        )
+
+    def on_failed(self, key: Key, execution: Execution, failure: Failure) -> None:
+        """Write of one that failed. The error's own text may have values in it, and is left out."""
+        if not self._is_wanted(failure.seconds, failed=True):
+            return
+        self._write(
+            key,
+            execution,
+            failure.seconds,
+            f"failed with {failure.sqlstate} by the {failure.by}",
+            {"sqlstate": failure.sqlstate, "by": failure.by, "target": failure.target},
+        )
+
+    def _is_wanted(self, seconds: float, *, failed: bool) -> bool:
+        if self._all or seconds >= self._slow:
+            return True
+        if not self._sample:
+            return False
+        return failed or random.random() < self._sample
+
+    def _write(self, key: Key, execution: Execution, seconds: float, how: str, more: Mapping[str, str | int]) -> None:
+        database, user, query = key
+        if self._values:
+            query = execution.original.statement.text
+        query = query if len(query) <= MAX_LOGGED else f"{query[:MAX_LOGGED]}…"
+        session = execution.session
+        fields: dict[str, str | int] = {
+            "address": session.client_address,
+            "database": database,
+            "user": user,
+            "duration_ms": round(seconds * 1000),
+            "query": query,
+            **{name: value for name, value in more.items() if value != ""},
+        }
+        if self._values and execution.original.parameters:
+            fields["parameters"] = _parameters(execution)
+        # Whoever asks for this log wants each line of it: no bound on lines of one sort.
+        self._log.info("%s: %.1f ms, %s: %s", Line(fields), seconds * 1000, how, query, extra={"unlimited": True})
+
+
+def _parameters(execution: Execution) -> str:
+    shown = []
+    for number, bound in enumerate(execution.original.parameters, start=1):
+        if bound.data is None:
+            text = "NULL"
+        elif bound.format == 0:
+            text = repr(bound.data.decode("utf-8", "replace"))
+        else:
+            text = f"{len(bound.data)} bytes"
+        shown.append(f"${number} = {text[:_MAX_VALUE]}")
+    return ", ".join(shown)
