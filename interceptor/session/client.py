@@ -22,9 +22,10 @@ from interceptor.session.belongings import Belongings
 from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESSAGE, must_wait
 from interceptor.session.copying import process_copy_in, skip_to_sync
 from interceptor.session.noting import first_effects, runs_several
+from interceptor.session.passing import end_of_unwanted
 from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
-from interceptor.session.requests import HANDLERS, INTERCEPTED
+from interceptor.session.requests import HANDLERS, INTERCEPTED, Handler
 from interceptor.session.splice import HOLD
 from interceptor.session.states import PoolMode, Request
 from interceptor.session.substitutes import SUBSTITUTE, act_alone, refuse
@@ -311,15 +312,16 @@ class ClientSession:
 
     def _look_then_acquire(self, data: bytes, position: int) -> None:
         interception = self.interception
-        target = None
-        if interception is not None:
-            if not interception.planned and not interception.has_no_interest_in(data, position):
-                decided = self._look_at(interception, data, position)
-                if decided is not None:
-                    self._process_unlinked(decided)
-                return
-            target = interception.take_target()
-        self._acquire(data, position, target)
+        if interception is None:
+            self._acquire(data, position, None)
+        elif interception.planned:
+            self._acquire(data, position, interception.take_target())
+        elif (end := end_of_unwanted(interception, data, position)) > position:
+            self._acquire(data, position, None, unwanted_to=end)
+        else:
+            decided = self._look_at(interception, data, position)
+            if decided is not None:
+                self._process_unlinked(decided)
 
     def _look_at(self, interception: Interception, data: bytes, position: int) -> bytes | None:
         decided = interception.look_at(data, position)
@@ -327,7 +329,7 @@ class ClientSession:
             self.deciding = self.held = True
         return decided
 
-    def _acquire(self, data: bytes, position: int, target: str | None) -> None:
+    def _acquire(self, data: bytes, position: int, target: str | None, *, unwanted_to: int = 0) -> None:
         backend = self.host.acquire(target)
         if backend is None:
             self.waiting = True
@@ -342,7 +344,7 @@ class ClientSession:
             if self.interception is None:
                 self._process(backend, data, position)
             else:
-                self._run(backend, data, position)
+                self._run(backend, data, position, unwanted_to=unwanted_to)
 
     def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
         """See that a backend has what this client has; False if the client's messages must wait until then."""
@@ -373,13 +375,27 @@ class ClientSession:
             # A statement is under way that may have changed it: only what reads alike is understood.
             self.effects_of = partial(self.analyse, standard_lexing=False)
 
-    def _run(self, backend: BackendSession, data: bytes, position: int) -> None:
-        """Act on messages while a backend is linked, each batch of them once plugins have decided about it."""
+    def _run(self, backend: BackendSession, data: bytes, position: int, *, unwanted_to: int = 0) -> None:
+        """Act on messages while a backend is linked, each batch of them once plugins have decided about it.
+
+        ``unwanted_to``: what ``end_of_unwanted`` says, if the caller has asked.
+        """
         self.begins = False
-        self._process(backend, data, position)
         interception = self.interception
+        end = unwanted_to
+        if interception is not None and not (end or interception.planned or self.ignoring or backend.copy_in):
+            end = end_of_unwanted(interception, data, position)
+        if end > position:
+            self._pass(backend, data, position, end)
+        else:
+            self._process(backend, data, position)
         while interception is not None and self.begins and self.backend is backend:
             # It was held at the beginning of a batch.
+            end = end_of_unwanted(interception, self.rest, 0)
+            if end:
+                self.begins = self.held = False
+                self._pass(backend, self._take_kept(), 0, end)
+                continue
             if backend.owed or backend.asked or (not backend.ready and not interception.in_batch):
                 self.wants_flush = False
                 if backend.owed:
@@ -390,6 +406,21 @@ class ClientSession:
             if decided is None:
                 return
             self._process(backend, decided, 0)
+
+    def _pass(self, backend: BackendSession, data: bytes, position: int, end: int) -> None:
+        """Act on batches, up to ``end``, that no plugin wants anything of, and on what follows them."""
+        assert self.interception is not None
+        self.interception.known.again = ()
+        if end == len(data):
+            self._process(backend, data, position, HANDLERS)
+            return
+        self._process(backend, data[position:end], 0, HANDLERS)
+        if self.held:
+            self.keep_input(self.rest + data[end:])
+        elif self.backend is None:
+            self._process_unlinked(data[end:])
+        else:
+            self._process(backend, data[end:], 0)
 
     def on_decided(self, data: bytes) -> None:
         """What plugins had to think about is decided: ``data`` takes the place of what was looked at."""
@@ -438,8 +469,10 @@ class ClientSession:
             prepared.era = self.texts.era
         return prepared.effects
 
-    def _process(self, backend: BackendSession, data: bytes, position: int) -> None:
-        """Act on messages while a backend is linked.
+    def _process(
+        self, backend: BackendSession, data: bytes, position: int, handlers: tuple[Handler, ...] | None = None
+    ) -> None:
+        """Act on messages while a backend is linked. ``handlers``: other than the session's own.
 
         One loop over message headers; what goes to the backend leaves as the slice that it came in.
         """
@@ -453,8 +486,10 @@ class ClientSession:
         start = position
         out = b""
         owed = backend.owed
+        if handlers is None:
+            handlers = self.handlers
+        is_plain = handlers is HANDLERS
         interception = self.interception
-        handlers = self.handlers
         while size - position >= 5:
             kind, length = unpack_header(data, position)
             end = position + 1 + length
@@ -462,7 +497,7 @@ class ClientSession:
                 kind, length, size - position, self.max_whole
             ):
                 break
-            if kind == _EXECUTE and interception is None:
+            if kind == _EXECUTE and is_plain:
                 owed.append(_OWED_EXECUTE)
             elif kind == _SYNC:
                 backend.unnamed_in_batch = False

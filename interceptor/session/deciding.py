@@ -95,6 +95,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     if chain is None:
         targets.add(None)
         interception.note_text(sql)
+        interception.executions.count()
         return message
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
     action = outcome.action

@@ -104,6 +104,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     chain = yield from look_up(interception, known.sql)
     if chain is None:
         interception.note_text(known.sql)
+        interception.executions.count()
     if chain is None and known.shape is None:
         targets.add(None)
         if known.sent is known.body:

@@ -192,43 +192,6 @@ class Interception:
 
     # --- What the session tells ------------------------------------------------------------------------------------
 
-    def has_no_interest_in(self, data: bytes, position: int) -> bool:
-        """Whether nobody wants anything of the batch that begins here, as far as that is known without waiting.
-
-        Then it counts as looked at.
-        """
-        session = self.session
-        table = self.facts.table
-        if table is None or table.stale or session.belongings.doubt is not None:
-            return False
-        tracks = self.executions.tracks
-        if tracks and session.backend is not None and session.backend.owed:
-            # What is known of the transaction is that of one at a time.
-            return False
-        end = self._end_of_batch(data, position)
-        count = 0
-        while position < end:
-            kind, length = unpack_header(data, position)
-            after = position + 1 + length
-            if kind == messages.QUERY:
-                sql = data[position + 5 : after - 1]
-                if table.get(sql) is not False:
-                    return False
-                if not session.follows and (effects := session.effects_of(sql)) is not NONE:
-                    if effects.may_rename:
-                        return False
-                    self.note_effects(effects)
-                count += 1
-            elif kind != messages.SYNC and kind != messages.FLUSH:
-                return False
-            position = after
-        self.known.journal.clear()
-        self.known.journal.extend([None] * count)
-        if tracks and count:
-            self.executions.count()
-            self.facts.transaction.implicit = True
-        return count > 0
-
     def skip(self, kind: int) -> None:
         """A message is dropped because of an error before it."""
         if self.known.journal and kind in COUNTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from interceptor.hooks.decisions import Shape
@@ -29,17 +29,17 @@ class Known:
     sent: bytes
     """What is prepared on a backend in its place; empty where nothing is."""
     shape: Shape | None = None
+    sql: bytes = field(init=False, repr=False, compare=False)
+    """The client's text."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sql", self.body[: self.body.find(0)])
 
     def rewriting(self, encoding: str) -> Rewriting | None:
         """What the server calls by places of a text that the client has not sent."""
         if self.sent is self.body or not self.sent:
             return None
         return Rewriting(self.sql, self.sent[: self.sent.find(0)], encoding)
-
-    @property
-    def sql(self) -> bytes:
-        """The client's text."""
-        return self.body[: self.body.find(0)]
 
 
 Change = tuple[bytes, Known | None]

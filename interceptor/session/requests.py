@@ -253,9 +253,9 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
     """A message where plugins decide about statements: it is acted on once it has been looked at."""
     interception = session.interception
     assert interception is not None
-    if not interception.planned and data[position] == SUBSTITUTE:
-        raise ProtocolViolation(f"invalid frontend message type {data[position]}")
-    if not interception.planned and not interception.has_no_interest_in(data, position):
+    if not interception.planned:
+        if data[position] == SUBSTITUTE:
+            raise ProtocolViolation(f"invalid frontend message type {data[position]}")
         session.begins = True
         return hold(session)
     noted, owed = len(backend.changes), len(backend.owed)
