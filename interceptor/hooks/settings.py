@@ -73,7 +73,8 @@ def decode_settings(kind: type[S], table: Mapping[str, object]) -> S:
     if unknown is not None:
         raise unknown
     try:
-        return msgspec.convert(table, kind, dec_hook=_decode_own)
+        # A dict: of any other Mapping its methods count too, for keys that are left out, such as ``values``.
+        return msgspec.convert(dict(table), kind, dec_hook=_decode_own)
     except msgspec.ValidationError as error:
         raise _as_problem(str(error)) from None
 

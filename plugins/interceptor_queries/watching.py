@@ -21,7 +21,7 @@ def text_of(statement: Statement) -> str:
     """The canonical text of a statement: no value of a constant is in it."""
     if statement.function:
         return f"(a call of the function {statement.function} by its number)"
-    found = canonical_text(statement.sql, statement.facts)
+    found = canonical_text(statement.sql, statement.exact())
     return UNREADABLE if found is None else found[:MAX_KEPT]
 
 

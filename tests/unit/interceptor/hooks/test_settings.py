@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -33,6 +34,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     password: Hidden | None = None
     balance: Literal["p2c", "round_robin"] = "p2c"
     port: int = 0
+
+
+class Methods(msgspec.Struct, frozen=True, kw_only=True):
+    values: bool = False
+    items: str = ""
+    get: int = 0
+
+
+def test_a_key_may_have_the_name_of_a_method_of_the_table() -> None:
+    assert decode_settings(Methods, MappingProxyType({"get": 3})) == Methods(get=3)
 
 
 def test_everything_is_read() -> None:
