@@ -84,6 +84,7 @@ RELOAD_FAILED = _failure("reload_failed", "F0000")
 PLUGIN_FAILED = _failure("plugin_failed", "58000")
 ROUTE_REFUSED = _failure("route_refused", "58000")
 REWRITE_REFUSED = _failure("rewrite_refused", "0A000")
+SETTINGS_REFUSED = _failure("settings_refused", "0A000")
 RESULT_LIMIT = _failure("result_limit", "54000")
 
 BACKEND_CONNECT = _failure("backend_connect_failed", "08001")

@@ -13,11 +13,12 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.answers import CANCELED, encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
+from interceptor.session.conditions import SettingsRefused, join
 from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused
 from interceptor.session.retrying import Retrying, may_be_retried
-from interceptor.session.rewritten import Refused, rewritten_query
+from interceptor.session.rewritten import Refused, rewritten_query, with_conditions
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
 
@@ -71,6 +72,7 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
             f"a message of more than {MAX_JUDGED} bytes, which plugins would have to see whole",
             hint="Send large values in several statements, or by COPY.",
         )
+    join(interception.known.journal)
     interception.facts.transaction.implicit = True
     target = interception.target = targets.pop() if len(targets) == 1 and not was_open else None
     batch = b"".join(out)
@@ -115,6 +117,14 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
             tell_refused(outcome, refused.block)
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
         interception.note_text(statement.sql)
+    if outcome.settings:
+        try:
+            message = with_conditions(interception, message, outcome)
+        except SettingsRefused as refused:
+            if message[0] == SUBSTITUTE:
+                interception.substitutes.pop()
+            tell_refused(outcome, refused.block)
+            return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
     interception.executions.begin(outcome)
     targets.add(outcome.target)
     interception.note_retry(outcome)
@@ -133,6 +143,10 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
     if isinstance(outcome.action, Block):
         tell_refused(outcome, outcome.action)
         return interception.put(Blocked(encode_block(outcome.action, interception.style), simple=True))
+    if outcome.settings:
+        block = SettingsRefused(outcome, "it is a FunctionCall").block
+        tell_refused(outcome, block)
+        return interception.put(Blocked(encode_block(block, interception.style), simple=True))
     interception.note_effects(OPAQUE)
     interception.executions.begin(outcome)
     return message

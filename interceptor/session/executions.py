@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.statement import Statement
     from interceptor.hooks.transaction import Transaction
     from interceptor.session.answers import LocalPortal
+    from interceptor.session.conditions import Conditions
     from interceptor.session.interception import Interception
 
 _ENDS: Final = frozenset(["COMMIT", "ROLLBACK", "PREPARE TRANSACTION"])
@@ -26,7 +27,7 @@ _ENDS: Final = frozenset(["COMMIT", "ROLLBACK", "PREPARE TRANSACTION"])
 class Executions:
     """One client's."""
 
-    __slots__ = ("_chained", "_ended_by", "_failed", "_interception", "portals", "refusal", "runs")
+    __slots__ = ("_chained", "_conditions", "_ended_by", "_failed", "_interception", "portals", "refusal", "runs")
 
     def __init__(self, interception: Interception) -> None:
         self._interception = interception
@@ -34,6 +35,8 @@ class Executions:
         """Those that somebody looks after and that have not ended."""
         self.portals: dict[bytes, Run] = {}
         """Those among them whose portals the backend has, by the portal's name."""
+        self._conditions: dict[bytes, Conditions] = {}
+        """Settings that hold for what is done with a portal."""
         self.refusal: ClientError | BackendError | None = None
         """Why what is skipped is not run; None where the server told, or a plugin."""
         self._failed = False
@@ -68,8 +71,11 @@ class Executions:
             transaction.track()
         return transaction
 
-    def begin(self, outcome: Outcome, portal: bytes | None = None) -> None:
-        """What is looked at is to run: a Query or FunctionCall, or the Bind of a portal."""
+    def begin(self, outcome: Outcome, portal: bytes | None = None, conditions: Conditions | None = None) -> None:
+        """What is looked at is to run: a Query or FunctionCall, or the Bind of a portal.
+
+        ``conditions``: settings that hold for all that is done with this portal.
+        """
         statement = outcome.execution.statement
         controls = False
         if self.tracks:
@@ -77,6 +83,9 @@ class Executions:
         run = watch(outcome, self.runs, controls=controls)
         if portal is not None:
             self.portals.pop(portal, None)
+            self._conditions.pop(portal, None)
+            if conditions is not None:
+                self._interception.noted().conditions = self._conditions[portal] = conditions
             if run is not None:
                 self.look_after(portal, run)
         elif run is not None:
@@ -113,10 +122,13 @@ class Executions:
         if run is not None:
             run.pending += 1
             self._interception.noted().run = run
+        if portal in self._conditions:
+            self._interception.noted().conditions = self._conditions[portal]
 
     def close_portal(self, name: bytes, portal: LocalPortal | None) -> None:
         """What is looked at closes, or replaces, a portal: the backend's, or this one that was answered here."""
-        for run in (self.portals.get(name), None if portal is None else portal.run):
+        self._conditions.pop(name, None)
+        for run in (self.portals.pop(name, None), None if portal is None else portal.run):
             if run is not None:
                 run.closing = True
                 if not run.pending:
@@ -165,6 +177,7 @@ class Executions:
             # No portal outlives its transaction.
             run.close()
         self.portals.clear()
+        self._conditions.clear()
         if transaction.open:
             self._end(not self._failed and self._ended_by in ("", "COMMIT"))
         else:

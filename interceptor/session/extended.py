@@ -13,6 +13,7 @@ from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
 from interceptor.session.binding import BindMessage, decode_bind, map_types
+from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, tell_refused_text
@@ -136,6 +137,11 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         portal.run = interception.executions.begin_here(outcome)
         interception.portals[bind.portal] = portal
         return interception.put(Reply(BIND_COMPLETE))
+    try:
+        conditions = conditions_of(outcome)
+    except SettingsRefused as unfit_settings:
+        tell_refused(outcome, unfit_settings.block)
+        return interception.put(Blocked(encode_block(unfit_settings.block, interception.style), simple=False))
     interception.note_text(known.sql)
     statement = outcome.execution.statement
     if statement is not chain.statement or outcome.mapping is not None or known.sent is not known.body:
@@ -147,7 +153,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         interception.note_text(statement.sql)
     targets.add(outcome.target)
     interception.note_retry(outcome)
-    interception.executions.begin(outcome, bind.portal)
+    interception.executions.begin(outcome, bind.portal, conditions)
     if bind.portal:
         interception.portals_elsewhere.add(bind.portal)
     return message

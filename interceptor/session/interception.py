@@ -215,7 +215,7 @@ class Interception:
 
     def note_retry(self, outcome: Outcome) -> None:
         """The message that is being looked at runs this."""
-        if outcome.retry is not None:
+        if outcome.retry is not None and not outcome.settings:
             self.routed = outcome
             self.noted().may_fail = True
 

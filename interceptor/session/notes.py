@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from interceptor.session.conditions import Conditions
     from interceptor.session.known import Change
     from interceptor.session.observed import Run
     from interceptor.session.positions import Rewriting
@@ -32,6 +33,12 @@ class Note:
 
     may_fail: bool = False
     """An error of it may be one after which it is run elsewhere."""
+    conditions: Conditions | None = None
+    """Settings that hold for the execution that it is a part of."""
+    sets: bool = False
+    """They have to be set before it."""
+    resets: bool = False
+    """They have to be taken back behind it."""
     error: bytes = b""
     """An ErrorResponse that takes the place of the server's."""
     formats: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
+from interceptor.session.conditions import put_around
 from interceptor.session.notes import mark
 from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
@@ -265,20 +266,23 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         if session.retry is not None and not retries:
             interception.known.again = tuple(interception.known.journal)
         note = interception.done()
+        run = None if note is None else note.run
+        may_be_cut = run is not None and watch_last(backend, run, owed) and run.limited
+        if backend.owed and backend.owed[-1] in _TRACKED and interception.executions.tracks:
+            backend.owed[-1] = _TRACKED[backend.owed[-1]]
         if note is None:
-            if backend.owed and backend.owed[-1] in _TRACKED and interception.executions.tracks:
-                backend.owed[-1] = _TRACKED[backend.owed[-1]]
-        else:
-            if note.change is not None:
-                _note_change(interception, backend, note.change, noted)
-            run = note.run
-            may_be_cut = run is not None and watch_last(backend, run, owed) and run.limited
-            if note.concerns_answers:
-                mark(backend.owed, owed, note)
-            if may_be_cut and backend.owed[-1] in _MAY_BE_CUT:
-                # What is behind a result that may be cut off is sent when it has been answered.
-                session.held = session.wants_flush = True
-                return outcome or (b"", position)
+            return outcome
+        if note.change is not None:
+            _note_change(interception, backend, note.change, noted)
+        if note.concerns_answers:
+            mark(backend.owed, owed, note)
+        holds = may_be_cut and backend.owed[-1] in _MAY_BE_CUT
+        if note.conditions is not None and backend.status != messages.FAILED_TRANSACTION:
+            outcome = put_around(backend, note, outcome, data, (position, end), owed)
+        if holds:
+            # What is behind a result that may be cut off is sent when it has been answered.
+            session.held = session.wants_flush = True
+            return outcome or (b"", position)
     return outcome
 
 

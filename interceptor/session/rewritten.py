@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from interceptor.errors import REWRITE_REFUSED
@@ -12,10 +13,11 @@ from interceptor.protocol import messages
 from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.values import encode_binary
 from interceptor.session.binding import BindMessage, encode_bind, map_types
+from interceptor.session.conditions import conditions_of, refuse_several
 from interceptor.session.notes import Note
 from interceptor.session.positions import Rewriting
 from interceptor.session.prelude import PASSING_NAME
-from interceptor.session.substitutes import Bound, Fill, Staged
+from interceptor.session.substitutes import SUBSTITUTE, Bound, Fill, Staged
 from interceptor.sql.facts import Group, MessageFacts
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from interceptor.session.interception import Interception
     from interceptor.session.lookup import Pending
 
-__all__ = ["Refused", "bind_again", "bind_rewritten", "rewritten_query"]
+__all__ = ["Refused", "bind_again", "bind_rewritten", "rewritten_query", "with_conditions"]
 
 _NO_TYPES = b"\0\0"
 
@@ -63,6 +65,28 @@ def rewritten_query(interception: Interception, sql: bytes, outcome: Outcome) ->
         Note(rewriting=rewriting),
         before,
         sql if outcome.describe_original else b"",
+    )
+    return interception.put(staged)
+
+
+def with_conditions(interception: Interception, message: bytes, outcome: Outcome) -> bytes:
+    """What takes the place of a Query, rewritten or not, for which settings hold. Raises SettingsRefused."""
+    conditions = conditions_of(outcome)
+    if conditions is None:
+        return message
+    refuse_several(outcome)
+    if message[0] == SUBSTITUTE:
+        staged = interception.substitutes[-1]
+        assert isinstance(staged, Staged)
+        interception.substitutes[-1] = replace(staged, conditions=conditions)
+        return message
+    note, interception.note = interception.note, None
+    sql = message[5:-1]
+    rewriting = Rewriting(sql, sql, interception.style.encoding)
+    if note is not None and note.rewriting is not None:
+        rewriting = note.rewriting
+    staged = Staged(
+        sql + b"\0" + _NO_TYPES, encode_bind(b"", b"", (), ()), Note(rewriting=rewriting), conditions=conditions
     )
     return interception.put(staged)
 

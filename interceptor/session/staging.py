@@ -277,6 +277,9 @@ def _note(
 def _run_as_query(backend: BackendSession, interception: Interception, staged: Staged) -> bytes:
     owed = backend.owed
     out = []
+    conditions = staged.conditions if backend.status != messages.FAILED_TRANSACTION else None
+    if conditions is not None:
+        out.append(prelude(backend, conditions.before))
     if staged.described:
         out.append(messages.encode_message(messages.PARSE, b"\0" + staged.described + b"\0\0\0"))
         out.append(_DESCRIBE_STATEMENT)
@@ -288,8 +291,12 @@ def _run_as_query(backend: BackendSession, interception: Interception, staged: S
         out.append(_DESCRIBE_PORTAL)
         owed.append(Noted(Request.DESCRIBED_QUERY, staged.note))
     # As a Query, it leaves no portal behind, which in a transaction would hold on to its tables.
-    out.append(_EXECUTE + _CLOSE_PORTAL + messages.SYNC_MESSAGE)
-    owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE, interception.executions.owed_sync)
+    out.append(_EXECUTE + _CLOSE_PORTAL)
+    owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE)
+    if conditions is not None and backend.status != messages.IDLE:
+        out.append(prelude(backend, conditions.after))
+    out.append(messages.SYNC_MESSAGE)
+    owed.append(interception.executions.owed_sync)
     return b"".join(out)
 
 

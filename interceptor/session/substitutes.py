@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interceptor.session.answers import LocalPortal
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
+    from interceptor.session.conditions import Conditions
     from interceptor.session.interception import Interception
 
 SUBSTITUTE: Final = 1
@@ -115,6 +116,8 @@ class Staged:
     before: tuple[bytes | Fill, ...] = ()
     described: bytes = b""
     """The text whose columns the client is told of; empty where it is that which runs."""
+    conditions: Conditions | None = None
+    """Settings that hold for it."""
 
 
 Substitute = Blocked | Reply | Answered | Bound | Described | Staged

@@ -16,7 +16,7 @@ from interceptor.session.answers import encode_block
 from interceptor.session.notes import become
 from interceptor.session.observed import Run
 from interceptor.session.replies import fail_until_sync, hold_back, on_tag, retrying_of
-from interceptor.session.states import ENDED, PLAIN, Request
+from interceptor.session.states import ENDED, PLAIN, SYNCS, Request
 from interceptor.session.substitutes import REFUSED_PARSE, REFUSED_QUERY
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Stopping:
     def is_over(self) -> bool:
         """What comes next can be sent."""
         owed = self._backend.owed
-        return self.canceled and not (owed and owed[0] in _CUT)
+        return self.canceled and not any([one in _CUT for one in owed])
 
 
 def must_hold(backend: BackendSession) -> bool:
@@ -237,6 +237,19 @@ def must_hold(backend: BackendSession) -> bool:
             return True
         backend.stopping = None
     return any([run.limited for run in backend.watched])
+
+
+def _fail_behind(backend: BackendSession) -> None:
+    """An Execute ended well before it could be stopped: fail its batch, or its transaction, behind it."""
+    owed = backend.owed
+    owed.popleft()
+    sync = next((place for place, one in enumerate(owed) if one in SYNCS), None)
+    if sync is None:
+        owed.append(Request.CUT_EXECUTE)
+        backend.write(REFUSED_PARSE + messages.FLUSH_MESSAGE)
+    else:
+        # That of a Query which runs as a batch.
+        owed[sync] = Request.CUT_QUERY
 
 
 def on_cut(backend: BackendSession, client: ClientSession, data: bytes, position: int) -> int:
@@ -270,5 +283,5 @@ def on_cut(backend: BackendSession, client: ClientSession, data: bytes, position
         if kind == messages.ERROR_RESPONSE:
             fail_until_sync(backend, client)
         elif kind in _ENDS_EXECUTE:
-            backend.write(REFUSED_PARSE + messages.FLUSH_MESSAGE)
+            _fail_behind(backend)
     return end

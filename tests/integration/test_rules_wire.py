@@ -165,7 +165,6 @@ def test_a_flood_ends(client: WireClient, postgres18: PostgresServer) -> None:
     assert len(said) == 5
 
 
-@pytest.mark.xfail(reason="Outcome.settings is not carried out")
 def test_a_setting_for_one_statement(client: WireClient) -> None:
     assert say(client, f.query("select pg_sleep(5)")) == ["Error 57014", "ReadyForQuery I"]
     assert say(client, f.query("show statement_timeout")) == ["DataRow b'0'", "ReadyForQuery I"]
