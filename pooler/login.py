@@ -192,7 +192,8 @@ async def _converse(
 ) -> LoggedIn:
     transport = reader.transport
     transport.write(messages.encode_startup({"user": settings.user, "database": settings.dbname, **profile}))
-    login = BackendLogin(settings.user, credential, keys)
+    end_point = transport.peer_end_point() if isinstance(transport, TlsTransport) else None
+    login = BackendLogin(settings.user, credential, keys, end_point, settings.tls.channel_binding)
     parameters: dict[bytes, bytes] = {}
     reports: list[bytes] = []
     process_id, secret = 0, b""

@@ -1,9 +1,9 @@
-"""SCRAM-SHA-256 without channel binding, both sides of it, over messages given and taken as bytes (RFC 5802, RFC 7677).
+"""SCRAM-SHA-256, with channel binding and without, both sides of it, over messages given and taken as bytes (RFC 5802, RFC 7677).
 
 ::
 
     client                                                              server
-    n,,n=,r=<nonce C>                    client-first-message   ──▶
+    n,,n=,r=<nonce C>                    client-first-message   ──▶      (p=tls-server-end-point,, with channel binding)
                                      ◀── server-first-message           r=<C + nonce S>,s=<salt>,i=<iterations>
     c=biws,r=<C + S>,p=<ClientProof>     client-final-message   ──▶
                                      ◀── server-final-message           v=<ServerSignature>
@@ -14,6 +14,9 @@
 
 A server that holds only StoredKey thus learns ClientKey from a proof that is right. That is what lets a proxy log in to
 the server behind it without ever knowing a password.
+
+Channel binding (SCRAM-SHA-256-PLUS): ``c`` holds the base64 of the GS2 header and of a hash of the server's certificate,
+and the proofs cover it. Somebody between the two, with a certificate of his own, can't pass such a login on.
 """
 
 from __future__ import annotations
@@ -27,10 +30,12 @@ from base64 import b64encode
 from interceptor.errors import (
     BACKEND_LOGIN,
     BACKEND_PROTOCOL,
+    LOGIN_REFUSED,
     MESSAGE_TOO_LARGE,
     PROTOCOL_VIOLATION,
     UNSUPPORTED_PROTOCOL,
     BackendError,
+    ClientError,
     Failure,
     ProtocolViolation,
 )
@@ -42,9 +47,10 @@ from interceptor.protocol.scram_keys import (
     decode_iterations,
 )
 
-__all__ = ["MAX_CLIENT_MESSAGE", "MAX_SERVER_MESSAGE", "MECHANISM", "ScramClient", "ScramServer"]
+__all__ = ["MAX_CLIENT_MESSAGE", "MAX_SERVER_MESSAGE", "MECHANISM", "MECHANISM_PLUS", "ScramClient", "ScramServer"]
 
 MECHANISM = "SCRAM-SHA-256"
+MECHANISM_PLUS = "SCRAM-SHA-256-PLUS"
 
 MAX_CLIENT_MESSAGE = 1024  # PostgreSQL's PG_MAX_SASL_MESSAGE_LENGTH
 MAX_SERVER_MESSAGE = 2000  # as in libpq, which takes a longer authentication message for garbage (PQconnectPoll)
@@ -56,33 +62,35 @@ _ATTRIBUTE = re.compile(rb"[A-Za-z]=[^\0]*")
 # The base64 of the GS2 header, which the client repeats in its last message: "n,," and "y,,".
 _CHANNEL_BINDINGS = {b"n": b"c=biws", b"y": b"c=eSws"}
 
+_END_POINT = b"p=tls-server-end-point"
+
 
 class ScramServer:
     """The server's side of one exchange. Each method once, in the order in which they stand here.
 
     Any bytes from a client end in a ProtocolViolation or are a message; none of its texts shows what the client sent.
-    ``nonce`` is for test vectors.
+    ``end_point`` is the channel binding of our certificate, where SCRAM-SHA-256-PLUS was offered. ``nonce`` is for test
+    vectors.
     """
 
-    def __init__(self, *, nonce: bytes | None = None) -> None:
+    def __init__(self, *, nonce: bytes | None = None, end_point: bytes | None = None) -> None:
         self._nonce = nonce or _new_nonce()
+        self._end_point = end_point
         self._channel_binding = b""
         self._auth_message = b""  # grows with each message
         self._proof = b""
 
-    def on_client_first(self, message: bytes, salt: bytes, iterations: int) -> bytes:
-        """Read client-first-message and return server-first-message.
+    def on_client_first(self, message: bytes, salt: bytes, iterations: int, *, plus: bool = False) -> bytes:
+        """Read client-first-message and return server-first-message. ``plus``: the client chose SCRAM-SHA-256-PLUS.
 
         The user name in it is ignored, as PostgreSQL does: the startup packet has named the user.
-        Raises ProtocolViolation, also for channel binding, which we don't offer, and for mandatory extensions.
+        Raises ProtocolViolation, also for a channel binding that doesn't go with the mechanism, and for mandatory
+        extensions.
         """
         _check_client_message(message)
         flag, _, rest = message.partition(b",")
         authzid, _, bare = rest.partition(b",")
-        if flag.startswith(b"p="):
-            raise _malformed("The client chose SCRAM-SHA-256 without channel binding and then asked for it.")
-        if flag not in _CHANNEL_BINDINGS:
-            raise _malformed('The message does not begin with a GS2 header, such as "n,,".')
+        channel_binding = self._check_flag(flag, plus)
         if authzid.startswith(b"a="):
             raise ProtocolViolation(
                 "client uses authorization identity, but it is not supported", failure=UNSUPPORTED_PROTOCOL
@@ -95,11 +103,33 @@ class ScramServer:
             raise _malformed("The client's first message does not hold a user name and a nonce, in this order.")
         if _NONCE.fullmatch(attributes[1], 2) is None:
             raise _malformed("The client's nonce is empty or holds unprintable characters.")
-        self._channel_binding = _CHANNEL_BINDINGS[flag]
+        self._channel_binding = channel_binding
         self._nonce = attributes[1][2:] + self._nonce
         reply = b"r=%s,s=%s,i=%d" % (self._nonce, b64encode(salt), iterations)
         self._auth_message = bare + b"," + reply
         return reply
+
+    def _check_flag(self, flag: bytes, plus: bool) -> bytes:
+        """The channel-binding attribute that the client's last message has to hold."""
+        if plus:
+            assert self._end_point is not None
+            if flag == _END_POINT:
+                return b"c=" + b64encode(_END_POINT + b",," + self._end_point)
+            if flag.startswith(b"p="):
+                raise ProtocolViolation("unsupported SCRAM channel-binding type", failure=UNSUPPORTED_PROTOCOL)
+            raise _malformed("The client chose SCRAM-SHA-256-PLUS and then asked for no channel binding.")
+        if flag.startswith(b"p="):
+            raise _malformed("The client chose SCRAM-SHA-256 without channel binding and then asked for it.")
+        if flag not in _CHANNEL_BINDINGS:
+            raise _malformed('The message does not begin with a GS2 header, such as "n,,".')
+        if flag == b"y" and self._end_point is not None:
+            # Somebody may have taken the better mechanism out of our offer.
+            raise ProtocolViolation(
+                "SCRAM channel binding negotiation error",
+                detail="The client supports SCRAM channel binding but thinks the server does not. "
+                "However, this server does support channel binding.",
+            )
+        return _CHANNEL_BINDINGS[flag]
 
     def on_client_final(self, message: bytes) -> None:
         """Read client-final-message. Raises ProtocolViolation. Whether its proof is right, `check_proof` says."""
@@ -110,6 +140,9 @@ class ScramServer:
         if len(attributes) < 2 or not all(map(_ATTRIBUTE.fullmatch, attributes)):
             raise _malformed("The client's last message is not a list of attributes.")
         if attributes[0] != self._channel_binding:
+            if attributes[0].startswith(b"c=") and self._channel_binding not in _CHANNEL_BINDINGS.values():
+                # Its TLS ends at somebody else's certificate.
+                raise ClientError(LOGIN_REFUSED, "SCRAM channel binding check failed")
             raise _malformed("The channel-binding attribute is not the one that the client began with.")
         if not hmac.compare_digest(attributes[1], b"r=" + self._nonce):
             raise ProtocolViolation("invalid SCRAM response", detail="Nonce does not match.")
@@ -133,21 +166,31 @@ class ScramClient:
     """The client's side of one exchange. Each method once, in the order in which they stand here.
 
     ``salt`` and ``iterations`` are there after `on_server_first`; the caller finds the keys that belong to them.
-    Any bytes from a server end in a BackendError or are a message. ``nonce`` and ``user`` are for test vectors:
-    PostgreSQL ignores the user named here, and libpq leaves it empty.
+    Any bytes from a server end in a BackendError or are a message. ``end_point`` is the channel binding of the server's
+    certificate, for SCRAM-SHA-256-PLUS; ``could_bind``: there would be one, but the server doesn't offer it. ``nonce``
+    and ``user`` are for test vectors: PostgreSQL ignores the user named here, and libpq leaves it empty.
     """
 
-    def __init__(self, *, nonce: bytes | None = None, user: bytes = b"") -> None:
+    def __init__(
+        self,
+        *,
+        nonce: bytes | None = None,
+        user: bytes = b"",
+        end_point: bytes | None = None,
+        could_bind: bool = False,
+    ) -> None:
         self.salt = b""
         self.iterations = 0
         self._nonce = nonce or _new_nonce()
         self._bare = b"n=%s,r=%s" % (user, self._nonce)
+        self._gs2_header = (b"y,," if could_bind else b"n,,") if end_point is None else _END_POINT + b",,"
+        self._channel_binding = b"c=" + b64encode(self._gs2_header + (end_point or b""))
         self._auth_message = b""
         self._without_proof = b""
 
     def first_message(self) -> bytes:
         """Return client-first-message."""
-        return b"n,," + self._bare
+        return self._gs2_header + self._bare
 
     def on_server_first(self, message: bytes) -> None:
         """Read server-first-message. Raises BackendError, also for more than `MAX_ITERATIONS` iterations."""
@@ -164,7 +207,7 @@ class ScramClient:
         if count is None:
             raise _malformed_by_server(f"its iteration count is not a number from 1 to {MAX_ITERATIONS}")
         self.salt, self.iterations = decoded_salt, count
-        self._without_proof = b"c=biws,r=" + nonce
+        self._without_proof = self._channel_binding + b",r=" + nonce
         self._auth_message = b",".join((self._bare, message, self._without_proof))
 
     def final_message(self, client_key: bytes) -> bytes:

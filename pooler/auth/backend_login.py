@@ -13,11 +13,12 @@ from struct import Struct
 from interceptor.errors import BACKEND_LOGIN, BACKEND_PROTOCOL, BackendError
 from interceptor.protocol.md5 import SALT_LENGTH, md5_hash, md5_response
 from interceptor.protocol.messages import PASSWORD, encode_message
-from interceptor.protocol.scram import MAX_SERVER_MESSAGE, MECHANISM, ScramClient
+from interceptor.protocol.scram import MAX_SERVER_MESSAGE, MECHANISM, MECHANISM_PLUS, ScramClient
 from interceptor.protocol.scram_keys import ScramKeys
 from pooler.auth.credentials import BackendCredential, Md5Hash, PlainPassword
 from pooler.auth.key_cache import KeyCache
 from pooler.auth.steps import Derivation, Send, Work
+from pooler.config.tls import ChannelBinding
 
 __all__ = ["BackendLogin"]
 
@@ -39,11 +40,21 @@ class _State(Enum):
 class BackendLogin:
     """One login to a server. Give the body of each AuthenticationRequest (``R``) to `receive` until ``done``.
 
-    ErrorResponse and all other messages are the caller's business. ``keys`` is the process's cache.
+    ErrorResponse and all other messages are the caller's business. ``keys`` is the process's cache. ``end_point`` is the
+    channel binding of the server's certificate; None without TLS.
     """
 
-    def __init__(self, user: str, credential: BackendCredential | None, keys: KeyCache) -> None:
+    def __init__(
+        self,
+        user: str,
+        credential: BackendCredential | None,
+        keys: KeyCache,
+        end_point: bytes | None = None,
+        channel_binding: ChannelBinding = ChannelBinding.PREFER,
+    ) -> None:
         self._user = user
+        self._end_point = None if channel_binding is ChannelBinding.DISABLE else end_point
+        self._must_bind = channel_binding is ChannelBinding.REQUIRE
         self._credential = None if credential == PlainPassword(b"") else credential
         self._cache = keys
         self._state = _State.NEW
@@ -87,10 +98,14 @@ class BackendLogin:
                 "the server let us in before it proved that it knows the password, so it may be an impostor",
                 "Check the address of the server, and what stands between it and here.",
             )
+        if self._must_bind and self._state is not _State.PROVED:
+            raise self._unbound()
         self._state = _State.DONE
 
     def _on_cleartext(self, _data: bytes) -> Send:
         credential = self._credential
+        if self._must_bind:
+            raise self._unbound()
         if not isinstance(credential, PlainPassword):
             raise self._lacking("the password in clear text")
         self._state = _State.ANSWERED
@@ -99,6 +114,8 @@ class BackendLogin:
     def _on_md5(self, salt: bytes) -> Send:
         if len(salt) != SALT_LENGTH:
             raise _nonsense("an md5 salt of impossible length")
+        if self._must_bind:
+            raise self._unbound()
         credential = self._credential
         if isinstance(credential, PlainPassword):
             credential = Md5Hash(md5_hash(credential.password, self._user.encode()))
@@ -109,7 +126,10 @@ class BackendLogin:
 
     def _on_sasl(self, data: bytes) -> Send:
         mechanisms = [name.decode("ascii", "replace") for name in data.split(b"\0") if name]
-        if MECHANISM not in mechanisms:
+        plus = self._end_point is not None and MECHANISM_PLUS in mechanisms
+        if self._must_bind and not plus:
+            raise self._unbound()
+        if MECHANISM not in mechanisms and not plus:
             raise self._refusal(
                 f"the server offers the SASL mechanisms {mechanisms}, and only {MECHANISM} is spoken here",
                 "Let the server's pg_hba.conf ask for scram-sha-256.",
@@ -117,8 +137,13 @@ class BackendLogin:
         if not isinstance(self._credential, PlainPassword | ScramKeys):
             raise self._lacking("proof of the password by SCRAM")
         self._state = _State.SASL_FIRST
+        if plus:
+            self._scram = ScramClient(end_point=self._end_point)
+        elif self._end_point is not None:
+            self._scram = ScramClient(could_bind=True)
         first = self._scram.first_message()
-        return Send(encode_message(PASSWORD, MECHANISM.encode() + b"\0" + _INT32.pack(len(first)) + first))
+        mechanism = MECHANISM_PLUS if plus else MECHANISM
+        return Send(encode_message(PASSWORD, mechanism.encode() + b"\0" + _INT32.pack(len(first)) + first))
 
     def _on_sasl_continue(self, data: bytes) -> Send | Work:
         scram, credential = self._scram, self._credential
@@ -154,6 +179,12 @@ class BackendLogin:
         if b"\0" in password:
             raise self._refusal("the password holds a zero byte, which can't be sent", "Set another password.")
         return Send(encode_message(PASSWORD, password + b"\0"))
+
+    def _unbound(self) -> BackendError:
+        return self._refusal(
+            "channel_binding=require, and the server asks for no login with channel binding (SCRAM-SHA-256-PLUS over TLS)",
+            "Let the server ask for scram-sha-256 over TLS, or leave channel_binding out.",
+        )
 
     def _lacking(self, asked: str) -> BackendError:
         if self._credential is None:

@@ -26,7 +26,7 @@ from struct import Struct
 from interceptor.errors import AUTH_FAILED, MESSAGE_TOO_LARGE, ClientError, ProtocolViolation
 from interceptor.protocol.md5 import SALT_LENGTH, md5_hash, md5_response
 from interceptor.protocol.messages import AUTHENTICATION, PASSWORD, decode_cstring, encode_message
-from interceptor.protocol.scram import MECHANISM, ScramServer
+from interceptor.protocol.scram import MECHANISM, MECHANISM_PLUS, ScramServer
 from interceptor.protocol.scram_keys import DEFAULT_ITERATIONS, ScramKeys
 from pooler.auth.credentials import (
     BackendCredential,
@@ -84,9 +84,17 @@ class ClientLogin:
 
     An unknown user (``credential=None``), one without a password and one whose entry can't work with the method are
     refused only at the end, like a wrong password. Every refusal and every broken message is a ClientError.
+    ``end_point`` is the channel binding of our certificate, where the connection has TLS: with it SCRAM-SHA-256-PLUS is
+    offered.
     """
 
-    def __init__(self, user: str, credential: StoredCredential | None, settings: LoginSettings) -> None:
+    def __init__(
+        self,
+        user: str,
+        credential: StoredCredential | None,
+        settings: LoginSettings,
+        end_point: bytes | None = None,
+    ) -> None:
         self._user = user
         self._settings = settings
         self._credential = credential
@@ -98,7 +106,9 @@ class ClientLogin:
             stand_in = make_stand_in(user, settings.mock_secret, settings.shapes, settings.auth_type)
             self._entry = credential if credential is not None and self._known else stand_in
         self._md5_salt = b""
-        self._scram = ScramServer()
+        self._end_point = end_point
+        self._scram = ScramServer(end_point=end_point)
+        self._plus = False
         self._salt = b""
         self._iterations = 0
         self._finish: Callable[[ScramKeys], Step] | None = None
@@ -115,7 +125,8 @@ class ClientLogin:
             return _authentication(_CLEARTEXT)
         if auth_type == "scram-sha-256" or isinstance(self._entry, ScramVerifier):
             self._state = _State.SASL_INITIAL
-            return _authentication(_SASL, MECHANISM.encode() + b"\0\0")
+            offered = [MECHANISM] if self._end_point is None else [MECHANISM_PLUS, MECHANISM]
+            return _authentication(_SASL, b"".join([name.encode() + b"\0" for name in offered]) + b"\0")
         self._state = _State.MD5
         self._md5_salt = secrets.token_bytes(SALT_LENGTH)
         return _authentication(_MD5, self._md5_salt)
@@ -171,7 +182,8 @@ class ClientLogin:
 
     def _on_sasl_initial(self, body: bytes) -> Step:
         mechanism, position = decode_cstring(body, 0)
-        if mechanism != MECHANISM.encode():
+        self._plus = mechanism == MECHANISM_PLUS.encode() and self._end_point is not None
+        if mechanism != MECHANISM.encode() and not self._plus:
             raise ProtocolViolation("client selected an invalid SASL authentication mechanism")
         if len(body) < position + _INT32.size:
             raise ProtocolViolation("insufficient data left in message")
@@ -192,7 +204,7 @@ class ClientLogin:
         else:
             self._salt = derive_salt(self._user, self._settings.mock_secret)
             self._iterations = self._settings.scram_iterations
-        reply = self._scram.on_client_first(message, self._salt, self._iterations)
+        reply = self._scram.on_client_first(message, self._salt, self._iterations, plus=self._plus)
         self._state = _State.SASL_FINAL
         return _authentication(_SASL_CONTINUE, reply)
 

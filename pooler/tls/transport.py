@@ -20,6 +20,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from pooler.tls.channel_binding import server_end_point
 from pooler.writing import direct_writer
 
 __all__ = ["HandshakeFailed", "TlsTransport", "Turns"]
@@ -329,6 +330,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             cipher = self._ssl.cipher()
             return f"{self._ssl.version()}/{cipher[0]}" if cipher else default
         return self._raw.get_extra_info(name, default)
+
+    def peer_end_point(self) -> bytes | None:
+        """The channel binding of the certificate that the peer, a server, has shown."""
+        certificate = self._ssl.getpeercert(binary_form=True)
+        return None if certificate is None else server_end_point(certificate)
 
     @property
     def ssl(self) -> ssl.SSLObject:

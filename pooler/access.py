@@ -1,0 +1,261 @@
+"""Who may come in: users, rules, bans, and the method by which each client proves who it is."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import pwd
+import secrets
+import socket
+from dataclasses import dataclass, replace
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from interceptor.errors import AUTH_FAILED, BANNED, HBA_REJECTED, LOGIN_REFUSED, ClientError
+from pooler.auth import (
+    BackendCredential,
+    ClientLogin,
+    KeyCache,
+    LoginSettings,
+    PlainPassword,
+    ScramVerifier,
+    Shapes,
+    StoredCredential,
+    UserList,
+)
+from pooler.auth.bans import Bans, BanSettings
+from pooler.auth.hba import ConnectionFacts, Hba, HbaRule, Method
+from pooler.auth.ident import NameMaps
+from pooler.config import CONSOLE_DATABASES, AuthType, Config, PoolSettings
+from pooler.tls import ClientContext, make_client_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pooler.client import ClientConnection
+
+__all__ = ["Access", "AccessFiles", "Entry", "login_name"]
+
+logger = logging.getLogger(__name__)
+
+_ANY_RULE: Final = HbaRule(0, "host", None, False, True, None, None, Method.REJECT)
+_CREDENTIALS: Final = Struct("3i")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a user. ``credential`` is None for one without a password."""
+
+    credential: StoredCredential | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFiles:
+    """The files that the configuration names, as they are now."""
+
+    users: UserList | None
+    maps: NameMaps
+    hba: Hba | None
+    client_tls: ClientContext
+
+    @classmethod
+    def load(cls, config: Config) -> AccessFiles:
+        """Read them all. Raises ConfigError, and nothing has changed."""
+        server = config.server
+        users = None if server.auth_file is None else UserList.load(server.auth_file)
+        maps = NameMaps() if server.auth_ident_file is None else NameMaps.load(server.auth_ident_file)
+        hba = None if server.auth_hba_file is None else Hba.load(server.auth_hba_file, maps)
+        return cls(users, maps, hba if server.auth_type is AuthType.HBA else None, make_client_context(config))
+
+
+class Access:
+    """One process's answer to who may come in."""
+
+    def __init__(self, config: Config, keys: KeyCache, clock: Callable[[], float]) -> None:
+        """Reads the files. Raises ConfigError."""
+        self._keys = keys
+        self._mock_secret = secrets.token_bytes(32)
+        self.bans = Bans(BanSettings(0, 0.0, 0.0), clock)
+        self._seen: list[StoredCredential] = []
+        """Some that auth_query has found: unknown users are made to look like them."""
+        self.use(config, AccessFiles.load(config))
+
+    def use(self, config: Config, files: AccessFiles) -> None:
+        """From now on these hold, for logins that have yet to begin."""
+        server = config.server
+        self._config = config
+        self.users = files.users
+        self._maps = files.maps
+        self._hba = files.hba
+        self.client_tls = files.client_tls
+        self.bans.settings = BanSettings(server.ban_failures, server.ban_window, server.ban_time)
+        self._balancers = tuple(ipaddress.ip_network(network) for network in server.proxy_protocol_from)
+        self._shapes = Shapes() if files.users is None else files.users.shapes
+        self._make_settings()
+
+    def _make_settings(self) -> None:
+        base = LoginSettings(
+            auth_type="trust",
+            mock_secret=self._mock_secret,
+            shapes=self._shapes,
+            keys=self._keys,
+            scram_iterations=self._config.server.scram_iterations,
+        )
+        self._settings: dict[Method, LoginSettings] = {
+            Method.PASSWORD: replace(base, auth_type="password"),
+            Method.MD5: replace(base, auth_type="md5"),
+            Method.SCRAM_SHA_256: replace(base, auth_type="scram-sha-256"),
+        }
+        self._trusting = base
+
+    # --- Before the login ----------------------------------------------------------------------------------------------
+
+    def is_balancer(self, address: str) -> bool:
+        """Whether connections from this address begin with a header of the PROXY protocol."""
+        if not self._balancers or not address:
+            return False
+        found = _normal(address)
+        return any(found in network for network in self._balancers)
+
+    def check_ban(self, client: ClientConnection, database: str) -> None:
+        """Raises ClientError if the client's address is banned for this database."""
+        ban = self.bans.find(client.address, self._ban_name(database))
+        if ban is not None:
+            raise ClientError(
+                BANNED,
+                "too many logins from this address have failed",
+                detail=f"It may try again in {max(1, round(self.bans.left(ban)))} s.",
+                hint="Correct the password that is used there. An administrator can lift the ban on the console.",
+            )
+
+    def on_failure(self, client: ClientConnection, database: str, error: ClientError) -> None:
+        """A login has failed with this error."""
+        if error.failure not in (AUTH_FAILED, LOGIN_REFUSED) or not client.address:
+            return
+        ban = self.bans.on_failure(client.address, self._ban_name(database))
+        if ban is not None:
+            logger.warning(
+                'address %s is banned from database "%s" for %g s: %d of its logins failed within %g s',
+                *(ban.address, ban.database, self.bans.settings.duration),
+                *(self.bans.settings.failures, self.bans.settings.window),
+            )
+
+    def _ban_name(self, database: str) -> str:
+        # Names that mean nothing are one: who makes up another each time must not get ten more tries for it.
+        known = database in CONSOLE_DATABASES or self._config.find_database(database) is not None
+        return database if known else ""
+
+    # --- The method ----------------------------------------------------------------------------------------------------
+
+    def rule(self, client: ClientConnection, database: str, user: str, *, replication: bool = False) -> HbaRule:
+        """What this client has to prove, and how. Raises ClientError where no rule lets it in."""
+        auth_type = self._config.server.auth_type
+        if auth_type is not AuthType.HBA:
+            return replace(_ANY_RULE, method=Method(auth_type.value))
+        assert self._hba is not None
+        address = _normal(client.address) if client.address else None
+        rule = self._hba.find(ConnectionFacts(database, user, address, client.encrypted, replication))
+        if rule is None or rule.method is Method.REJECT:
+            place = f'host "{client.address}"' if client.address else "the Unix socket"
+            tls = "TLS" if client.encrypted else "no TLS"
+            what = "there is no entry in the HBA file" if rule is None else "the HBA file rejects connections"
+            raise ClientError(HBA_REJECTED, f'{what} for {place}, user "{user}", database "{database}", {tls}')
+        return rule
+
+    def stored(self, database: str, user: str) -> Entry | None:
+        """What the user file, or where there is none the database's connection string, has of a user."""
+        if self.users is not None:
+            found = self.users.get(user)
+            return None if found is None else Entry(found)
+        lent = self._config.login_for(database, user)
+        return None if lent is None else Entry(PlainPassword(lent.password.reveal().encode()))
+
+    def on_found(self, credential: StoredCredential) -> None:
+        """auth_query has found this one."""
+        if self.users is None and len(self._seen) < _MOST_SEEN:
+            self._seen.append(credential)
+            self._shapes = Shapes(self._seen)
+            self._make_settings()
+
+    def login(self, client: ClientConnection, user: str, rule: HbaRule, entry: Entry | None) -> ClientLogin:
+        """The login of a client by this rule. Raises ClientError where something else than a password refuses it."""
+        self._check_certificate(client, user, rule)
+        credential = None if entry is None else entry.credential
+        settings = self._settings.get(rule.method)
+        if settings is not None:
+            end_point = self.client_tls.end_point if client.encrypted else None
+            return ClientLogin(user, credential, settings, end_point)
+        if rule.method is Method.PEER:
+            self._check_peer(client, user, rule)
+        # Where nobody is asked for a password, the list of users still says who there is.
+        lists_users = self.users is not None or self._config.server.auth_user
+        if lists_users and entry is None:
+            raise ClientError(
+                LOGIN_REFUSED,
+                f'role "{user}" does not exist',
+                hint=f"Under {rule.method.value}, auth_file lists who may log in.",
+            )
+        return ClientLogin(user, credential, self._trusting)
+
+    def _check_certificate(self, client: ClientConnection, user: str, rule: HbaRule) -> None:
+        if rule.method is not Method.CERT and not rule.client_certificate:
+            return
+        certificate = client.certificate
+        if certificate is None:
+            raise ClientError(
+                LOGIN_REFUSED,
+                "connection requires a valid client certificate",
+                hint="Connect with TLS, and with sslcert and sslkey.",
+            )
+        name = certificate.subject if rule.by_distinguished_name else certificate.common_name
+        if rule.method is Method.CERT and rule.map:
+            allowed = self._maps.allows(rule.map, name, user)
+        else:
+            allowed = name == user or (rule.method is not Method.CERT and rule.client_certificate != "verify-full")
+        if not allowed:
+            logger.warning('%s: its certificate, of "%s", does not let it in as "%s"', client, name, user)
+            raise ClientError(LOGIN_REFUSED, f'certificate authentication failed for user "{user}"')
+
+    def _check_peer(self, client: ClientConnection, user: str, rule: HbaRule) -> None:
+        name = login_name(client.transport.get_extra_info("socket"))
+        allowed = self._maps.allows(rule.map, name, user) if rule.map else name == user
+        if not name or not allowed:
+            logger.warning('%s: the user "%s" of the operating system may not come in as "%s"', client, name, user)
+            raise ClientError(LOGIN_REFUSED, f'Peer authentication failed for user "{user}"')
+
+    # --- Towards servers -----------------------------------------------------------------------------------------------
+
+    def backend_credential(
+        self, settings: PoolSettings, from_login: BackendCredential | None
+    ) -> BackendCredential | None:
+        """What logs in to the server: the connection string's password, or the user file's entry for a role that the
+        connection string names; for a client's own role what its login gave."""
+        if settings.forced_user:
+            if settings.password is not None:
+                return PlainPassword(settings.password.reveal().encode())
+            entry = None if self.users is None else self.users.get(settings.user)
+            return None if isinstance(entry, ScramVerifier) else entry
+        return from_login
+
+
+_MOST_SEEN: Final = 100
+
+
+def login_name(connection: socket.socket) -> str:
+    """The user of the operating system at the other end of a Unix socket; "" if it has no name."""
+    _process, user, _group = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return ""
+
+
+def _normal(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its zone, and IPv4 within IPv6 as IPv4."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found

@@ -1,0 +1,106 @@
+"""Bans: an address that fails to log in to a database again and again is left outside for a while.
+
+So that a list of passwords can't be tried, and so that failed logins cost a bounded part of the processor: what a banned
+address asks for is refused after one look into a table.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Ban", "BanSettings", "Bans"]
+
+_MOST_ENTRIES: Final = 10_000
+"""Of each table. Then what was touched longest ago goes first."""
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BanSettings:
+    """``failures`` within ``window`` seconds ban for ``duration`` seconds. 0 failures: nobody is ever banned."""
+
+    failures: int
+    window: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """One that holds. Times are of the loop's clock, in seconds."""
+
+    address: str
+    database: str
+    since: float
+    until: float
+
+
+class Bans:
+    """Those of one process. ``clock`` gives the time in seconds."""
+
+    def __init__(self, settings: BanSettings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._failures: OrderedDict[Key, deque[float]] = OrderedDict()
+        self._banned: OrderedDict[Key, Ban] = OrderedDict()
+
+    def find(self, address: str, database: str) -> Ban | None:
+        """The ban that holds for this address and database, if there is one."""
+        ban = self._banned.get((address, database))
+        if ban is None:
+            return None
+        if ban.until <= self._clock():
+            del self._banned[address, database]
+            return None
+        return ban
+
+    def on_failure(self, address: str, database: str) -> Ban | None:
+        """A login has failed. The ban that follows from it, if it is one too many."""
+        settings = self.settings
+        if not settings.failures:
+            return None
+        key = address, database
+        now = self._clock()
+        times = self._failures.get(key)
+        if times is None:
+            times = self._failures[key] = deque(maxlen=settings.failures)
+            _bound(self._failures)
+        else:
+            self._failures.move_to_end(key)
+            if times.maxlen != settings.failures:
+                times = self._failures[key] = deque(times, maxlen=settings.failures)
+        times.append(now)
+        if len(times) < settings.failures or now - times[0] > settings.window:
+            return None
+        del self._failures[key]
+        return self.add(address, database)
+
+    def add(self, address: str, database: str) -> Ban:
+        """Ban from now on."""
+        now = self._clock()
+        ban = self._banned[address, database] = Ban(address, database, now, now + self.settings.duration)
+        self._banned.move_to_end((address, database))
+        _bound(self._banned)
+        return ban
+
+    def list(self) -> list[Ban]:
+        """Those that hold, the oldest first."""
+        now = self._clock()
+        return [ban for ban in self._banned.values() if ban.until > now]
+
+    def lift(self, address: str, database: str | None = None) -> int:
+        """Let an address in again, to one database or to all, and forget its failures. How many bans that lifted."""
+        for failed in [key for key in self._failures if key[0] == address and database in (None, key[1])]:
+            del self._failures[failed]
+        lifted = [ban for ban in self.list() if ban.address == address and database in (None, ban.database)]
+        for ban in lifted:
+            del self._banned[ban.address, ban.database]
+        return len(lifted)
+
+
+def _bound(table: OrderedDict[Key, deque[float]] | OrderedDict[Key, Ban]) -> None:
+    if len(table) > _MOST_ENTRIES:
+        table.popitem(last=False)

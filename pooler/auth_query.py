@@ -1,0 +1,132 @@
+"""Users that a database knows: auth_query asks it for their passwords.
+
+The question is put over a helper connection, which logs in as auth_user with parameters of ours alone: nothing that a
+client sends, its search_path least of all, has a part in how it is understood (CVE-2025-12819). The default question
+honours VALID UNTIL (CVE-2025-2291). What it finds is used for one login and not kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from interceptor.errors import AUTH_QUERY, BackendError, ClientError
+from interceptor.services import Row
+from pooler.access import Entry
+from pooler.auth import BackendCredential, KeyCache
+from pooler.auth.userlist import decode_password
+from pooler.config import CONSOLE_DATABASES, Config, PoolSettings
+from pooler.helpers.helper import Helper, HelperSettings
+
+__all__ = ["AuthQuery"]
+
+logger = logging.getLogger(__name__)
+
+_HELPER: Final = HelperSettings(
+    application_name="interceptor auth_query", statement_timeout=10.0, read_only=False, search_path=None
+)
+
+FindCredential = Callable[[PoolSettings, BackendCredential | None], BackendCredential | None]
+
+
+class AuthQuery:
+    """Asks the databases of one configuration. Who asks waits for those who asked the same database before."""
+
+    def __init__(self, config: Config, find_credential: FindCredential, keys: KeyCache) -> None:
+        self._config = config
+        self._find_credential = find_credential
+        self._keys = keys
+        self._helpers: dict[tuple[str, str], Helper] = {}
+
+    @property
+    def helpers(self) -> list[Helper]:
+        """The connections, for the console."""
+        return list(self._helpers.values())
+
+    def serves(self, database: str) -> bool:
+        """Whether users that nothing else knows are asked for, when somebody wants this database."""
+        return bool(self._user(database)) and self._place(database) is not None
+
+    async def find(self, database: str, user: str) -> Entry | None:
+        """What the server knows of a user; None if it knows none of this name. Raises ClientError if it can't be asked."""
+        settings = self._place(database)
+        assert settings is not None
+        helper = self._helper(settings)
+        try:
+            rows = await helper.query(self._query(database), user)
+            return _entry(rows, user)
+        except (BackendError, _Useless) as error:
+            logger.error('auth_query for a client of database "%s" failed: %s', database, error)
+            raise ClientError(
+                AUTH_QUERY,
+                "the user could not be looked up",
+                hint="The proxy's log says why its auth_query failed.",
+            ) from None
+
+    async def close(self) -> None:
+        """Close all connections, for good."""
+        for helper in self.helpers:
+            await helper.close()
+
+    def _user(self, database: str) -> str:
+        found = self._config.find_database(database)
+        return (found.auth_user if found is not None else "") or self._config.server.auth_user
+
+    def _query(self, database: str) -> str:
+        found = self._config.find_database(database)
+        return (found.auth_query if found is not None else "") or self._config.server.auth_query
+
+    def _place(self, database: str) -> PoolSettings | None:
+        """Where to ask, and as whom; None for a database that there is none of."""
+        config = self._config
+        found = config.find_database(database)
+        name = (found.auth_dbname if found is not None else "") or config.server.auth_dbname or database
+        if config.find_database(name) is None or name in CONSOLE_DATABASES:
+            return None
+        user = self._user(database)
+        settings = config.pool_settings(name, user)
+        if settings.user == user:
+            return settings
+        return replace(settings, user=user, password=None, forced_user=True)
+
+    def _helper(self, settings: PoolSettings) -> Helper:
+        key = settings.database, settings.user
+        helper = self._helpers.get(key)
+        if helper is None:
+            own = replace(settings, forced_user=True)
+            helper = Helper(own, lambda: self._find_credential(own, None), self._keys, _HELPER)
+            self._helpers[key] = helper
+            for other, idle in list(self._helpers.items()):
+                if len(self._helpers) > _MOST_HELPERS and not idle.size:
+                    del self._helpers[other]
+        return helper
+
+
+_MOST_HELPERS: Final = 1000
+
+
+class _Useless(Exception):
+    """The answer is no answer."""
+
+
+def _entry(rows: list[Row], user: str) -> Entry | None:
+    if not rows:
+        return None
+    if len(rows) > 1:
+        raise _Useless(f"it gave {len(rows)} rows, and a user has one")
+    row = rows[0]
+    if len(row) < 2:
+        raise _Useless("it gave one column, and the user's name and password are needed")
+    name, password = row[0], row[1]
+    if not isinstance(name, str) or not isinstance(password, str | None):
+        raise _Useless("it gave something else than texts: the user's name and password are needed")
+    if name != user:
+        raise _Useless("it gave another user than the one that was asked for")
+    if not password:
+        return Entry(None)
+    try:
+        return Entry(decode_password(password.encode()))
+    except ValueError as error:
+        raise _Useless(str(error)) from None
