@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import pwd
 import secrets
 import socket
@@ -38,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Access", "AccessFiles", "Entry", "login_name"]
 
 logger = logging.getLogger(__name__)
+
+_MOCK_SECRET: Final = secrets.token_bytes(32)
+"""What stand-ins for unknown users are made with. Made before the fork, for differing ones would give them away."""
 
 _ANY_RULE: Final = HbaRule(0, "host", None, False, True, None, None, Method.REJECT)
 _CREDENTIALS: Final = Struct("3i")
@@ -75,7 +77,6 @@ class Access:
     def __init__(self, config: Config, keys: KeyCache, clock: Callable[[], float]) -> None:
         """Reads the files. Raises ConfigError."""
         self._keys = keys
-        self._mock_secret = secrets.token_bytes(32)
         self.bans = Bans(BanSettings(0, 0.0, 0.0), clock)
         self._seen: list[StoredCredential] = []
         """Some that auth_query has found: unknown users are made to look like them."""
@@ -97,7 +98,7 @@ class Access:
     def _make_settings(self) -> None:
         base = LoginSettings(
             auth_type="trust",
-            mock_secret=self._mock_secret,
+            mock_secret=_MOCK_SECRET,
             shapes=self._shapes,
             keys=self._keys,
             scram_iterations=self._config.server.scram_iterations,
@@ -109,7 +110,7 @@ class Access:
         }
         self._trusting = base
 
-    # --- Before the login ----------------------------------------------------------------------------------------------
+    # --- Before the login --------------------------------------------------------------------------------------------
 
     def is_balancer(self, address: str) -> bool:
         """Whether connections from this address begin with a header of the PROXY protocol."""
@@ -125,7 +126,7 @@ class Access:
             raise ClientError(
                 BANNED,
                 "too many logins from this address have failed",
-                detail=f"It may try again in {max(1, round(self.bans.left(ban)))} s.",
+                detail=f"It may try again in {self.bans.seconds_left(ban):.0f} s.",
                 hint="Correct the password that is used there. An administrator can lift the ban on the console.",
             )
 
@@ -146,7 +147,7 @@ class Access:
         known = database in CONSOLE_DATABASES or self._config.find_database(database) is not None
         return database if known else ""
 
-    # --- The method ----------------------------------------------------------------------------------------------------
+    # --- The method --------------------------------------------------------------------------------------------------
 
     def rule(self, client: ClientConnection, database: str, user: str, *, replication: bool = False) -> HbaRule:
         """What this client has to prove, and how. Raises ClientError where no rule lets it in."""
@@ -178,8 +179,13 @@ class Access:
             self._shapes = Shapes(self._seen)
             self._make_settings()
 
-    def login(self, client: ClientConnection, user: str, rule: HbaRule, entry: Entry | None) -> ClientLogin:
-        """The login of a client by this rule. Raises ClientError where something else than a password refuses it."""
+    def login(
+        self, client: ClientConnection, user: str, rule: HbaRule, entry: Entry | None, *, listed: bool
+    ) -> ClientLogin:
+        """The login of a client by this rule. ``listed``: where ``entry`` is None there is no such user.
+
+        Raises ClientError where something else than a password refuses it.
+        """
         self._check_certificate(client, user, rule)
         credential = None if entry is None else entry.credential
         settings = self._settings.get(rule.method)
@@ -189,8 +195,7 @@ class Access:
         if rule.method is Method.PEER:
             self._check_peer(client, user, rule)
         # Where nobody is asked for a password, the list of users still says who there is.
-        lists_users = self.users is not None or self._config.server.auth_user
-        if lists_users and entry is None:
+        if listed and entry is None:
             raise ClientError(
                 LOGIN_REFUSED,
                 f'role "{user}" does not exist',
@@ -224,7 +229,7 @@ class Access:
             logger.warning('%s: the user "%s" of the operating system may not come in as "%s"', client, name, user)
             raise ClientError(LOGIN_REFUSED, f'Peer authentication failed for user "{user}"')
 
-    # --- Towards servers -----------------------------------------------------------------------------------------------
+    # --- Towards servers ---------------------------------------------------------------------------------------------
 
     def backend_credential(
         self, settings: PoolSettings, from_login: BackendCredential | None

@@ -40,6 +40,12 @@ class AuthQuery:
         self._keys = keys
         self._helpers: dict[tuple[str, str], Helper] = {}
 
+    def use_config(self, config: Config) -> None:
+        """From now on this is the configuration. What is under way ends by the old one; its connections close when they
+        have been idle for a while."""
+        self._config = config
+        self._helpers = {}
+
     @property
     def helpers(self) -> list[Helper]:
         """The connections, for the console."""
@@ -50,7 +56,7 @@ class AuthQuery:
         return bool(self._user(database)) and self._place(database) is not None
 
     async def find(self, database: str, user: str) -> Entry | None:
-        """What the server knows of a user; None if it knows none of this name. Raises ClientError if it can't be asked."""
+        """What the server knows of a user; None if there is none. Raises ClientError if it can't be asked."""
         settings = self._place(database)
         assert settings is not None
         helper = self._helper(settings)

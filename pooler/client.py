@@ -148,6 +148,11 @@ class ClientConnection(asyncio.Protocol):
         return {"client": self.number, "address": self.peer, **names}
 
     @property
+    def address(self) -> str:
+        """The address that it comes from; "" for a Unix socket."""
+        return "" if self.is_local else self.peer.rpartition(":")[0]
+
+    @property
     def is_local(self) -> bool:
         """It came by a Unix socket."""
         return self.peer == "unix"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
     DATABASE_DISABLED,
-    LOGIN_REFUSED,
     REPLICATION_REFUSED,
     STARTUP_PARAMETER,
     TLS_REQUIRED,
@@ -27,10 +26,13 @@ from interceptor.protocol.startup import (
     decode_first_packet,
 )
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
-from pooler.config import CONSOLE_DATABASES, AuthType, PoolMode
+from pooler.config import CONSOLE_DATABASES, PoolMode
+from pooler.proxy_protocol import decode_proxy_header
 from pooler.tasks import Handle, derive, spawn
 
 if TYPE_CHECKING:
+    from pooler.access import Entry
+    from pooler.auth.hba import HbaRule
     from pooler.client import ClientConnection
 
 _NOT_IN_PROFILE: Final = frozenset({"user", "database", "replication"})
@@ -49,7 +51,7 @@ _FALSE: Final = frozenset({"false", "off", "no", "0", "f", "n"})
 class ClientLoginFlow:
     """From a client's first byte to the moment when it is known who it is."""
 
-    __slots__ = ("_buffer", "_client", "_encryption_asked", "_login", "_packet", "_startup", "_work")
+    __slots__ = ("_buffer", "_client", "_encryption_asked", "_login", "_needs_header", "_packet", "_startup", "_work")
 
     def __init__(self, client: ClientConnection) -> None:
         self._client = client
@@ -59,11 +61,28 @@ class ClientLoginFlow:
         self._login: ClientLogin | None = None
         self._work: Handle | None = None
         self._encryption_asked: set[type] = set()
+        self._needs_header: bool | None = None
+        """A header of the PROXY protocol has to come; None before anything has come."""
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent. Raises ClientError, with which the connection ends."""
+        try:
+            self._feed(data)
+        except ClientError as error:
+            self._on_refused(error)
+            raise
+
+    def _on_refused(self, error: ClientError) -> None:
+        if self._startup is not None:
+            self._client.server.access.on_failure(self._client, self.database, error)
+
+    def _feed(self, data: bytes) -> None:
         if self._startup is None:
             self._packet += data
+            if self._needs_header is None:
+                self._needs_header = self._client.server.access.is_balancer(self._client.address)
+            if self._needs_header and not self._read_proxy_header():
+                return
             if self._begins_with_tls():
                 return
             if not self._read_first_packets():
@@ -91,6 +110,17 @@ class ClientLoginFlow:
         """The client is gone."""
         if self._work is not None:
             self._work.cancel()
+
+    def _read_proxy_header(self) -> bool:
+        """Whether the header has come; the client's address is then the one that it names."""
+        header = decode_proxy_header(self._packet)
+        if header is None:
+            return False
+        self._needs_header = False
+        self._packet = self._packet[header.size :]
+        if header.address:
+            self._client.peer = f"{header.address}:{header.port}"
+        return True
 
     # --- The first packet ------------------------------------------------------------------------------------------
 
@@ -142,7 +172,7 @@ class ClientLoginFlow:
     def _tls_context(self) -> ssl.SSLContext | None:
         """None where this client can't have TLS. A Unix socket needs none, as in PostgreSQL."""
         client = self._client
-        return None if client.is_local else client.server.client_tls.context
+        return None if client.is_local else client.server.access.client_tls.context
 
     def _begins_with_tls(self) -> bool:
         """Whether the client's first word was a TLS handshake: direct TLS, as libpq 17 and later can."""
@@ -159,9 +189,11 @@ class ClientLoginFlow:
     def _on_startup(self, startup: StartupMessage) -> None:
         client = self._client
         server = client.server
+        server.on_client_introduced(client)
+        server.access.check_ban(client, self.database)
         if startup.needs_negotiation:
             client.write(messages.encode_negotiate_protocol_version(startup.spoken_protocol, startup.unknown_options))
-        if server.client_tls.settings.mode.required and not (client.encrypted or client.is_local):
+        if server.access.client_tls.settings.mode.required and not (client.encrypted or client.is_local):
             raise ClientError(
                 TLS_REQUIRED,
                 "connections without TLS are not taken here",
@@ -178,7 +210,35 @@ class ClientLoginFlow:
                 hint="Raise max_client_conn, or close connections that are not needed.",
             )
         user = startup.parameters["user"]
-        self._login = server.make_login(self.database, user)
+        physical = startup.parameters.get("replication", "").lower() in _TRUE
+        rule = server.access.rule(client, self.database, user, replication=physical)
+        entry = server.access.stored(self.database, user)
+        if entry is None and server.auth_query.serves(self.database):
+            self._work = spawn(self._look_up(rule), name=f"auth_query for {client.peer}")
+        else:
+            self._begin(rule, entry)
+
+    async def _look_up(self, rule: HbaRule) -> None:
+        """Ask the database for what the user file does not have."""
+        assert self._startup is not None
+        server = self._client.server
+        try:
+            entry = await server.auth_query.find(self.database, self._startup.parameters["user"])
+            self._work = None
+            if entry is not None and entry.credential is not None:
+                server.access.on_found(entry.credential)
+            self._begin(rule, entry)
+            self._read_answers()
+        except ClientError as error:
+            self._on_refused(error)
+            self._client.on_failed(error)
+
+    def _begin(self, rule: HbaRule, entry: Entry | None) -> None:
+        assert self._startup is not None
+        client = self._client
+        server = client.server
+        listed = server.access.users is not None or server.auth_query.serves(self.database)
+        self._login = server.access.login(client, self._startup.parameters["user"], rule, entry, listed=listed)
         self._do(self._login.start())
 
     @property
@@ -214,6 +274,7 @@ class ClientLoginFlow:
             self._do(self._login.resume(result))
             self._read_answers()
         except ClientError as error:
+            self._on_refused(error)
             self._client.on_failed(error)
 
     # --- The database ----------------------------------------------------------------------------------------------
@@ -224,10 +285,6 @@ class ClientLoginFlow:
         startup = self._startup
         assert startup is not None
         user = startup.parameters["user"]
-        if server.config.server.auth_type is AuthType.TRUST and not server.knows_user(user):
-            raise ClientError(
-                LOGIN_REFUSED, f'role "{user}" does not exist', hint="Under trust, auth_file lists who may log in."
-            )
         if self.database in CONSOLE_DATABASES:
             server.open_console(client, self.database, startup)
             return

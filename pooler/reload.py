@@ -19,12 +19,12 @@ from interceptor.errors import (
     ConfigError,
 )
 from interceptor.hooks.loading import PluginsRefused
-from pooler.auth import UserList
+from pooler.access import AccessFiles
 from pooler.client import ClientState
 from pooler.config import Config, load_config
 from pooler.config.changing import FIXED_SETTINGS, fixed_changes, with_setting
 from pooler.logs import set_up_logging
-from pooler.tls import TlsProblem, make_client_context, server_contexts
+from pooler.tls import server_contexts
 
 if TYPE_CHECKING:
     from interceptor.session import BackendSession
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pooler.config import PoolSettings
     from pooler.pool import Pool
     from pooler.server import Server
-    from pooler.tls.contexts import ClientContext
 
 __all__ = ["Reloader"]
 
@@ -67,17 +66,16 @@ class Reloader:
                 )
             try:
                 config = load_config(file)
-                users = UserList.load(config.server.auth_file) if config.server.auth_file else None
-                client_tls = make_client_context(config)
-                server_contexts.reload()
+                files = AccessFiles.load(config)
                 fixed = fixed_changes(server.config.server, config.server)
                 kept = {name: getattr(server.config.server, name) for name in fixed}
                 config = replace(config, server=replace(config.server, **kept))
                 await self._replace_plugins(config)
-            except (ConfigError, TlsProblem, PluginsRefused) as error:
+            except (ConfigError, PluginsRefused) as error:
                 logger.error("the configuration was not reloaded, and nothing has changed:\n%s", error)
                 raise _refused(str(error)) from error
-            self._apply(config, users, client_tls)
+            self._apply(config, files)
+            server_contexts.reload()
             notes = [f"{name} has changed in the file, and stays as it is until a restart" for name in fixed]
             for note in notes:
                 logger.warning("%s", note)
@@ -94,13 +92,12 @@ class Reloader:
                 )
             try:
                 config = with_setting(server.config, name, value)
-                users = UserList.load(config.server.auth_file) if config.server.auth_file else None
-                client_tls = make_client_context(config)
-            except (ConfigError, TlsProblem) as error:
+                files = AccessFiles.load(config)
+            except ConfigError as error:
                 raise ClientError(CONSOLE_FAILED, f"SET failed: {error}", fatal=False) from error
             if config.server.query_statistics != server.config.server.query_statistics:
                 await self._replace_plugins(config)
-            self._apply(config, users, client_tls)
+            self._apply(config, files)
 
     async def _replace_plugins(self, config: Config) -> None:
         """The last thing that may fail. Those that start see the new databases already."""
@@ -115,11 +112,11 @@ class Reloader:
 
     # --- What is there already ---------------------------------------------------------------------------------------
 
-    def _apply(self, config: Config, users: UserList | None, client_tls: ClientContext) -> None:
+    def _apply(self, config: Config, files: AccessFiles) -> None:
         server = self._server
         before = self._logging
         server.use_config(config)
-        server.use_logins(users, client_tls)
+        server.use_logins(files)
         self._logging = _logging_of(config)
         if self._logging != before:
             set_up_logging(config.server)

@@ -13,23 +13,18 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from interceptor.errors import ClientError
 from interceptor.protocol.startup import StartupMessage
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
+from pooler.access import Access, AccessFiles
 from pooler.auth import (
     BackendCredential,
-    ClientLogin,
     KeyCache,
-    LoginSettings,
-    PlainPassword,
-    ScramVerifier,
-    Shapes,
-    UserList,
 )
+from pooler.auth_query import AuthQuery
 from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
@@ -48,7 +43,7 @@ from pooler.relay import Relay
 from pooler.reload import Reloader
 from pooler.statistics import Statistics
 from pooler.tasks import cancel_all, spawn
-from pooler.tls import Turns, make_client_context, server_contexts
+from pooler.tls import Turns
 
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
@@ -58,7 +53,6 @@ if TYPE_CHECKING:
     from interceptor.hooks.waits import Waits
     from pooler.login import Welcome
     from pooler.plugins.targets import TargetRegistry
-    from pooler.tls.contexts import ClientContext
 
 logger = logging.getLogger(__name__)
 
@@ -118,15 +112,10 @@ class Server:
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None
         """The other processes of the node; None where there are none."""
-        self._users = UserList.load(config.server.auth_file) if config.server.auth_file else None
-        self._login_settings = LoginSettings(
-            auth_type=config.server.auth_type.value,
-            mock_secret=secrets.token_bytes(32),
-            shapes=Shapes() if self._users is None else self._users.shapes,
-            keys=self.keys,
-            scram_iterations=config.server.scram_iterations,
-        )
-        self.client_tls = make_client_context(config)
+        self.access = Access(config, self.keys, self.clock.tick)
+        self.auth_query = AuthQuery(config, self.access.backend_credential, self.keys)
+        self.strangers: dict[ClientConnection, None] = {}
+        """Connections that have not said yet who they are, the oldest first."""
         self.handshakes = Turns()
         self.host = PluginHost(self, make_counters)
         self.judges = Judges(self.host.catalogues)
@@ -159,7 +148,7 @@ class Server:
     @property
     def clients_of_node(self) -> int:
         """Clients of all processes."""
-        return len(self.clients) if self.others is None else self.others.clients
+        return len(self.clients) - len(self.strangers) if self.others is None else self.others.clients
 
     @property
     def port(self) -> int:
@@ -188,6 +177,7 @@ class Server:
                 await self.pools.wait_until_empty()
         except TimeoutError:
             logger.warning("some servers did not hang up within %g s", STOP_TIMEOUT)
+        await self.auth_query.close()
         await self.host.stop(STOP_TIMEOUT)
         await cancel_all()
 
@@ -197,13 +187,26 @@ class Server:
         """A connection has been accepted."""
         self.clients.add(client)
         self.logins[client] = None
-        if self.others is not None:
-            self.others.on_clients_changed(len(self.clients))
+        self.strangers[client] = None
+        if len(self.strangers) > self.config.server.max_client_conn:
+            # A flood of connections that say nothing must neither take memory without end nor keep others out.
+            oldest = next(iter(self.strangers))
+            del self.strangers[oldest]
+            oldest.transport.abort()
         if not self.config.server.tcp_keepalive:
             return
         sock: socket.socket = client.transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def on_client_introduced(self, client: ClientConnection) -> None:
+        """A client has said who it wants to be. From now on it counts for max_client_conn."""
+        self.strangers.pop(client, None)
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        if self.others is not None:
+            self.others.on_clients_changed(len(self.clients) - len(self.strangers))
 
     def on_client_ready(self, client: ClientConnection) -> None:
         """A client has logged in: give it the number by which it may ask to cancel."""
@@ -222,8 +225,8 @@ class Server:
         self.clients.discard(client)
         self.logins.pop(client, None)
         self.leaving.pop(client, None)
-        if self.others is not None:
-            self.others.on_clients_changed(len(self.clients))
+        self.strangers.pop(client, None)
+        self._tell_others()
         if getattr(client, "process_id", 0) and self._by_process_id.pop(client.process_id, None) is not None:
             if self.config.server.log_disconnections:
                 logger.info("%s: gone", client)
@@ -255,17 +258,6 @@ class Server:
                 return True
         return False
 
-    # --- TLS -------------------------------------------------------------------------------------------------------
-
-    def reload_certificates(self) -> None:
-        """Read all files of TLS again: those of the configuration, and of the connection strings in use.
-
-        Connections that there are keep what they began with. Raises ConfigError; then all is as it was.
-        """
-        client_tls = make_client_context(self.config)
-        server_contexts.reload()
-        self.client_tls = client_tls
-
     # --- Another configuration -------------------------------------------------------------------------------------
 
     def use_config(self, config: Config) -> None:
@@ -276,17 +268,10 @@ class Server:
             user.client_idle_timeout for user in config.users.values()
         )
 
-    def use_logins(self, users: UserList | None, client_tls: ClientContext) -> None:
-        """From now on clients log in by these users and certificates, and by the settings of the configuration."""
-        self._users = users
-        self.client_tls = client_tls
-        settings = self.config.server
-        self._login_settings = replace(
-            self._login_settings,
-            auth_type=settings.auth_type.value,
-            shapes=Shapes() if users is None else users.shapes,
-            scram_iterations=settings.scram_iterations,
-        )
+    def use_logins(self, files: AccessFiles) -> None:
+        """From now on clients log in by these files, and by the settings of the configuration."""
+        self.access.use(self.config, files)
+        self.auth_query.use_config(self.config)
 
     def reload_later(self) -> None:
         """Read the configuration again, beside the caller; the log tells how it went."""
@@ -298,21 +283,9 @@ class Server:
 
     # --- Logins ----------------------------------------------------------------------------------------------------
 
-    def make_login(self, database: str, user: str) -> ClientLogin:
-        """The login of a client that names this database and user."""
-        credential = None if self._users is None else self._users.get(user)
-        if self._users is None:
-            lent = self.config.login_for(database, user)
-            credential = None if lent is None else PlainPassword(lent.password.reveal().encode())
-        return ClientLogin(user, credential, self._login_settings)
-
-    def knows_user(self, user: str) -> bool:
-        """Whether the user may come in where nobody is asked for a password."""
-        return self._users is None or self._users.get(user) is not None
-
     def user_names(self) -> Iterator[str]:
         """Those of the user file."""
-        return iter(()) if self._users is None else iter(self._users)
+        return iter(()) if self.access.users is None else iter(self.access.users)
 
     def pool(self, settings: PoolSettings) -> Pool:
         """The pool for a login: that of the primary, whichever server this is by now."""
@@ -321,14 +294,8 @@ class Server:
     def backend_credential(
         self, settings: PoolSettings, from_login: BackendCredential | None
     ) -> BackendCredential | None:
-        """What logs in to the server: the connection string's password, or the user file's entry for a role that the
-        connection string names; for a client's own role what its login gave."""
-        if settings.forced_user:
-            if settings.password is not None:
-                return PlainPassword(settings.password.reveal().encode())
-            entry = None if self._users is None else self._users.get(settings.user)
-            return None if isinstance(entry, ScramVerifier) else entry
-        return from_login
+        """As ``Access.backend_credential``."""
+        return self.access.backend_credential(settings, from_login)
 
     # --- Plugins ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256, with channel binding and without, both sides of it, over messages given and taken as bytes (RFC 5802, RFC 7677).
+"""SCRAM-SHA-256, both sides of it, over messages given and taken as bytes (RFC 5802, RFC 7677).
 
 ::
 
@@ -15,8 +15,8 @@
 A server that holds only StoredKey thus learns ClientKey from a proof that is right. That is what lets a proxy log in to
 the server behind it without ever knowing a password.
 
-Channel binding (SCRAM-SHA-256-PLUS): ``c`` holds the base64 of the GS2 header and of a hash of the server's certificate,
-and the proofs cover it. Somebody between the two, with a certificate of his own, can't pass such a login on.
+Channel binding (SCRAM-SHA-256-PLUS): ``c`` holds the base64 of the GS2 header and of a hash of the server's
+certificate, and the proofs cover it. Somebody between the two, with a certificate of his own, can't pass that on.
 """
 
 from __future__ import annotations

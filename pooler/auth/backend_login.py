@@ -40,8 +40,8 @@ class _State(Enum):
 class BackendLogin:
     """One login to a server. Give the body of each AuthenticationRequest (``R``) to `receive` until ``done``.
 
-    ErrorResponse and all other messages are the caller's business. ``keys`` is the process's cache. ``end_point`` is the
-    channel binding of the server's certificate; None without TLS.
+    ErrorResponse and all other messages are the caller's business. ``keys`` is the process's cache. ``end_point`` is
+    the channel binding of the server's certificate; None without TLS.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class BackendLogin:
 
     def _unbound(self) -> BackendError:
         return self._refusal(
-            "channel_binding=require, and the server asks for no login with channel binding (SCRAM-SHA-256-PLUS over TLS)",
+            "channel_binding=require, and the server asks for no login by SCRAM-SHA-256-PLUS over TLS",
             "Let the server ask for scram-sha-256 over TLS, or leave channel_binding out.",
         )
 

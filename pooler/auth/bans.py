@@ -1,7 +1,7 @@
 """Bans: an address that fails to log in to a database again and again is left outside for a while.
 
-So that a list of passwords can't be tried, and so that failed logins cost a bounded part of the processor: what a banned
-address asks for is refused after one look into a table.
+So that a list of passwords can't be tried, and so that failed logins cost a bounded part of the processor: what a
+banned address asks for is refused after one look into a table.
 """
 
 from __future__ import annotations
@@ -85,6 +85,10 @@ class Bans:
         self._banned.move_to_end((address, database))
         _bound(self._banned)
         return ban
+
+    def seconds_left(self, ban: Ban) -> float:
+        """How long it holds from now on."""
+        return max(0.0, ban.until - self._clock())
 
     def list(self) -> list[Ban]:
         """Those that hold, the oldest first."""

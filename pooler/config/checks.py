@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from pooler.config.auth_checks import check_auth
 from pooler.config.dsn import Upstream
 from pooler.config.model import CONSOLE_DATABASES
 from pooler.config.problems import Problems
@@ -26,7 +27,7 @@ NOT_BUILT = {
 
 
 _PATHS = (
-    *("auth_file", "unix_socket_dir"),
+    *("auth_file", "auth_hba_file", "auth_ident_file", "unix_socket_dir"),
     *(f"{side}_tls_{file}" for side in ("client", "server") for file in ("ca_file", "cert_file", "key_file")),
 )
 
@@ -77,6 +78,7 @@ def check(
     _check_effect(server, databases, users, problems)
     _check_replicas(databases, problems)
     check_tls(server, databases, problems)
+    check_auth(server, databases, problems)
     for name in databases:
         if name in CONSOLE_DATABASES:
             problems.add(("databases", name), "this name belongs to the admin console: take another name")
@@ -134,7 +136,9 @@ def _check_login(server: ServerSettings, databases: Mapping[str, DatabaseSetting
     if server.auth_file is not None:
         _check_readable(server.auth_file, problems)
         return
-    if server.auth_type is AuthType.TRUST or any(
+    if server.auth_user or any(database.auth_user for database in databases.values()):
+        return
+    if server.auth_type in (AuthType.TRUST, AuthType.CERT, AuthType.HBA) or any(
         problems.concern(("server", setting)) for setting in ("auth_file", "auth_type")
     ):
         return

@@ -35,10 +35,15 @@ class Problems:
         self._file = file
         self._lines = lines
         self._found: dict[KeyPath, ConfigError] = {}
+        self._others: list[ConfigError] = []
 
     def add(self, path: KeyPath, message: str) -> None:
         """Note a problem. A key has one at most: what follows from the first would only confuse."""
         self._found.setdefault(path, ConfigError(self._file, self.line(path), dotted(path), message))
+
+    def include(self, errors: ConfigErrors) -> None:
+        """Note what is wrong with another file, which this one names."""
+        self._others += errors.errors
 
     def concern(self, path: KeyPath) -> bool:
         """Whether there is a problem at this place, or at one above or below it."""
@@ -50,8 +55,8 @@ class Problems:
 
     def raise_if_any(self) -> None:
         """Raise ConfigErrors if there is any problem."""
-        if self._found:
-            raise ConfigErrors(sorted(self._found.values(), key=lambda error: error.line))
+        if self._found or self._others:
+            raise ConfigErrors([*sorted(self._found.values(), key=lambda error: error.line), *self._others])
 
     def line(self, path: KeyPath) -> int:
         """The line of the key, or of the nearest table above it that is written down; 0 where none is."""

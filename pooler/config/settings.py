@@ -19,10 +19,16 @@ from pooler.config.secret import Secret
 from pooler.config.tls import SslMode
 from pooler.config.values import AuthType, HostPort, LogFormat, PoolMode
 
-__all__ = ["EMPTY_QUERY", "ApiSettings", "DatabaseSettings", "ServerSettings", "UserSettings"]
+__all__ = ["AUTH_QUERY", "EMPTY_QUERY", "ApiSettings", "DatabaseSettings", "ServerSettings", "UserSettings"]
 
 EMPTY_QUERY = "<empty>"
 """As server_check_query: a Query message without a statement, which PostgreSQL answers with EmptyQueryResponse."""
+
+AUTH_QUERY = (
+    "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
+    "FROM pg_authid WHERE rolname=$1 AND rolcanlogin"
+)
+"""PgBouncer's default for auth_query."""
 
 _POOL_MODE = values.choice(PoolMode, {})
 _AUTH_TYPE = values.choice(
@@ -30,9 +36,7 @@ _AUTH_TYPE = values.choice(
     {
         "plain": '"plain" is PgBouncer\'s name for "password": write "password"',
         "any": '"any" does not exist here: "trust" without an auth_file lets every user in',
-        "cert": '"cert" is not built yet: it needs TLS',
-        "hba": '"hba" is not built yet',
-        "peer": '"peer" is not built yet: it needs "hba"',
+        "peer": '"peer" stands in an HBA file: write "hba", and "local all all peer" into auth_hba_file',
         "ldap": '"ldap" does not exist here',
         "pam": '"pam" does not exist here',
     },
@@ -103,6 +107,15 @@ class ServerSettings:
 
     auth_type: Annotated[AuthType, _AUTH_TYPE] = AuthType.SCRAM_SHA_256
     auth_file: _Path = None
+    auth_hba_file: _Path = None
+    auth_ident_file: _Path = None
+    auth_user: _Text = ""
+    auth_query: _Text = AUTH_QUERY
+    auth_dbname: _Text = ""
+    ban_failures: _Count = 10
+    ban_window: _Duration = 150.0
+    ban_time: _Duration = 120.0
+    proxy_protocol_from: Annotated[tuple[str, ...], values.networks] = ()
     admin_users: _Names = ()
     stats_users: _Names = ()
     # The bound keeps one login from holding up the loop: a million iterations take about half a second.
@@ -151,6 +164,9 @@ class DatabaseSettings:
     connect_query: _Text = ""
     required: _Boolean = True
     catalogue_user: _Text = ""
+    auth_user: _Text = ""
+    auth_query: _Text = ""
+    auth_dbname: _Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

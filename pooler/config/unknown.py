@@ -26,7 +26,7 @@ _NOT_BUILT = frozenset(
         *("track_extra_parameters", "so_reuseport", "peer_id"),
         *("max_db_client_connections", "max_user_client_connections", "application_name_add_host", "disable_pqexec"),
         *("server_fast_close", "query_wait_notify", "suspend_timeout", "pool_idle_timeout", "autodb_idle_timeout"),
-        *("auth_hba_file", "auth_ident_file", "auth_user", "auth_query", "auth_dbname", "load_balance_hosts"),
+        *("load_balance_hosts",),
         *("log_stats", "unix_socket_mode", "unix_socket_group", "login_notify_message"),
         *("tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_user_timeout"),
     ]

@@ -7,6 +7,7 @@ default are declared in one place, which the loader and the test of the document
 from __future__ import annotations
 
 import enum
+import ipaddress
 import json
 import re
 import sys
@@ -34,6 +35,7 @@ __all__ = [
     "host_port",
     "integer",
     "names",
+    "networks",
     "path",
     "secret",
     "size",
@@ -64,6 +66,8 @@ class AuthType(enum.StrEnum):
     PASSWORD = "password"
     MD5 = "md5"
     SCRAM_SHA_256 = "scram-sha-256"
+    CERT = "cert"
+    HBA = "hba"
 
 
 class LogFormat(enum.StrEnum):
@@ -207,6 +211,16 @@ def _parse_names(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _parse_networks(value: object) -> tuple[str, ...]:
+    found = _parse_names(value)
+    for name in found:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            raise Unfit from None
+    return found
+
+
 def _parse_text(value: object) -> str:
     # A NUL ends a string on the wire, so PostgreSQL would see something else than the file says.
     if not isinstance(value, str) or "\0" in value:
@@ -237,6 +251,9 @@ duration: Kind[float] = Kind(
 )
 names: Kind[tuple[str, ...]] = Kind(
     "names", 'an array of names such as ["a", "b"], or a text with commas such as "a, b"', _parse_names
+)
+networks: Kind[tuple[str, ...]] = Kind(
+    "networks", 'an array of addresses or networks such as ["10.0.0.0/8", "192.0.2.7"]', _parse_networks
 )
 text: Kind[str] = Kind("text", "a text without NUL characters", _parse_text)
 path: Kind[Path | None] = Kind("path", 'a path, or "" for none', _parse_path)

@@ -243,7 +243,7 @@ class PluginHost:
             user=settings.client_user,
             transaction=Transaction(tracked=self.plugins.tracks_transactions),
             backend_user=settings.user,
-            client_address="" if client.peer == "unix" else client.peer.rpartition(":")[0],
+            client_address=client.address,
             tls=client.encrypted,
             certificate_subject="" if client.certificate is None else client.certificate.subject,
             startup=client.login.parameters,

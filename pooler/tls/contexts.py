@@ -83,8 +83,8 @@ class ServerContexts:
         _server_context(_essence(settings))
 
     def reload(self) -> None:
-        """Read all files again. Raises TlsProblem; then all is as it was."""
-        self._contexts = OrderedDict((settings, _server_context(settings)) for settings in self._contexts)
+        """Read all files again, each when it is needed next. Who reloads has read them, by ``probe``, before."""
+        self._contexts.clear()
 
 
 server_contexts: Final = ServerContexts()

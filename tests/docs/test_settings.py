@@ -38,6 +38,9 @@ PGBOUNCER = {
     "auth_type": "md5", "scram_iterations": "4096", "admin_users": "", "stats_users": "", "log_connections": "1",
     "log_disconnections": "1", "log_pooler_errors": "1", "verbose": "0", "connect_query": "", "auth_file": "",
     "listen_addr": "", "pool_size": "", "stats_period": "60",
+    "auth_hba_file": "", "auth_ident_file": "", "auth_user": "", "auth_dbname": "",
+    "auth_query": "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
+    "FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
     "client_tls_sslmode": "disable", "server_tls_sslmode": "prefer",
     **{f"{side}_tls_{name}": value for side in ("client", "server") for name, value in (
         ("ca_file", ""), ("cert_file", ""), ("key_file", ""), ("protocols", "secure"), ("ciphers", "default"),

@@ -101,6 +101,10 @@ def proxy(world: World, network: CutRelay) -> Iterator[Proxy]:
             f"relay-{mode}": world.dsn("postgres", host="127.0.0.1", port=str(network.port), sslmode=mode)
             for mode in MODES[:4]
         },
+        "bound": world.dsn("scrammed:secret", sslmode="require", channel_binding="require"),
+        "unbound": world.dsn("scrammed:secret", sslmode="require", channel_binding="disable"),
+        "bound-trust": world.dsn("postgres", sslmode="require", channel_binding="require"),
+        "bound-plain": world.dsn("scrammed:secret", sslmode="disable", channel_binding="require"),
         "default": world.dsn("postgres"),
     }
     server = {"server_login_retry": 0}
@@ -139,6 +143,8 @@ def is_encrypted(clients: Clients, database: str) -> bool:
         ("other-prefer", True),
         ("other-allow", False),
         ("address-verify-ca", True),
+        ("bound", True),
+        ("unbound", True),
     ],
 )
 def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str, expected: bool) -> None:
@@ -155,6 +161,8 @@ def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str
         ("other-verify-full", "self-signed certificate|unable to get local issuer"),
         ("address-verify-full", "IP address mismatch"),
         ("uncertified", "valid client certificate"),
+        ("bound-trust", "asks for no login by SCRAM-SHA-256-PLUS"),
+        ("bound-plain", "asks for no login by SCRAM-SHA-256-PLUS"),
         # The server hangs up at once, and the reset may overtake the alert that says why.
         ("stranger", "alert unknown ca|reset by peer"),
     ],

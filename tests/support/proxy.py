@@ -66,6 +66,7 @@ def run_proxy(tables: Tables, files: Mapping[str, str] | None = None, *, plugins
         for file, content in (files or {}).items():
             (directory / file).write_text(content)
         server: dict[str, Value] = {"listen_addr": "127.0.0.1", "listen_port": 0, "auth_type": "trust"}
+        server["ban_failures"] = 0  # or a test of many failed logins would end up outside
         merged = {**tables, "server": {**server, **tables.get("server", {})}}
         config = directory / "interceptor.toml"
         config.write_text(to_toml(merged))
