@@ -113,7 +113,7 @@ def test_physical_replication_is_named_by_its_own_word(hba: Hba) -> None:
         ("host all,", "there is nothing after the last comma"),
         (", all", "there is nothing before this comma"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_line_is_named(line: str, message: str) -> None:
     with pytest.raises(ConfigErrors) as raised:
         Hba.parse(f"local all all trust\n{line}\nhost all all all nothing\n", "hba.conf", MAPS)

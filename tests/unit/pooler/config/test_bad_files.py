@@ -154,7 +154,7 @@ disable_pqexec = 1
 primary = "postgresql://a:b@h?sslmode=verify-full"
 """,
         """
-:3: server.auth_type: "cert" is not built yet: it needs TLS
+:2: server.client_tls_sslmode: auth_type = "cert" needs TLS: write "require", or "verify-ca"
 :4: server.workers: expected a whole number from 0 to 1000, found -1
 :6: server.stats_users: expected an array of names such as ["a", "b"], or a text with commas such as "a, b", found an \
 array

@@ -147,7 +147,7 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     assert load_config(file).find_database("shop")
 
 
-@pytest.mark.parametrize("auth_type", ["cert", "any", "hba", "ldap", "pam", "peer", "plain"])
+@pytest.mark.parametrize("auth_type", ["any", "ldap", "pam", "peer", "plain"])
 def test_what_pgbouncer_has_besides_is_told_apart_from_a_misspelling(tmp_path: Path, auth_type: str) -> None:
     with pytest.raises(ConfigErrors) as raised:
         load(tmp_path, f"server.auth_type = '{auth_type}'\ndatabases.shop.primary = '{LOGIN}'")

@@ -73,7 +73,11 @@ def test_the_narrower_place_wins_and_zero_counts(
 
 
 def test_no_narrower_setting_is_left_out_of_the_table() -> None:
-    alone = {"primary", "replicas", "connect_query", "catalogue_user", "required"}
+    alone = {"primary", "replicas", "connect_query", "catalogue_user", "required"} | {
+        "auth_user",
+        "auth_query",
+        "auth_dbname",
+    }
     of_database = {field.name for field in dataclasses.fields(DatabaseSettings)} - alone
     assert {row[0] for row in NARROWER if row[2] is not None} == of_database
     assert {row[0] for row in NARROWER if row[3] is not None} == {

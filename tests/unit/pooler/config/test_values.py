@@ -134,7 +134,7 @@ def test_choices_are_members_and_what_stands_elsewhere_says_so() -> None:
         with pytest.raises(Unfit) as refused:
             kind.parse(written)
         assert not refused.value.args
-    assert kind.expected == 'one of "trust", "password", "md5", "scram-sha-256"'
+    assert kind.expected == 'one of "trust", "password", "md5", "scram-sha-256", "cert", "hba"'
 
 
 @pytest.mark.parametrize(
