@@ -46,8 +46,8 @@ def problems(folder: Path, text: str) -> str:
 
 def tls(cert: str = "server.crt", key: str = "server.key", more: str = "") -> str:
     return (
-        f'[server]\nclient_tls_sslmode = "require"\nclient_tls_cert_file = "{cert}"\nclient_tls_key_file = "{key}"\n{more}'
-        + DATABASE
+        f'[server]\nclient_tls_sslmode = "require"\nclient_tls_cert_file = "{cert}"\n'
+        f'client_tls_key_file = "{key}"\n{more}' + DATABASE
     )
 
 
