@@ -7,6 +7,7 @@ What may stand in a table is what msgspec makes of the Struct. For durations and
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar, cast
@@ -76,7 +77,11 @@ def decode_settings(kind: type[S], table: Mapping[str, object]) -> S:
         # A dict: of any other Mapping its methods count too, for keys that are left out, such as ``values``.
         return msgspec.convert(dict(table), kind, dec_hook=_decode_own)
     except msgspec.ValidationError as error:
-        raise _as_problem(str(error)) from None
+        problem = _as_problem(str(error))
+        choices = _choices(msgspec.inspect.type_info(kind), problem.path)
+        if choices and problem.message.startswith("invalid enum value"):
+            problem = SettingsProblem(problem.path, f"expected one of {', '.join(map(json.dumps, choices))}")
+        raise problem from None
 
 
 def _decode_own(kind: type, value: object) -> object:
@@ -123,6 +128,23 @@ def _unknown_keys(kind: msgspec.inspect.Type, value: object, path: KeyPath) -> I
         elif not structs:
             for member in kind.types:
                 yield from _unknown_keys(member, value, path)
+
+
+def _choices(kind: msgspec.inspect.Type, path: KeyPath) -> list[str | int | None]:
+    """The values from which that of a key is chosen; none where it isn't one of a few."""
+    inspect = msgspec.inspect
+    if isinstance(kind, inspect.UnionType):
+        return [choice for member in kind.types for choice in _choices(member, path)]
+    if not path:
+        return list(kind.values) if isinstance(kind, inspect.LiteralType) else []
+    inner: msgspec.inspect.Type | None = None
+    if isinstance(kind, inspect.StructType):
+        inner = next((field.type for field in kind.fields if field.encode_name == path[0]), None)
+    elif isinstance(kind, inspect.DictType):
+        inner = kind.value_type
+    elif isinstance(kind, (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)):
+        inner = kind.item_type
+    return [] if inner is None else _choices(inner, path[1:])
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

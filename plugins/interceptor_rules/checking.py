@@ -26,13 +26,11 @@ def run_tests(rules: RuleSet) -> Iterable[str]:
         try:
             outcomes = outcome_of(rules, test)
         except ValueError as error:
-            yield f"{file}: test[{index}]: {error}"
+            yield str(file.problem(("test", index), str(error)))
             continue
         if test.expect not in outcomes:
-            yield (
-                f"{file}: test[{index}]: expected {test.expect}, found {outcomes[-1]}: "
-                f"{' '.join(test.sql.split())[:200]}"
-            )
+            said = f"expected {test.expect}, found {outcomes[-1]}: {' '.join(test.sql.split())[:200]}"
+            yield str(file.problem(("test", index), said))
 
 
 def outcome_of(rules: RuleSet, test: RulesTest) -> list[str]:

@@ -103,9 +103,8 @@ def _compile(files: list[File]) -> RuleSet:
                 raise file.problem(("rule", index, "name"), f"there is another rule {rule.name!r}; names are unique")
             names[rule.name] = (file, index)
             rules.append(_compile_rule(file, index, rule, len(rules)))
-    tests = [(test, file.name, index) for file in files for index, test in enumerate(file.values.test)]
-    for test, name, index in tests:
-        file = next(one for one in files if one.name == name)
+    tests = [(test, file, index) for file in files for index, test in enumerate(file.values.test)]
+    for test, file, index in tests:
         _check_test(file, index, test, names)
     for file in files[1:]:
         for key in ("mode", "default", "on_unparsable", "on_opaque"):

@@ -47,6 +47,21 @@ _WRITES: Final[dict[str, tuple[Action, ...]]] = {
 _OPAQUE_KINDS: Final = frozenset(["do", "load"])
 _ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
 _PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
+_NAMING: Final = frozenset(
+    """
+    search_path role session_authorization all standard_conforming_strings client_encoding local_preload_libraries
+    session_preload_libraries shared_preload_libraries
+    """.split()
+)
+"""Settings that decide what texts mean, or load code. Of ALTER ROLE, ALTER DATABASE and ALTER SYSTEM, which act on
+sessions of which it isn't known."""
+_PREPARES: Final = frozenset(["prepare", "execute", "deallocate", "discard"])
+_NO_SEPARATORS: Final = str.maketrans("", "", "-_ ")
+_UNSAFE_ENCODINGS: Final = frozenset(
+    "sjis shiftjis mskanji win932 windows932 shiftjis2004 big5 win950 windows950 gbk win936 windows936 uhc win949"
+    " windows949 johab gb18030".split()
+)
+"""Names and aliases (PostgreSQL, encnames.c) of those in which a byte below 128 may be part of another character."""
 _ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
 # After these the settings of the session may be those of an earlier time.
 _RETURNING: Final = frozenset(["rollback", "reset", "discard"])
@@ -130,6 +145,9 @@ class MessageReader:
         subject = Subject(kinds_of(facts), facts.group, facts, origin)
         if facts.opaque or facts.copy is not None or facts.kind in _OPAQUE_KINDS:
             self._read_opaque(subject, facts, world)
+        for setting in facts.settings:
+            if _misleads(setting):
+                subject.unread = f"with this value of {setting.name}, texts are read in another way"
         for relation in facts.relations:
             self._read_relation(subject, facts, relation, world)
         calling = world
@@ -147,7 +165,7 @@ class MessageReader:
         if self._names_columns or world.closures is not None:
             for column in facts.columns:
                 self._read_column(subject, column, world)
-        if facts.objects or facts.alterations or facts.group in ("ddl", "dcl"):
+        if facts.objects or facts.alterations or facts.group in ("ddl", "dcl", "utility"):
             self._read_definition(subject, facts, world)
         return subject
 
@@ -318,6 +336,8 @@ class MessageReader:
             subject.columns |= statement.columns | statement.columns_written
             for name, through in statement.functions.items():
                 subject.functions.setdefault(name, through)
+            if one.kind in _PREPARES:
+                subject.opaque.append(f"{origin} makes prepared statements, or takes them away")
             if any(map(_changes_names, one.settings)):
                 subject.opaque.append(f"{origin} changes what names mean on its way")
 
@@ -371,12 +391,16 @@ class MessageReader:
                 subject.schemas.add(one.name.name)
             elif one.type in _ROUTINES:
                 self._read_routine(subject, facts, one.name, world)
+            elif one.type in ("role", "database") and facts.subject in _NAMING:
+                subject.opaque.append(f"it changes {facts.subject} in sessions to come")
             elif one.type == "database" and facts.kind == "drop":
                 subject.everything = "it drops a database"
             elif one.type == "role" and facts.group == "dcl" and facts.kind in ("drop", "reassign"):
                 subject.everything = "it is about all that a role owns"
             elif one.type in ("publication", "subscription"):
                 subject.everything = f"it is about a {one.type}"
+        if facts.kind == "alter" and facts.group == "utility" and facts.subject in _NAMING:
+            subject.opaque.append(f"it changes {facts.subject} in sessions to come")
         if facts.kind == "alter" and world.worlds.trusts_any and any(one.type == "schema" for one in facts.objects):
             subject.opaque.append("it may give functions a name that the rules trust")
         if world.closures is not None:
@@ -453,6 +477,16 @@ def _inside(function: Function, world: World) -> World:
         if key.lower() == "search_path":
             world = world.with_path(value)
     return world
+
+
+def _misleads(setting: Setting) -> bool:
+    """Whether parser and server would read different statements after it."""
+    value = (setting.values or ("",))[0].lower()
+    if setting.name == "standard_conforming_strings":
+        return value != "" and "off".startswith(value[:2]) or value in ("0", "no", "n", "false", "f", "fal", "fals", "fa")
+    if setting.name == "client_encoding":
+        return value.translate(_NO_SEPARATORS) in _UNSAFE_ENCODINGS
+    return False
 
 
 def _changes_names(setting: Setting) -> bool:

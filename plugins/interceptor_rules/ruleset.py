@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from interceptor.hooks.files import SettingsFile
 from interceptor_rules.conditions import What, Who, Whom
 from interceptor_rules.model import LearnedStatement, Mode, Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import NamePattern, Words
@@ -174,7 +175,7 @@ class RuleSet:
     unparsable_blocks: bool = True
     opaque_blocks: bool = False
     rules: tuple[CompiledRule, ...] = ()
-    tests: tuple[tuple[RulesTest, str, int], ...] = ()
+    tests: tuple[tuple[RulesTest, SettingsFile[RulesFile], int], ...] = ()
     """With the file, and the place among its tests."""
     learned: tuple[LearnedStatement, ...] = ()
     trusted_functions: tuple[NamePattern, ...] = ()
