@@ -174,10 +174,10 @@ class Actor:
                     refused=lambda session: self._refused(judgement, mode, session),
                 )
         elif mode == "learn":
-            if not judgement.courses and not judgement.texts:
+            if not judgement.courses and not judgement.texts and remember is None and not judgement.fetches:
                 return None
         act: Callable[[Execution], Decision | Awaitable[Decision | None] | None] | None = None
-        if judgement.executes:
+        if judgement.executes or judgement.fetches:
             act = partial(self._execute, judgement, mode, judge_text)
         elif judgement.courses or mode == "learn":
             act = partial(self._act, judgement, mode)
@@ -199,12 +199,16 @@ class Actor:
     def _execute(
         self, judgement: Judgement, mode: Mode, judge_text: JudgeText, execution: Execution
     ) -> Decision | Awaitable[Decision | None] | None:
-        """An EXECUTE: what was prepared is tried by the rules, and under the names, of now."""
+        """EXECUTE and FETCH: what was prepared or opened is tried by the rules, and under the names, of now."""
         courses = list(judgement.courses)
         if not any(_allows_all(course) for course in courses):
             for name in judgement.executes:
-                text = prepared_text(execution.session, name)
+                text = prepared_text(execution.session, f"prepare {name}")
                 courses += judge_text(text).courses if text is not None else judgement.if_unknown
+            for name in judgement.fetches:
+                text = prepared_text(execution.session, f"declare {name}")
+                if text is not None:
+                    courses += [tuple(filter(_holds_for_fetch, course)) for course in judge_text(text).courses]
         together = replace(judgement, courses=tuple(courses), parameters_known=False)
         return self._act(together, mode, execution)
 
@@ -329,6 +333,12 @@ def _wants_estimate(judgement: Judgement) -> bool:
 def _allows_all(course: Course) -> bool:
     last = course[-1] if course else None
     return last is not None and last.outcome == "allow" and (last.rule is None or last.rule.covers_effects)
+
+
+def _holds_for_fetch(step: Step) -> bool:
+    """What counts again for each FETCH, and not only once for its cursor."""
+    rule = step.rule.source if step.rule is not None else None
+    return step.outcome != "effect" or (rule is not None and bool(rule.limit_rows or rule.limit_bytes))
 
 
 def _reason(judgement: Judgement) -> str:

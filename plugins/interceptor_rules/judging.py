@@ -81,6 +81,8 @@ class Judgement:
     """The message sets one itself, before anything else."""
     executes: tuple[str, ...] = ()
     """The prepared statements that it runs."""
+    fetches: tuple[str, ...] = ()
+    """The cursors whose rows it asks for."""
     prepares: tuple[Prepared, ...] = ()
     if_unknown: tuple[Course, ...] = ()
     """What holds for a prepared statement of which nothing is known."""
@@ -134,19 +136,23 @@ def judge(subset: Subset, world: World, statement: Statement, *, user: str, data
     texts = tuple([text for text in message.canonical.values() if text])
     return Judgement(
         tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects), tuple(reader.executes),
-        _prepares(statement), court.try_unknown() if reader.executes else (),
+        _fetches(statement), _prepares(statement), court.try_unknown() if reader.executes else (),
     )  # fmt: skip
 
 
+def _fetches(statement: Statement) -> tuple[str, ...]:
+    return tuple([one.subject for one in statement.facts.all if one.kind in ("fetch", "move") and one.subject])
+
+
 def _prepares(statement: Statement) -> tuple[Prepared, ...]:
-    if not any([one.kind == "prepare" for one in statement.facts.statements]):
+    if not any([one.kind in ("prepare", "declare") for one in statement.facts.statements]):
         # A text that nothing is taken from shares its plan with those that differ in the values of literals.
         return ()
     return tuple(
         [
-            (one.subject, statement.sql[one.start : one.end])
+            (f"{one.kind} {one.subject}", statement.sql[one.start : one.end])
             for one in statement.exact().statements
-            if one.kind == "prepare" and one.nested and one.subject is not None
+            if one.kind in ("prepare", "declare") and one.nested and one.subject is not None
         ]
     )
 

@@ -1,4 +1,5 @@
-"""Statements that a session prepared by PREPARE: what EXECUTE runs is tried again by the rules of the moment."""
+"""Statements that a session prepared by PREPARE, or opened a cursor for: what EXECUTE and FETCH run is tried again by the
+rules of the moment."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _MOST_NAMES: Final = 1000
 _LONGEST: Final = 16 * 1024
 
 Prepared = tuple[str, bytes]
-"""A name, and the text of its PREPARE."""
+"""A name, with "prepare" or "declare" before it, and the text of its PREPARE or DECLARE."""
 
 
 def _nothing() -> dict[str, bytes]:
@@ -41,5 +42,5 @@ class RememberPrepared(Observer):
 
 
 def prepared_text(session: Session, name: str) -> bytes | None:
-    """The text of the PREPARE of this name; None if it isn't known."""
+    """The text of the PREPARE or DECLARE of this name; None if it isn't known."""
     return session.get(_STATEMENTS).get(name)

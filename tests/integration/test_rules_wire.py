@@ -154,15 +154,70 @@ def test_the_estimate_of_the_planner(client: WireClient) -> None:
     assert say(client, *extended("select n from lines")) == ["Error 42501", "ReadyForQuery I"]
 
 
-def test_a_flood_ends(client: WireClient, postgres18: PostgresServer) -> None:
+@pytest.fixture(scope="module")
+def nine(clients: Clients, postgres18: PostgresServer) -> None:
+    """Nine rows in a table of which a result may have three, and 60 of its bytes in a COPY."""
     postgres18.psql("alter table fuse disable trigger all", dbname="wired")
     postgres18.psql("insert into fuse select generate_series(1, 9)", dbname="wired")
-    said = say(client, f.query("select id from fuse where id < 3"))
-    assert said == ["DataRow b'1'", "DataRow b'2'", "ReadyForQuery I"]
-    said = say(client, f.query("select id from fuse"))
-    assert said[:3] == ["DataRow b'1'", "DataRow b'2'", "DataRow b'3'"]
-    assert said[3].startswith("Error")
-    assert len(said) == 5
+
+
+ROWS = ["DataRow b'1'", "DataRow b'2'", "DataRow b'3'"]
+CUT = [*ROWS, "Error 54000"]
+
+
+@pytest.mark.usefixtures("nine")
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ([f.query("select id from fuse where id < 3")], [*ROWS[:2], "ReadyForQuery I"]),
+        ([f.query("select id from fuse")], [*CUT, "ReadyForQuery I"]),
+        (extended("select id from fuse"), [*CUT, "ReadyForQuery I"]),
+        ([f.query("with q as (select * from fuse) select * from q")], [*CUT, "ReadyForQuery I"]),
+        ([f.query("table fuse; select 1")], [*CUT, "ReadyForQuery I"]),
+        ([f.query("select 1; table fuse")], ["DataRow b'1'", *ROWS[:2], "Error 54000", "ReadyForQuery I"]),
+        ([f.query("copy fuse to stdout")], ["Error 54000", "ReadyForQuery I"]),
+        ([f.query("prepare flood as table fuse")], ["ReadyForQuery I"]),
+    ],
+)
+def test_a_flood_ends(client: WireClient, sent: list[Frontend], said: list[str]) -> None:
+    assert say(client, *sent) == said
+    assert say(client, f.query("select 1")) == ["DataRow b'1'", "ReadyForQuery I"]
+
+
+@pytest.mark.usefixtures("nine")
+def test_a_flood_of_a_prepared_statement(client: WireClient) -> None:
+    say(client, f.query("prepare p as table fuse"))
+    assert say(client, f.query("execute p")) == [*CUT, "ReadyForQuery I"]
+    assert say(client, f.parse("table fuse", "s"), f.sync()) == ["ReadyForQuery I"]
+    assert say(client, f.bind(statement="s"), f.execute(), f.sync()) == [*CUT, "ReadyForQuery I"]
+
+
+@pytest.mark.usefixtures("nine")
+def test_a_flood_in_pieces(client: WireClient) -> None:
+    say(client, f.query("begin"))
+    opening = [f.parse("table fuse"), f.bind(portal="p"), f.execute("p", 2), f.sync()]
+    assert say(client, *opening) == [*ROWS[:2], "ReadyForQuery T"]
+    assert say(client, f.execute("p", 2), f.sync()) == [ROWS[2], "Error 54000", "ReadyForQuery E"]
+    assert say(client, f.query("rollback")) == ["ReadyForQuery I"]
+
+
+@pytest.mark.usefixtures("nine")
+def test_a_flood_of_a_cursor(client: WireClient) -> None:
+    say(client, f.query("begin"))
+    say(client, f.query("declare c cursor for table fuse"))
+    assert say(client, f.query("fetch 3 from c")) == [*ROWS, "ReadyForQuery T"]
+    assert say(client, f.query("fetch 2 from c")) == ["DataRow b'4'", "DataRow b'5'", "ReadyForQuery T"]
+    assert say(client, f.query("fetch all from c"))[-2:] == ["Error 54000", "ReadyForQuery E"]
+    assert say(client, f.query("rollback")) == ["ReadyForQuery I"]
+    say(client, f.query("declare h cursor with hold for table fuse"))
+    assert say(client, *extended("fetch all from h")) == [*CUT, "ReadyForQuery I"]
+    say(client, f.query("close h"))
+
+
+@pytest.mark.usefixtures("nine")
+def test_a_flood_in_a_pipeline(client: WireClient) -> None:
+    sent = [*extended("select 7")[:-1], *extended("table fuse")[:-1], *extended("select 8")]
+    assert say(client, *sent) == ["DataRow b'7'", *CUT, "ReadyForQuery I"]
 
 
 def test_a_setting_for_one_statement(client: WireClient) -> None:
@@ -175,12 +230,28 @@ def test_a_function_call_is_refused(client: WireClient, postgres18: PostgresServ
     assert say(client, f.function_call(oid, [])) == ["Error 42501", "ReadyForQuery I"]
 
 
-def test_standard_conforming_strings(client: WireClient) -> None:
-    say(client, f.query("set standard_conforming_strings = off"))
-    seen = len(client.replies)
-    client.send(f.query(r"select 'a\', ' || (select value from vault.secret) || ' -- '"))
-    client.read_until(lambda: any(one.tag == b"E" for one in client.replies[seen:]) or client.closed)
-    assert b"canary" not in b"".join(one.body for one in client.replies[seen:])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "set standard_conforming_strings = off",
+        "set local standard_conforming_strings to false",
+        "select set_config('standard_conforming_strings', 'off', false)",
+        "set client_encoding = 'SJIS'",
+        "set names 'gb-18030'",
+        "alter role current_user set search_path = vault",
+        "alter database wired set role = reader",
+        "alter system set standard_conforming_strings = off",
+    ],
+)
+def test_what_would_have_texts_read_in_another_way(client: WireClient, sql: str) -> None:
+    assert say(client, f.query(sql)) == ["Error 42501", "ReadyForQuery I"]
+    assert say(client, *extended(sql)) == ["Error 42501", "ReadyForQuery I"]
+
+
+def test_an_encoding_by_a_name_that_is_computed(client: WireClient) -> None:
+    say(client, f.query("select set_config('standard_conforming_' || 'strings', 'off', false)"))
+    said = say(client, f.query(r"select 'a\', ' || (select value from vault.secret) || ' -- '"))
+    assert said == ["Error 42501", "ReadyForQuery I"]
 
 
 def test_prepared_before_and_executed_after_a_reload(clients: Clients, rules_file: Path) -> None:
