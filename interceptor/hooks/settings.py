@@ -136,6 +136,8 @@ def _choices(kind: msgspec.inspect.Type, path: KeyPath) -> list[str | int | None
     if isinstance(kind, inspect.UnionType):
         return [choice for member in kind.types for choice in _choices(member, path)]
     if not path:
+        if isinstance(kind, inspect.EnumType):
+            return [member.value for member in kind.cls]
         return list(kind.values) if isinstance(kind, inspect.LiteralType) else []
     inner: msgspec.inspect.Type | None = None
     if isinstance(kind, inspect.StructType):

@@ -1,5 +1,5 @@
-"""Statements that a session prepared by PREPARE, or opened a cursor for: what EXECUTE and FETCH run is tried again by the
-rules of the moment."""
+"""Statements that a session prepared by PREPARE, or opened a cursor for: what EXECUTE and FETCH run is tried again by
+the rules of the moment."""
 
 from __future__ import annotations
 

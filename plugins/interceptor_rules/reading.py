@@ -57,6 +57,8 @@ _NAMING: Final = frozenset(
 sessions of which it isn't known."""
 _PREPARES: Final = frozenset(["prepare", "execute", "deallocate", "discard"])
 _NO_SEPARATORS: Final = str.maketrans("", "", "-_ ")
+_OFF: Final = frozenset(["off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"])
+"""How a setting is written that is not on (bool.c, parse_bool)."""
 _UNSAFE_ENCODINGS: Final = frozenset(
     "sjis shiftjis mskanji win932 windows932 shiftjis2004 big5 win950 windows950 gbk win936 windows936 uhc win949"
     " windows949 johab gb18030".split()
@@ -483,7 +485,7 @@ def _misleads(setting: Setting) -> bool:
     """Whether parser and server would read different statements after it."""
     value = (setting.values or ("",))[0].lower()
     if setting.name == "standard_conforming_strings":
-        return value != "" and "off".startswith(value[:2]) or value in ("0", "no", "n", "false", "f", "fal", "fals", "fa")
+        return value in _OFF
     if setting.name == "client_encoding":
         return value.translate(_NO_SEPARATORS) in _UNSAFE_ENCODINGS
     return False

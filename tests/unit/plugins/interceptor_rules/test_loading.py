@@ -15,7 +15,7 @@ RULE = '[[rule]]\nname = "a"\naction = "block"\n'
 @pytest.mark.parametrize(
     ("text", "line", "key", "message"),
     [
-        ('mode = "on"', 1, "mode", "expected one of "enforce", "learn", "shadow""),
+        ('mode = "on"', 1, "mode", 'expected one of "enforce", "learn", "shadow"'),
         (RULE + 'tabels = ["a"]', 4, "rule[0].tabels", 'unknown setting; did you mean "tables"?'),
         ('[[rule]]\naction = "block"', 1, "rule[0].name", "missing; it must be given"),
         (RULE + RULE, 5, "rule[1].name", "there is another rule 'a'"),
