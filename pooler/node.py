@@ -39,7 +39,7 @@ class LocalNode:
 
     async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.ask_all``."""
-        return [answer(self._server, question, arguments)]
+        return [await answer(self._server, question, arguments)]
 
     async def tell_all(self, command: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.tell_all``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from struct import Struct
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -25,6 +26,7 @@ from interceptor.protocol.rows import (
 )
 from pooler.console.commands import Answer, Command, Console, find_command
 from pooler.console.words import split
+from pooler.reports.turns import in_turns
 
 if TYPE_CHECKING:
     from pooler.console.columns import Columns
@@ -40,9 +42,6 @@ _ROW_LIMIT: Final = Struct("!i")
 
 MAX_STATEMENTS: Final = 1000
 """Statements and portals that one console may keep."""
-
-_PIECE: Final = 64 * 1024
-"""Bytes after which what has been made of an answer is sent."""
 
 
 class ConsoleHost(Protocol):
@@ -251,10 +250,11 @@ class ConsoleSession:
 
     def _encoded(self, command: Command, answer: Answer, formats: Sequence[int]) -> Iterator[bytes]:
         if not command.columns:
-            return iter(())
+            return
         encoder = RowEncoder(_described(command.columns), formats)
         try:
-            return iter([encoder.encode(row) for row in answer.rows])
+            for row in answer.rows:
+                yield encoder.encode(row)
         except ValueError as error:
             # What a plugin answers is checked by nobody before.
             raise ClientError(
@@ -263,20 +263,11 @@ class ConsoleSession:
 
     async def _write_rows(self, rows: Iterator[bytes], limit: int) -> bool:
         """Send so many rows, all if ``limit`` is 0. Whether that was the end."""
-        piece: list[bytes] = []
-        size = sent = 0
-        for row in rows:
-            piece.append(row)
-            size += len(row)
-            sent += 1
-            if size >= _PIECE:
-                self._host.write(b"".join(piece))
-                piece.clear()
-                size = 0
-                await self._host.drain()
-            if sent == limit:
-                break
-        self._host.write(b"".join(piece))
+        sent = 0
+        async for piece in in_turns(islice(rows, limit) if limit else rows):
+            sent += len(piece)
+            self._host.write(b"".join(piece))
+            await self._host.drain()
         return not limit or sent < limit
 
     def _write_notices(self, answer: Answer) -> None:

@@ -42,7 +42,7 @@ class ProcessNode:
 
     async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.ask_all``."""
-        own = answer(self._server, question, arguments)
+        own = await answer(self._server, question, arguments)
         return [own, *await self._ask(question, arguments, is_command=False)]
 
     async def tell_all(self, command: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
@@ -117,7 +117,7 @@ class ProcessNode:
             if question.is_command:
                 rows = await self._obey(question.name, question.arguments)
             else:
-                rows = answer(self._server, question.name, question.arguments)
+                rows = await answer(self._server, question.name, question.arguments)
         except ClientError as error:
             refusal = Refusal(error.failure.code, error.message, error.detail, error.hint)
         self._send(Answered(question.ticket, cast("list[list[list[object]]]", [rows]), refusal), _NO_FILE)

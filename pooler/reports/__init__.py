@@ -5,7 +5,7 @@ The other half (``pooler.console``) may run in another process: what goes betwee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from pooler.metrics.collect import collect
@@ -16,6 +16,7 @@ from pooler.reports.plugins import hooks, pins, plugins
 from pooler.reports.pools import databases, pools, users
 from pooler.reports.queries import queries
 from pooler.reports.readiness import readiness
+from pooler.reports.turns import in_turns
 
 if TYPE_CHECKING:
     from pooler.node import Row
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QUESTIONS", "answer", "obey"]
 
-QUESTIONS: Final[dict[str, Callable[[Server], list[Row]]]] = {
+QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
     "clients": clients,
     "databases": databases,
     "fds": file_descriptors,
@@ -43,6 +44,15 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row]]]] = {
 }
 
 
-def answer(server: Server, question: str, arguments: tuple[str, ...] = ()) -> list[Row]:
-    """What this process has to say to a question of the console. Raises LookupError for one that it doesn't know."""
-    return QUESTIONS[question](server)
+async def answer(server: Server, question: str, arguments: tuple[str, ...] = ()) -> list[Row]:
+    """What this process has to say to a question of the console. Raises LookupError for one that it doesn't know.
+
+    An answer that is long is made bit by bit, so that clients do not wait for it.
+    """
+    found = QUESTIONS[question](server)
+    if isinstance(found, list):
+        return found
+    rows: list[Row] = []
+    async for piece in in_turns(found):
+        rows += piece
+    return rows

@@ -33,6 +33,7 @@ _STATES: Final = {
     BackendState.BEING_CANCELED: "being_canceled",
     BackendState.CLOSING: "closing",
 }
+_IN: Final = frozenset({ClientState.WELCOME, ClientState.READY})
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 _STATE: Final = 4
 
@@ -40,72 +41,70 @@ _BUFFERS: Final = 7
 """Columns that SHOW SOCKETS has and SHOW CLIENTS has not."""
 
 
-def clients(server: Server) -> list[Row]:
-    """The columns of SHOW CLIENTS."""
+def clients(server: Server) -> Iterator[Row]:
+    """The columns of SHOW CLIENTS. Who leaves while this is read may be missing."""
     clock = _Clock(server)
-    return [
-        *(_client(one, clock) for one in server.clients if one.state is ClientState.READY and one.login is None),
-        *(_client(one, clock) for one in server.clients if one.state is ClientState.WELCOME),
-        *(_relayed_client(one, clock) for one in server.relays),
-        *(_console(one, clock) for one in server.consoles),
-    ]
+    for client in list(server.clients):
+        if client.state in _IN and not client.transport.is_closing():
+            yield _client(client, clock)
+    yield from [_relayed_client(one, clock) for one in server.relays]
+    yield from [_console(one, clock) for one in server.consoles]
 
 
-def servers(server: Server) -> list[Row]:
+def servers(server: Server) -> Iterator[Row]:
     """The columns of SHOW SERVERS."""
     clock = _Clock(server)
-    return [
-        *(_server(backend, clock) for pool in server.pools for some in pool.backends.values() for backend in some),
-        *(_relayed_server(one, clock) for one in server.relays),
-    ]
+    for backend in _backends(server):
+        if backend.state is not BackendState.GONE:
+            yield _server(backend, clock)
+    yield from [_relayed_server(one, clock) for one in server.relays]
 
 
-def sockets(server: Server) -> list[Row]:
+def _backends(server: Server) -> list[Backend]:
+    return [backend for pool in server.pools for some in pool.backends.values() for backend in some]
+
+
+def sockets(server: Server) -> Iterator[Row]:
     """The columns of SHOW SOCKETS."""
     clock = _Clock(server)
-    rows: list[Row] = []
-    for client in server.clients:
+    for client in list(server.clients):
+        if client.transport.is_closing():
+            continue
         if client.state is ClientState.READY and client.login is None:
             kept, unsent = len(client.session.rest), client.transport.get_write_buffer_size()
-            rows.append(_with_buffers(_client(client, clock), "cl_", kept, client.session.streaming, unsent))
+            yield _with_buffers(_client(client, clock), "cl_", kept, client.session.streaming, unsent)
         elif client.state is ClientState.WELCOME:
-            rows.append(_with_buffers(_client(client, clock), "cl_", 0, 0, 0))
-    for client in server.logins:
+            yield _with_buffers(_client(client, clock), "cl_", 0, 0, 0)
+    for client in list(server.logins):
         address = _address_of_peer(client)
         row = _row("C", "(nouser)", "(nodb)", "login", client.transport, address, clock, client)
-        rows.append(_with_buffers(row, "cl_", 0, 0, 0))
-    for pool in server.pools:
-        for backends in pool.backends.values():
-            for backend in backends:
-                session, unsent = backend.session, backend.transport.get_write_buffer_size()
-                row = _server(backend, clock)
-                rows.append(_with_buffers(row, "sv_", len(session.partial), session.streaming, unsent))
-    return rows
+        yield _with_buffers(row, "cl_", 0, 0, 0)
+    for backend in _backends(server):
+        if backend.state is not BackendState.GONE:
+            session, unsent = backend.session, backend.transport.get_write_buffer_size()
+            yield _with_buffers(_server(backend, clock), "sv_", len(session.partial), session.streaming, unsent)
 
 
-def file_descriptors(server: Server) -> list[Row]:
+def file_descriptors(server: Server) -> Iterator[Row]:
     """The columns of SHOW FDS; cancel keys, passwords and keys are left out."""
-    rows: list[Row] = [
-        [listening.fileno(), "pooler", None, None, *_name_of(listening), None, None, *[None] * 7]
-        for listening in server.listening.sockets
-    ]
-    for client in server.clients:
-        if client.state is not ClientState.READY or client.login is not None:
+    for listening in server.listening.sockets:
+        yield [listening.fileno(), "pooler", None, None, *_name_of(listening), None, None, *[None] * 7]
+    for client in list(server.clients):
+        if client.state is not ClientState.READY or client.login is not None or client.transport.is_closing():
             continue
         settings, backend, told = client.settings, client.backend, client.session.belongings.told.values
         link = None if backend is None else _descriptor(backend.transport)
         seen = [_text(told.get(name)) for name in _SHOWN]
         address = _address_of_peer(client)
         known: Row = [settings.client_user, settings.database, *address]
-        rows.append([_descriptor(client.transport), "client", *known, None, link, *seen, None, None, None])
-    for pool in server.pools:
-        for backends in pool.backends.values():
-            for backend in backends:
-                link = None if backend.client is None else _descriptor(backend.client.transport)
-                seen = [_text(backend.session.reported.values.get(name)) for name in _SHOWN]
-                known = [pool.settings.user, pool.settings.database, *_address(backend)]
-                rows.append([_descriptor(backend.transport), "server", *known, None, link, *seen, None, None, None])
-    return rows
+        yield [_descriptor(client.transport), "client", *known, None, link, *seen, None, None, None]
+    for backend in _backends(server):
+        if backend.state is BackendState.GONE:
+            continue
+        link = None if backend.client is None else _descriptor(backend.client.transport)
+        seen = [_text(backend.session.reported.values.get(name)) for name in _SHOWN]
+        known = [backend.pool.settings.user, backend.pool.settings.database, *_address(backend)]
+        yield [_descriptor(backend.transport), "server", *known, None, link, *seen, None, None, None]
 
 
 _SHOWN: Final = (b"client_encoding", b"standard_conforming_strings", b"DateStyle", b"TimeZone")
@@ -120,10 +119,16 @@ class _Clock:
     def __init__(self, server: Server) -> None:
         self.now = server.clock.tick()
         self._offset = time.time() - self.now
+        self._dates: dict[int, str] = {}
+        """Many connections have been made, or used, in the same second."""
 
     def date(self, seconds: float) -> str:
         """As PgBouncer writes it."""
-        return f"{datetime.fromtimestamp(seconds + self._offset, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        second = int(seconds + self._offset)
+        date = self._dates.get(second)
+        if date is None:
+            date = self._dates[second] = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return date
 
 
 def _client(client: ClientConnection, clock: _Clock) -> Row:
