@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.support import frontend
-from tests.support.backend import Reply, decode_error
-from tests.support.compare import Comparison, Difference, Run, Transcript, open_conversation, unequal
+from tests.support.backend import Reply
+from tests.support.compare import Comparison, Difference, Run, Transcript, open_conversation, unequal, without_place
 from tests.support.frontend import Frontend
 from tests.support.login import LoginFailed
 from tests.support.script import Ending, Opening, Part, part
@@ -197,21 +197,10 @@ def _settled(replies: Sequence[Reply]) -> list[Reply]:
     That is the place of some errors in the source, and the order in which several settings are reported at a time.
     """
     settled: list[Reply] = []
-    for tag, group in itertools.groupby(map(_without_place, replies), key=lambda reply: reply.tag):
+    for tag, group in itertools.groupby(map(without_place, replies), key=lambda reply: reply.tag):
         together = list(group)
         settled += sorted(together, key=lambda reply: reply.body) if tag == b"S" else together
     return settled
-
-
-def _without_place(reply: Reply) -> Reply:
-    """An error of a failed transaction without its place in PostgreSQL's source.
-
-    Where a statement has to be prepared on another backend first, that is what is refused, and not its execution.
-    """
-    if reply.tag == b"E" and decode_error(reply.body).get("C") == "25P02":
-        fields = [field for field in reply.body.split(b"\0") if field[:1] not in (b"F", b"L", b"R")]
-        return Reply(b"E", b"\0".join(fields))
-    return reply
 
 
 def _with_last_looks(conversation: Interleaving) -> Sequence[Turn]:
