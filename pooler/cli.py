@@ -48,13 +48,22 @@ class OutputFormat(Enum):
 
 
 @app.command("serve")
-def serve_command(config: ConfigOption = None, upstream: UpstreamOption = None, listen: ListenOption = None) -> None:
+def serve_command(
+    config: ConfigOption = None,
+    upstream: UpstreamOption = None,
+    listen: ListenOption = None,
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Take the place of the proxy that runs: needs run_dir.")
+    ] = False,
+) -> None:
     """Run the proxy until it is told to stop."""
     loaded = _load(config, upstream, listen)
+    if takeover and loaded.server.run_dir is None:
+        _fail("--takeover needs a run_dir in the configuration, where the proxy that runs can be reached")
     set_up_logging(loaded.server)
     try:
         if needs_processes(loaded):
-            sys.exit(Parent(loaded, _say).run())
+            sys.exit(Parent(loaded, _say, takeover=takeover).run())
         server = Server(loaded)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(server))

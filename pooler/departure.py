@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pooler.client import ClientConnection
     from pooler.server import Server
 
-__all__ = ["Departure", "StopSignals", "end", "goodbye"]
+__all__ = ["Departure", "StopSignals", "end", "goodbye", "linger"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
+        self.termed = False
+        """By SIGTERM or its like."""
         self.hurry = False
         """Not at the end of each client's transaction, but at once."""
         self.on_hurry: Callable[[], None] | None = None
@@ -46,13 +48,14 @@ class StopSignals:
 
     def on_term(self) -> None:
         """Stop; the second time, at once."""
-        if self.asked.is_set():
+        if self.termed:
             self.on_now()
+        self.termed = True
         self.asked.set()
 
     def on_now(self) -> None:
         """Stop at once."""
-        self.hurry = True
+        self.hurry = self.termed = True
         self.asked.set()
         if self.on_hurry is not None:
             self.on_hurry()
@@ -71,6 +74,24 @@ async def end(server: Server, stop: StopSignals) -> None:
         if server.clients:
             logger.warning("stopping: %d clients are cut off in the midst of their work", len(server.clients))
     await server.stop()
+
+
+async def linger(server: Server, stop: StopSignals, seconds: float) -> None:
+    """Take no more clients, for another process does, and let those that are here be, until they have gone by
+    themselves, so many seconds have passed, or it is to stop all the same."""
+    server.listening.stop()
+    logger.info("replaced: %d clients may stay for %g s", len(server.clients), seconds)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not stop.termed and asyncio.get_running_loop().time() < deadline:
+        if _is_empty(server):
+            break
+        await asyncio.sleep(_LOOK)
+
+
+def _is_empty(server: Server) -> bool:
+    """Nobody is here or about to come, and nothing runs for those who have gone: some say Terminate behind their last
+    statement."""
+    return not (server.clients or server.listening.coming or any(pool.active for pool in server.pools))
 
 
 class Departure:
@@ -117,8 +138,7 @@ class Departure:
     def _look(self) -> None:
         for client in list(self._server.clients):
             self.may_go(client)
-        # Some that are gone said Terminate behind their last statement, which still runs.
-        if not self._server.clients and not any(pool.active for pool in self._server.pools):
+        if _is_empty(self._server):
             self.cut()
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
 

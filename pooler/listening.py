@@ -32,6 +32,10 @@ class Listening(Protocol):
     def sockets(self) -> Sequence[socket.socket]:
         """Where clients connect."""
 
+    @property
+    def coming(self) -> int:
+        """Clients that are accepted, and not yet known to the server."""
+
 
 class OwnListening:
     """Implements ``Listening`` with sockets that are this process's alone."""
@@ -72,6 +76,10 @@ class OwnListening:
     @property
     def port(self) -> int:
         return port_of(self.sockets) or self._settings.listen_port
+
+    @property
+    def coming(self) -> int:
+        return 0
 
     @property
     def sockets(self) -> list[socket.socket]:

@@ -27,7 +27,7 @@ NOT_BUILT = {
 
 
 _PATHS = (
-    *("auth_file", "auth_hba_file", "auth_ident_file", "unix_socket_dir"),
+    *("auth_file", "auth_hba_file", "auth_ident_file", "unix_socket_dir", "run_dir"),
     *(f"{side}_tls_{file}" for side in ("client", "server") for file in ("ca_file", "cert_file", "key_file")),
 )
 
@@ -73,6 +73,7 @@ def check(
     """Note everything that is wrong between settings that are each right by themselves."""
     _check_built(server, problems)
     _check_listeners(server, problems)
+    _check_run_dir(server, problems)
     _check_sizes(server, databases, problems)
     _check_login(server, databases, problems)
     _check_effect(server, databases, users, problems)
@@ -108,6 +109,24 @@ def _check_listeners(server: ServerSettings, problems: Problems) -> None:
         problems.add(("server", "unix_socket_dir"), f"there is no directory {directory}")
     elif directory is not None and not os.access(directory, os.W_OK | os.X_OK):
         problems.add(("server", "unix_socket_dir"), f"no permission to make a socket in the directory {directory}")
+
+
+def _check_run_dir(server: ServerSettings, problems: Problems) -> None:
+    directory = server.run_dir
+    if directory is None:
+        return
+    key = ("server", "run_dir")
+    try:
+        status = directory.stat()
+    except OSError as error:
+        problems.add(key, f"the directory {directory} can't be used: {error.strerror}")
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        problems.add(key, f"{directory} is not a directory")
+    elif status.st_uid != os.getuid():
+        problems.add(key, f"the directory {directory} belongs to another user")
+    elif status.st_mode & 0o077:
+        problems.add(key, f"others can look into {directory}, where sockets are handed over: chmod 700 {directory}")
 
 
 def _check_sizes(server: ServerSettings, databases: Mapping[str, DatabaseSettings], problems: Problems) -> None:

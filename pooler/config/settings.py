@@ -69,6 +69,8 @@ class ServerSettings:
     workers: Annotated[int, values.integer(0, 1000)] = 1
     worker_stall_timeout: _Duration = 10.0
     shutdown_timeout: _Duration = 20.0
+    run_dir: _Path = None
+    takeover_timeout: _Duration = 60.0
 
     pool_mode: _PoolMode = PoolMode.TRANSACTION
     default_pool_size: _PoolSize = 20

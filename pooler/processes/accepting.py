@@ -38,7 +38,7 @@ class SharedListening:
         self._memory = memory
         self._seat = memory.seats[slot]
         self._others = [seat for number, seat in enumerate(memory.seats) if number not in (0, slot)]
-        self._coming = 0
+        self.coming = 0
         self._timer: asyncio.TimerHandle | None = None
         self._stood_back = False
         self._accept: Accept | None = None
@@ -95,11 +95,11 @@ class SharedListening:
             )
             self._rest(_WITHOUT_FILES)
             return
-        self._coming += 1
+        self.coming += 1
         spawn(self._welcome(client), name="a new client")
 
     def _has_more(self) -> bool:
-        own = self._seat.clients + self._coming
+        own = self._seat.clients + self.coming
         fewest = min((seat.clients for seat in self._others if seat.counts), default=own)
         return own > fewest + max(SLACK, fewest // 16)
 
@@ -114,7 +114,7 @@ class SharedListening:
         except OSError:
             client.close()
         finally:
-            self._coming -= 1
+            self.coming -= 1
 
 
 if TYPE_CHECKING:

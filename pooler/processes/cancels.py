@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pooler.processes.messages import Cancel, Canceled
 
 if TYPE_CHECKING:
+    from pooler.processes.channel import Channel
     from pooler.processes.control import Peer
 
-__all__ = ["CancelRouter", "make_process_id", "slot_of"]
+__all__ = ["Asker", "CancelRouter", "make_process_id", "slot_of"]
 
 _SLOT_SHIFT: Final = 21
 """Of the 31 bits of a process id the upper ten are the worker's: so the control knows whom to ask."""
@@ -29,10 +30,18 @@ def slot_of(process_id: int) -> int:
     return process_id >> _SLOT_SHIFT
 
 
+class Asker(Protocol):
+    """A worker, or the next node."""
+
+    @property
+    def channel(self) -> Channel:
+        """Where the answer goes."""
+
+
 class _Search:
     """One request on its way, from one worker to the next that might know its client."""
 
-    def __init__(self, asker: Peer, request: Cancel, candidates: list[Peer]) -> None:
+    def __init__(self, asker: Asker, request: Cancel, candidates: list[Peer]) -> None:
         self.asker = asker
         self.request = request
         self.candidates = candidates
@@ -47,11 +56,12 @@ class CancelRouter:
         self._searches: dict[int, _Search] = {}
         self._tickets = 0
 
-    def on_request(self, asker: Peer, request: Cancel) -> None:
+    def on_request(self, asker: Asker, request: Cancel) -> None:
         """A worker has a request that none of its own clients is meant by."""
         named = slot_of(request.process_id)
         others = sorted(
-            (peer for peer in self._peers.values() if peer is not asker), key=lambda peer: peer.slot != named
+            (peer for peer in self._peers.values() if peer is not asker),
+            key=lambda peer: (peer.slot != named, peer.slot),
         )
         self._go_on(_Search(asker, request, others))
 
@@ -59,7 +69,7 @@ class CancelRouter:
         """The worker that was asked has done it, or knows no such client."""
         search = self._searches.pop(answer.ticket, None)
         if search is not None:
-            self._end(search) if answer.found else self._go_on(search)
+            self._end(search, found=True) if answer.found else self._go_on(search)
 
     def on_gone(self, peer: Peer) -> None:
         """It answers no more."""
@@ -79,7 +89,7 @@ class CancelRouter:
                 search.asked = peer
                 peer.channel.send(Cancel(self._tickets, search.request.process_id, search.request.secret))
                 return
-        self._end(search)
+        self._end(search, found=False)
 
-    def _end(self, search: _Search) -> None:
-        search.asker.channel.send(Canceled(search.request.ticket, found=True))
+    def _end(self, search: _Search, *, found: bool) -> None:
+        search.asker.channel.send(Canceled(search.request.ticket, found=found))

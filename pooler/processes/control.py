@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pooler.processes.cancels import CancelRouter
 from pooler.processes.channel import Channel
@@ -19,6 +20,8 @@ from pooler.processes.messages import (
     Cancel,
     Canceled,
     Closed,
+    Goodbye,
+    Grant,
     Key,
     Message,
     Opened,
@@ -30,6 +33,7 @@ from pooler.processes.messages import (
 )
 from pooler.processes.orphans import Orphan, discard
 from pooler.processes.questions import QuestionRouter
+from pooler.processes.succession import UPWARDS, Succession
 from pooler.processes.values import ValueStore
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from pooler.config import Config
     from pooler.processes.memory import SharedMap
 
-__all__ = ["Control", "Peer"]
+__all__ = ["Control", "MasterChanged", "Peer"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +53,27 @@ UNREPORTED: Final = 2.0
 """Seconds until a dead worker's permit is free for which it had reported no backend: it died during the login."""
 
 
+class MasterChanged(Protocol):
+    """Wants to know who rules."""
+
+    def __call__(self, *, own: bool) -> None:
+        """This process does, or the next node's control."""
+
+
+def _ignore(*, own: bool) -> None:
+    """Nobody wants to know."""
+
+
 class Peer:
     """A worker, as the control knows it."""
 
     def __init__(self, sock: socket.socket, control: Control) -> None:
         self.slot = -1
         self.pid = 0
+        self.ends = False
+        """It has said goodbye."""
+        self.answers = True
+        """It answers questions of the console."""
         self.backends: dict[int, tuple[Opened, int]] = {}
         """What it has reported, with the duplicates of the sockets."""
         self.channel = Channel(
@@ -62,7 +81,7 @@ class Peer:
         )
 
     def __str__(self) -> str:
-        return f"worker {self.slot} (process {self.pid})"
+        return f"worker {self.slot} (process {self.pid})" if self.answers else f"the node before (process {self.pid})"
 
 
 class Control:
@@ -79,7 +98,11 @@ class Control:
         self._orphans: dict[Orphan, int] = {}
         self._losses = 0
         self._awaited = {slot for slot in range(1, memory.workers + 1) if memory.seats[slot].pid}
-        """Workers that were there before this control, and have yet to say what they hold."""
+        """Who was there before this control, and has yet to say what it holds."""
+        self._succession: Succession | None = None
+        self.on_master_changed: MasterChanged = _ignore
+        self.handed_over = False
+        """The next node is there. If its control dies now, this one makes do with the permits that it has."""
         self._timer: asyncio.TimerHandle | None = None
 
     # --- Life --------------------------------------------------------------------------------------------------------
@@ -92,10 +115,14 @@ class Control:
         """Let go of everything."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._succession is not None:
+            self._succession.end()
         for peer in list(self.peers.values()):
             peer.channel.close()
         for orphan in list(self._orphans):
             orphan.close()
+        if self._succession is not None:
+            self._succession.channel.close()
 
     @property
     def orphans(self) -> int:
@@ -106,13 +133,46 @@ class Control:
         """A worker has made a socket pair; this is our end."""
         Peer(sock, self)
 
+    def follow(self, sock: socket.socket) -> None:
+        """There is a node that this one replaces; this is the connection to its control. Before ``start``."""
+        self._awaited.add(self.predecessor)
+        peer = Peer(sock, self)
+        peer.answers = False
+        peer.slot = self.predecessor
+        self.peers[peer.slot] = peer
+        peer.channel.send(Welcome())
+
+    @property
+    def predecessor(self) -> int:
+        """The seat of the node that this one replaces."""
+        return self._memory.workers + 1
+
+    def succeed(self, sock: socket.socket) -> None:
+        """A node is about to replace this one; this is the connection to its control."""
+        if self._succession is not None:
+            self._succession.channel.close()
+        self._succession = Succession(sock, self, self.predecessor, os.getpid())
+        self.on_master_changed(own=False)
+
+    def on_succession_ended(self, succession: Succession) -> None:
+        """The next node's control is gone: this one is its own master again."""
+        if self._succession is succession and not self.handed_over:
+            self._succession = None
+            self.ledger.leave(UPWARDS)
+            self.on_master_changed(own=True)
+
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
         self._memory.seats[0].beat()
         if self.ledger.paused:
-            self._awaited = {slot for slot in self._awaited if self._memory.seats[slot].pid}
+            self._awaited = {slot for slot in self._awaited if self._is_there(slot)}
             self.ledger.paused = bool(self._awaited)
-        self._tell(self.ledger.look(time.monotonic()))
+        self.tell(self.ledger.look(time.monotonic()))
+        if self._succession is not None:
+            self._succession.settle()
+
+    def _is_there(self, slot: int) -> bool:
+        return slot in self.peers if slot == self.predecessor else bool(self._memory.seats[slot].pid)
 
     # --- Messages ----------------------------------------------------------------------------------------------------
 
@@ -122,11 +182,11 @@ class Control:
         slot = peer.slot
         match message:
             case Ask(key=key, floor=True):
-                self._tell(self.ledger.ask_for_floor(slot, key, now))
+                self.tell(self.ledger.ask_for_floor(slot, key, now))
             case Ask(key=key, want=want, demand=demand, since=since, reserve=reserve):
-                self._tell(self.ledger.ask(slot, key, want, now, demand=demand, since=since, reserve=reserve))
+                self.tell(self.ledger.ask(slot, key, want, now, demand=demand, since=since, reserve=reserve))
             case Return(key=key, count=count):
-                self._tell(self.ledger.give_back(slot, key, count, now))
+                self.tell(self.ledger.give_back(slot, key, count, now))
             case Opened():
                 peer.backends[message.number] = message, fd
             case Closed():
@@ -134,7 +194,7 @@ class Control:
             case Calm(key=key):
                 self.ledger.calm(slot, key)
             case Busy(key=key):
-                self._tell(self.ledger.busy(slot, key, now))
+                self.tell(self.ledger.busy(slot, key, now))
             case Cancel():
                 self.cancels.on_request(peer, message)
             case Canceled():
@@ -145,22 +205,28 @@ class Control:
                 self.questions.on_question(peer, message)
             case Answered():
                 self.questions.on_answered(message)
+            case Goodbye():
+                peer.ends = True
+                self.ledger.leave(slot)
             case Register():
                 self._on_register(peer, message)
             case _:
                 raise AssertionError(f"{peer} says {type(message).__name__}")
 
     def _on_register(self, peer: Peer, message: Register) -> None:
-        before = self.peers.get(message.slot)
-        if before is not None:
-            before.channel.close()
-            self.on_gone(before)
-        peer.slot, peer.pid = message.slot, message.pid
-        self.peers[peer.slot] = peer
+        if peer.slot < 0:
+            before = self.peers.get(message.slot)
+            if before is not None:
+                before.channel.close()
+                self.on_gone(before)
+            peer.slot = message.slot
+            self.peers[peer.slot] = peer
+        peer.pid = message.pid
         for held in message.held:
             self.ledger.adopt(peer.slot, held.key, held.count, time.monotonic())
-        self.values.welcome(peer)
-        peer.channel.send(Welcome())
+        if peer.slot != self.predecessor:
+            self.values.welcome(peer)
+            peer.channel.send(Welcome())
         self._awaited.discard(peer.slot)
 
     def _on_closed(self, peer: Peer, closed: Closed) -> None:
@@ -172,9 +238,14 @@ class Control:
             self.ledger.bequeath(peer.slot, -self._losses, opened.key, 1)
             self._watch(opened, fd, -self._losses)
 
-    def _tell(self, actions: Iterable[Action]) -> None:
+    def tell(self, actions: Iterable[Action]) -> None:
+        """Say what the ledger has decided."""
         for holder, message in actions:
-            self.peers[holder].channel.send(message)
+            if holder == UPWARDS:
+                if self._succession is not None and isinstance(message, Grant):
+                    self._succession.on_granted(message.key, message.count)
+            else:
+                self.peers[holder].channel.send(message)
 
     # --- The dead ----------------------------------------------------------------------------------------------------
 
@@ -184,6 +255,7 @@ class Control:
             return
         del self.peers[peer.slot]
         self.cancels.on_gone(peer)
+        self._awaited.discard(peer.slot)
         self.questions.on_gone(peer)
         left = self.ledger.leave(peer.slot)
         self._losses += 1
@@ -194,10 +266,11 @@ class Control:
             left[opened.key] -= 1
             self._watch(opened, fd, heir)
         unreported = {key: count for key, count in left.items() if count}
-        logger.info("%s is gone: %d backends to be ended", peer, len(peer.backends))
+        if peer.backends or not peer.ends:
+            logger.warning("%s is gone, and leaves %d backends to be ended", peer, len(peer.backends))
         loop = asyncio.get_running_loop()
         for key, count in unreported.items():
-            loop.call_later(UNREPORTED, self._free, heir, key, count)
+            loop.call_later(0.0 if peer.ends else UNREPORTED, self._free, heir, key, count)
 
     def _watch(self, opened: Opened, fd: int, heir: int) -> None:
         if fd < 0:
@@ -212,11 +285,13 @@ class Control:
         self._orphans[orphan] = heir
 
     def _free(self, holder: int, key: Key, count: int) -> None:
-        self._tell(self.ledger.give_back(holder, key, count, time.monotonic()))
+        self.tell(self.ledger.give_back(holder, key, count, time.monotonic()))
 
     # --- Limits ------------------------------------------------------------------------------------------------------
 
     def _limits(self, key: Key) -> Limits:
+        if self._succession is not None and self._succession.begun:
+            return self._succession.limits(key)
         database, user, _ = key
         settings = self.config.pool_settings(database, user)
         reserve = settings.reserve_pool_size if settings.reserve_pool_timeout else 0

@@ -13,13 +13,16 @@ from typing import Final, TypeAlias, TypeVar
 
 from pooler.processes.messages import Full, Grant, Key, Release
 
-__all__ = ["HOLD", "OWED_PATIENCE", "PATIENCE", "Action", "Holding", "Ledger", "Limits"]
+__all__ = ["HOLD", "LONG", "OWED_PATIENCE", "PATIENCE", "Action", "Holding", "Ledger", "Limits"]
 
 PATIENCE: Final = 0.1
 """Seconds that a client waits before a permit is taken for it from a worker that has work for it itself."""
 
 HOLD: Final = 0.25
 """Seconds that a worker keeps a permit that it has work for: so a permit moves at most four times a second."""
+
+LONG: Final = 0.5
+"""Seconds after which a wait counts for more than how many permits its worker has: they may all be in long use."""
 
 OWED_PATIENCE: Final = 1.0
 """Seconds until another worker is asked for what one was asked for: its clients may keep their backends for long."""
@@ -102,6 +105,10 @@ class Ledger:
     def wanting(self) -> list[Key]:
         """The pools in which somebody waits."""
         return list(self._wanting)
+
+    def wanting_in(self, key: Key) -> frozenset[int]:
+        """Who waits in a pool."""
+        return frozenset(self._wanting.get(key, ()))
 
     def held(self, key: Key, holder: int | None = None) -> int:
         """Permits of a pool that are out, or that one holder has."""
@@ -188,6 +195,14 @@ class Ledger:
         self._holding(key, heir).held += count
         self._forget_empty(key, holder)
 
+    def forget(self, holder: int, key: Key, count: int) -> None:
+        """These permits are another node's now; nobody here gets what they leave."""
+        holding = self._holding(key, holder)
+        assert count <= holding.held
+        holding.held -= count
+        self._total.add(key, -count)
+        self._forget_empty(key, holder)
+
     def leave(self, holder: int) -> dict[Key, int]:
         """It wants nothing any more. Returns what it holds, which the caller bequeaths or gives back."""
         found: dict[Key, int] = {}
@@ -221,7 +236,7 @@ class Ledger:
     def _serve(self, key: Key, now: float) -> list[Action]:
         granted: dict[int, int] = defaultdict(int)
         while not self.paused and key in self._wanting:
-            holder = self._next(key)
+            holder = self._next(key, now)
             if holder is None:
                 break
             holding = self._holdings[key][holder]
@@ -232,12 +247,12 @@ class Ledger:
                 self._end_want(key, holder, holding)
         return [(holder, Grant(key, count)) for holder, count in granted.items()]
 
-    def _next(self, key: Key) -> int | None:
+    def _next(self, key: Key, now: float) -> int | None:
         """Who is to have the next one; None if there is none."""
         plain, reserved = self._room(key, reserve=False), self._room(key, reserve=True)
         holdings = self._holdings[key]
         able = [holder for holder in self._wanting[key] if (reserved if holdings[holder].reserve else plain) > 0]
-        return min(able, key=lambda holder: _turn(holdings[holder]), default=None)
+        return min(able, key=lambda holder: _turn(holdings[holder], now), default=None)
 
     def _room(self, key: Key, *, reserve: bool) -> int:
         limits = self._limits_of(key)
@@ -262,20 +277,24 @@ class Ledger:
         if self.paused or key not in self._wanting:
             return []
         holdings = self._holdings[key]
-        asker = min(self._wanting[key], key=lambda holder: _turn(holdings[holder]))
+        asker = min(self._wanting[key], key=lambda holder: _turn(holdings[holder], now))
         others = self._givers(key, asker)
         missing = sum(holdings[one].want for one in self._wanting[key]) - sum(one[2].owes(now) for one in others)
         others = [one for one in others if not one[2].owes(now)]
         free = [one for one in others if not one[2].want and now - one[2].busy_at >= IDLE_RETRY]
         if free:
-            free.sort(key=lambda one: one[2].held, reverse=True)
+            # Who was asked and could not is asked again after the others.
+            free.sort(key=lambda one: (one[2].owed_at, -one[2].held))
             return [_ask_for(*one, now, idle_only=True) for one in free[: max(missing, 0)]]
         if missing <= 0 or now - holdings[asker].since < PATIENCE:
             return []
-        busy = [one for one in others if now - one[2].granted_at >= HOLD and self._may_take(key, holdings[asker], one)]
+        busy = [
+            one for one in others if now - one[2].granted_at >= HOLD and self._may_take(key, holdings[asker], one, now)
+        ]
         if not busy:
             return []
-        return [_ask_for(*max(busy, key=lambda one: one[2].held / max(one[2].load, 1)), now, idle_only=False)]
+        giver = min(busy, key=lambda one: (one[2].owed_at, -one[2].held / max(one[2].load, 1)))
+        return [_ask_for(*giver, now, idle_only=False)]
 
     def _givers(self, key: Key, asker: int) -> list[tuple[int, Key, Holding]]:
         """Whose permits are in the way of this pool's next one."""
@@ -288,11 +307,13 @@ class Ledger:
             if holder >= 0 and holding.held and (holder, other) != (asker, key)
         ]
 
-    def _may_take(self, key: Key, asker: Holding, giver: tuple[int, Key, Holding]) -> bool:
+    def _may_take(self, key: Key, asker: Holding, giver: tuple[int, Key, Holding], now: float) -> bool:
         _, other, holding = giver
         if other != key:
             return not self._total.keys.get(key, 0)
         if not asker.held:
+            return True
+        if now - asker.since >= LONG and (not holding.want or holding.since > asker.since + LONG):
             return True
         return (holding.held - 1) * max(asker.load, 1) >= (asker.held + 1) * max(holding.load, 1)
 
@@ -334,11 +355,13 @@ def _ask_for(holder: int, key: Key, holding: Holding, now: float, *, idle_only: 
     return holder, Release(key, idle_only)
 
 
-def _turn(holding: Holding) -> tuple[bool, float, float]:
+def _turn(holding: Holding, now: float) -> tuple[int, float, float]:
     """The smaller comes first."""
     if not holding.held:
-        return False, 0.0, holding.since
-    return True, (holding.held + 1) / max(holding.load, 1), holding.since
+        return 0, 0.0, holding.since
+    if now - holding.since >= LONG:
+        return 1, 0.0, holding.since
+    return 2, (holding.held + 1) / max(holding.load, 1), holding.since
 
 
 def _add(counts: dict[N, int], name: N, count: int) -> None:

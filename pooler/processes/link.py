@@ -17,6 +17,7 @@ from pooler.processes.messages import (
     Cancel,
     Canceled,
     Full,
+    Goodbye,
     Grant,
     Message,
     Put,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pooler.processes.memory import SharedMap
     from pooler.server import Others, Server
 
-__all__ = ["Link", "dial", "dialer"]
+__all__ = ["SUCCESSOR", "WORKER", "Link", "dial", "dialer"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +50,19 @@ def dialer() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def dial(to_control: socket.socket) -> socket.socket | None:
+WORKER: Final = b"w"
+SUCCESSOR: Final = b"s"
+"""Who dials."""
+
+
+def dial(to_control: socket.socket, who: bytes = WORKER) -> socket.socket | None:
     """Connect to the control that is, or will be. None if it has too many calls waiting."""
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         try:
             rights = array.array("i", [theirs.fileno()])
             flags = socket.MSG_DONTWAIT
-            to_control.sendmsg([b"c"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], flags)
+            to_control.sendmsg([who], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], flags)
         except OSError:
             own.close()
             return None
@@ -92,8 +98,9 @@ class Link:
         self._tick()
 
     def close(self) -> None:
-        """Hang up, for good."""
+        """Hang up, for good. The pools are empty."""
         self._closed = True
+        self.send(Goodbye())
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:

@@ -15,6 +15,7 @@ __all__ = [
     "Canceled",
     "Closed",
     "Full",
+    "Goodbye",
     "Grant",
     "Held",
     "Key",
@@ -122,6 +123,10 @@ class Closed(_Tagged):
     certain: bool
 
 
+class Goodbye(_Tagged):
+    """It ends: what it holds beyond the backends that it has reported is free."""
+
+
 # --- To a worker -----------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +206,7 @@ Message: TypeAlias = (
     Question
     | Answered
     | Welcome
+    | Goodbye
     | Register
     | Ask
     | Calm

@@ -21,9 +21,10 @@ import uvloop
 from interceptor.hooks.loading import PluginsRefused
 from pooler.processes.link import dialer
 from pooler.processes.memory import CONTROL, SharedMap
+from pooler.processes.takeover import Handover
 from pooler.server import Server
 
-__all__ = ["DUMP", "FAILED", "REFUSED", "Inheritance", "begin", "name_of"]
+__all__ = ["DUMP", "FAILED", "LEAVE", "REFUSED", "Inheritance", "begin", "name_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ REFUSED: Final = 2
 """Exit code of a process that can't start, and has said why."""
 FAILED: Final = 1
 """Exit code of a process that met a bug of ours."""
+
+LEAVE: Final = signal.SIGUSR2
+"""On this signal a worker takes no more clients, for another node does; those that it has may stay for a while."""
 
 _OWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -49,6 +53,8 @@ class Inheritance:
     """Tells the person who starts the server why it does not start."""
     sockets: list[socket.socket] = field(default_factory=list)
     """The listening ones."""
+    handover: Handover | None = None
+    """From the node that this one replaces."""
 
     def __post_init__(self) -> None:
         self.to_control, self.from_control = dialer()
@@ -91,6 +97,10 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(inheritance.life)
+    if inheritance.handover is not None:
+        inheritance.handover.connection.close()
+        if slot != CONTROL:
+            inheritance.handover.to_control.close()
     inheritance.memory.sit(slot)
     with contextlib.suppress(OSError):
         # What ps -L, top and /proc show; the kernel keeps 15 characters.

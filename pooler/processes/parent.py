@@ -12,6 +12,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,22 @@ from typing import Final
 
 from pooler.config import Config
 from pooler.listening import port_of
+from pooler.processes.link import SUCCESSOR, dial
 from pooler.processes.memory import CONTROL, SharedMap
-from pooler.processes.node import REFUSED, Inheritance, begin, name_of
+from pooler.processes.node import LEAVE, REFUSED, Inheritance, begin, name_of
 from pooler.processes.ruling import rule
 from pooler.processes.sockets import close_sockets, open_sockets
 from pooler.processes.stacks import find_culprit, read_stack
+from pooler.processes.takeover import (
+    GO,
+    Handover,
+    NobodyThere,
+    accept_successor,
+    ask_for_handover,
+    hand_over,
+    offer,
+    withdraw,
+)
 from pooler.processes.worker import work
 from pooler.server import Server
 
@@ -51,7 +63,7 @@ def workers_of(config: Config) -> int:
 
 def needs_processes(config: Config) -> bool:
     """Whether one process alone can't do what is configured."""
-    return workers_of(config) > 1
+    return workers_of(config) > 1 or config.server.run_dir is not None
 
 
 @dataclass(slots=True)
@@ -69,9 +81,17 @@ class _Child:
 class Parent:
     """Runs a node."""
 
-    def __init__(self, config: Config, say: Callable[[str], None]) -> None:
-        """Loads the plugins. Raises ConfigError and PluginsRefused. ``say`` tells why a process does not start."""
+    def __init__(self, config: Config, say: Callable[[str], None], *, takeover: bool = False) -> None:
+        """Loads the plugins. Raises ConfigError and PluginsRefused. ``say`` tells why a process does not start.
+
+        ``takeover``: in the place of the node that runs, if there is one.
+        """
         self._config = config
+        self._takeover = takeover
+        self._offer: socket.socket | None = None
+        self._successor: socket.socket | None = None
+        self._replaced = False
+        """Another node has our sockets now."""
         memory = SharedMap(workers_of(config))
         self._inheritance = Inheritance(Server(config, memory.counters), memory, say)
         self._memory = memory
@@ -109,21 +129,42 @@ class Parent:
 
     def _start(self) -> bool:
         """Start everything. False if a process refused, and has said why."""
+        handover = self._inheritance.handover = self._ask_for_handover() if self._takeover else None
         self._fork(CONTROL)
         if not self._await_ready([CONTROL]):
             return False
+        if handover is not None:
+            # Were it open here too, the old control would not notice the death of the new one.
+            handover.to_control.close()
         server = self._config.server
-        self._inheritance.sockets += open_sockets(server)
+        self._inheritance.sockets += open_sockets(server, () if handover is None else handover.sockets)
         workers = range(1, self._memory.workers + 1)
         for slot in workers:
             self._fork(slot)
         if not self._await_ready(workers):
             return False
+        if server.run_dir is not None:
+            self._offer = offer(server.run_dir)
+        if handover is not None:
+            self._inheritance.handover = None
+            handover.connection.send(GO)
+            handover.connection.close()
         port = port_of(self._inheritance.sockets) or server.listen_port
         addresses = ", ".join(server.listen_addr)
         count = self._memory.workers
         logger.info("listening on %s port %d, process %d, %d workers", addresses, port, os.getpid(), count)
         return True
+
+    def _ask_for_handover(self) -> Handover | None:
+        directory = self._config.server.run_dir
+        assert directory is not None, "the command line has seen to it"
+        try:
+            handover = ask_for_handover(directory)
+        except NobodyThere:
+            logger.warning("there is nothing to take over in %s: starting as ever", directory)
+            return None
+        logger.info("taking over %d listening sockets", len(handover.sockets))
+        return handover
 
     def _await_ready(self, slots: range | list[int]) -> bool:
         while not all(self._memory.seats[slot].ready for slot in slots):
@@ -133,7 +174,7 @@ class Parent:
         return True
 
     def _serve(self) -> None:
-        while not self._stopping:
+        while not self._stopping and not self._replaced:
             self._wait(self._until_next())
             for slot, child in enumerate(self._children):
                 if child.pid:
@@ -147,23 +188,37 @@ class Parent:
 
     def _end(self) -> None:
         """Workers first: while one is there, the control is needed."""
-        self._stopping = True
+        settings = self._config.server
         workers = range(1, self._memory.workers + 1)
-        self._pass_on(signal.SIGTERM, workers)
-        close_sockets(self._inheritance.sockets)
-        self._outlive(workers, self._config.server.shutdown_timeout + _SPARE)
+        seconds = settings.shutdown_timeout + _SPARE
+        if self._replaced:
+            logger.info("replaced by another node: taking no more clients")
+            self._pass_on(LEAVE, [CONTROL, *workers])
+            seconds += settings.takeover_timeout
+        else:
+            self._pass_on(signal.SIGTERM, workers)
+        # Where another node listens, or tried to and the old one goes on, the names are not ours to remove.
+        close_sockets(self._inheritance.sockets, remove=not (self._replaced or self._inheritance.handover))
+        if self._offer is not None:
+            if not self._replaced and settings.run_dir is not None:
+                withdraw(self._offer, settings.run_dir)
+            self._offer.close()
+        self._outlive(workers, seconds)
         self._pass_on(signal.SIGTERM, [CONTROL])
-        self._outlive([CONTROL], _SPARE)
+        self._outlive([CONTROL], seconds if self._replaced else _SPARE)
         signal.set_wakeup_fd(-1)
 
     def _outlive(self, slots: range | list[int], seconds: float) -> None:
         deadline = time.monotonic() + seconds
+        asked = not self._replaced
         while any(self._children[slot].pid for slot in slots):
             if time.monotonic() > deadline:
                 self._pass_on(signal.SIGKILL, slots)
             for number in self._wait(0.1):
                 if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-                    self._pass_on(signal.SIGQUIT, slots)
+                    gently = number == signal.SIGTERM and not asked
+                    asked = True
+                    self._pass_on(signal.SIGTERM if gently else signal.SIGQUIT, slots)
             for slot in slots:
                 self._reap(slot)
 
@@ -239,8 +294,14 @@ class Parent:
 
     def _wait(self, seconds: float) -> list[int]:
         """Wait for a signal, for so long at most. Returns those that came."""
-        readable, _, _ = select.select([self._wake], [], [], seconds)
-        came = list(os.read(self._wake, 512)) if readable else []
+        watched: list[int | socket.socket] = [self._wake]
+        waiting = self._successor or self._offer
+        if waiting is not None and not self._stopping and not self._replaced:
+            watched.append(waiting)
+        readable, _, _ = select.select(watched, [], [], seconds)
+        if waiting in readable:
+            self._on_successor()
+        came = list(os.read(self._wake, 512)) if self._wake in readable else []
         for number in came:
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._stopping:
                 self._stopping = True
@@ -248,6 +309,31 @@ class Parent:
                 if number != signal.SIGTERM:
                     self._pass_on(signal.SIGQUIT, range(1, self._memory.workers + 1))
         return came
+
+    def _on_successor(self) -> None:
+        """Somebody asks to take over, or who did has something to say."""
+        if self._successor is None:
+            assert self._offer is not None
+            self._successor = accept_successor(self._offer)
+            to_control = None if self._successor is None else dial(self._inheritance.to_control, SUCCESSOR)
+            if self._successor is None or to_control is None:
+                self._forget_successor()
+                return
+            with to_control, contextlib.suppress(OSError):  # it may be gone already, which is noticed below
+                hand_over(self._successor, self._inheritance.sockets, to_control)
+            return
+        try:
+            self._replaced = self._successor.recv(len(GO)) == GO
+        except OSError:
+            self._replaced = False
+        if not self._replaced:
+            logger.warning("the process that was about to take over has ended: going on")
+        self._forget_successor()
+
+    def _forget_successor(self) -> None:
+        if self._successor is not None:
+            self._successor.close()
+            self._successor = None
 
     def _pass_on(self, number: signal.Signals, slots: range | list[int]) -> None:
         for slot in slots:

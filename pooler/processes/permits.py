@@ -65,6 +65,8 @@ class Permits:
         self._accounts: dict[Key, Account] = {}
         self._numbers: dict[Backend, int] = {}
         self._last_number = 0
+        self.leaving = False
+        """Another node takes the clients from now on: nothing is kept ready for more."""
 
     def account(self, key: Key) -> Account:
         """The permits of a pool."""
@@ -95,6 +97,8 @@ class Permits:
     def minimum(self, pool: Pool) -> int:
         """The shares of all workers add up to min_pool_size; who has the odd one differs from pool to pool."""
         wanted = pool.settings.min_pool_size
+        if self.leaving:
+            return 0
         turn = (self._slot + zlib.crc32(repr(pool.settings.pool_key).encode())) % self._workers
         return wanted // self._workers + (turn < wanted % self._workers)
 

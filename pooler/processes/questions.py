@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from pooler.processes.control import Peer
     from pooler.server import Server
 
-__all__ = ["ProcessNode", "QuestionRouter"]
+__all__ = ["ControlNode", "ProcessNode", "QuestionRouter"]
 
 Send = Callable[[Message, int], None]
 _NO_FILE: Final = -1
+_ANSWER_WITHIN: Final = 5.0
+"""Seconds that a process has to say how it is. Commands may take as long as they do."""
 _OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
 _GATES: Final = "gates"
 
@@ -65,11 +67,7 @@ class ProcessNode:
             answered = await pending
         finally:
             del self._pending[ticket]
-        refusal = answered.refusal
-        if refusal is not None:
-            failure = FAILURES[refusal.code]
-            raise ClientError(failure, refusal.message, detail=refusal.detail, hint=refusal.hint, fatal=False)
-        return cast("list[list[Row]]", answered.rows)
+        return _rows_of(answered)
 
     async def _obey(self, command: str, arguments: tuple[str, ...]) -> list[Row]:
         task = asyncio.get_running_loop().create_task(obey(self._server, command, arguments), name=command)
@@ -123,6 +121,14 @@ class ProcessNode:
         self._send(Answered(question.ticket, cast("list[list[list[object]]]", [rows]), refusal), _NO_FILE)
 
 
+def _rows_of(answered: Answered) -> list[list[Row]]:
+    refusal = answered.refusal
+    if refusal is not None:
+        failure = FAILURES[refusal.code]
+        raise ClientError(failure, refusal.message, detail=refusal.detail, hint=refusal.hint, fatal=False)
+    return cast("list[list[Row]]", answered.rows)
+
+
 def _lost() -> ClientError:
     text = "the control process, through which all processes answer, is being replaced"
     return ClientError(CONSOLE_FAILED, text, hint="Try again.", fatal=False)
@@ -135,9 +141,9 @@ def _encode_gates(gates: Gates) -> bytes:
 class _Round:
     """One question to all but the asker."""
 
-    def __init__(self, asker: Peer, ticket: int) -> None:
-        self.asker = asker
+    def __init__(self, ticket: int, reply: Callable[[Answered], None]) -> None:
         self.ticket = ticket
+        self.reply = reply
         self.open: dict[int, Peer] = {}
         self.rows: list[list[list[object]]] = []
         self.refusal: Refusal | None = None
@@ -153,15 +159,37 @@ class QuestionRouter:
 
     def on_question(self, asker: Peer, question: Question) -> None:
         """A worker's console asks all others."""
-        one = _Round(asker, question.ticket)
+        self._begin(question, _Round(question.ticket, asker.channel.send), asker)
+
+    async def ask(self, name: str, arguments: tuple[str, ...], *, is_command: bool) -> Answered:
+        """Ask all workers, for this process."""
+        answered = asyncio.get_running_loop().create_future()
+
+        def reply(message: Answered) -> None:
+            if not answered.done():
+                answered.set_result(message)
+
+        self._begin(Question(0, name, arguments, is_command), _Round(0, reply), None)
+        found: Answered = await answered
+        return found
+
+    def _begin(self, question: Question, one: _Round, asker: Peer | None) -> None:
         for peer in self._peers.values():
-            if peer is not asker:
+            if peer is not asker and peer.answers:
                 self._tickets += 1
                 one.open[self._tickets] = peer
                 self._rounds[self._tickets] = one
         for ticket, peer in list(one.open.items()):
             peer.channel.send(Question(ticket, question.name, question.arguments, question.is_command))
+        if not question.is_command and one.open:
+            asyncio.get_running_loop().call_later(_ANSWER_WITHIN, self._give_up, one)
         self._close_if_done(one)
+
+    def _give_up(self, one: _Round) -> None:
+        """Go on without those that have not answered: a worker that stalls must not blind who looks for it."""
+        for ticket in list(one.open):
+            del self._rounds[ticket], one.open[ticket]
+            self._close_if_done(one)
 
     def on_answered(self, answered: Answered) -> None:
         """One of them has answered."""
@@ -181,10 +209,30 @@ class QuestionRouter:
 
     def _close_if_done(self, one: _Round) -> None:
         if not one.open:
-            one.asker.channel.send(Answered(one.ticket, one.rows, one.refusal))
+            one.reply(Answered(one.ticket, one.rows, one.refusal))
+
+
+class ControlNode:
+    """Implements ``Node`` for the control, which has no clients and tells of itself too."""
+
+    def __init__(self, server: Server, router: QuestionRouter) -> None:
+        self._server = server
+        self._router = router
+
+    async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
+        """As ``Node.ask_all``."""
+        answered = await self._router.ask(question, arguments, is_command=False)
+        return [answer(self._server, question, arguments), *_rows_of(answered)]
+
+    async def tell_all(self, command: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
+        """As ``Node.tell_all``."""
+        return _rows_of(await self._router.ask(command, arguments, is_command=True))
 
 
 if TYPE_CHECKING:
 
     def _node(node: ProcessNode) -> Node:
+        return node
+
+    def _control_node(node: ControlNode) -> Node:
         return node

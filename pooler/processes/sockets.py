@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pooler.config import ServerSettings
@@ -14,27 +14,52 @@ from pooler.listening import port_of
 __all__ = ["close_sockets", "open_sockets"]
 
 
-def open_sockets(settings: ServerSettings) -> list[socket.socket]:
-    """Listen on all addresses of the configuration. Raises OSError where one can't be had; then nothing listens."""
+def open_sockets(settings: ServerSettings, inherited: Sequence[socket.socket] = ()) -> list[socket.socket]:
+    """Listen on all addresses of the configuration; of those that are ``inherited`` go on to do so, and close the rest.
+
+    Raises OSError where an address can't be had; then nothing new listens.
+    """
     opened: list[socket.socket] = []
+    left = list(inherited)
+
+    def take(place: object, family: int) -> socket.socket | None:
+        for sock in left:
+            if sock.family == family and _is_at(sock, place):
+                left.remove(sock)
+                sock.listen(settings.listen_backlog)
+                sock.setblocking(False)
+                return sock
+        return None
+
     try:
         port = settings.listen_port
         for address in settings.listen_addr:
             for family, place in _resolve(None if address == "*" else address, port):
-                opened.append(_listen_tcp(family, place, settings.listen_backlog))
+                opened.append(take(place, family) or _listen_tcp(family, place, settings.listen_backlog))
                 port = port or port_of(opened)
         if settings.unix_socket_dir is not None:
-            opened.append(_listen_unix(settings.unix_socket_dir / f".s.PGSQL.{port}", settings.listen_backlog))
+            path = settings.unix_socket_dir / f".s.PGSQL.{port}"
+            opened.append(take(str(path), socket.AF_UNIX) or _listen_unix(path, settings.listen_backlog))
     except BaseException:
-        close_sockets(opened)
+        close_sockets([sock for sock in opened if sock not in inherited])
         raise
+    for sock in left:
+        sock.close()
     return opened
 
 
-def close_sockets(sockets: list[socket.socket]) -> None:
-    """Listen no more, and remove what was made in the file system."""
+def _is_at(sock: socket.socket, place: object) -> bool:
+    """Whether it listens there; at whatever port if the configuration says 0."""
+    name = sock.getsockname()
+    if isinstance(name, tuple) and isinstance(place, tuple) and not place[1]:
+        return (name[0], *name[2:]) == (place[0], *place[2:])
+    return bool(name == place)
+
+
+def close_sockets(sockets: list[socket.socket], *, remove: bool = True) -> None:
+    """Listen no more, and remove what was made in the file system, unless another node goes on to listen there."""
     for sock in sockets:
-        if sock.family == socket.AF_UNIX:
+        if remove and sock.family == socket.AF_UNIX:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(sock.getsockname())
         sock.close()

@@ -23,6 +23,11 @@ class ValueStore:
         self._values: dict[tuple[str, str], Put] = {}
         self._version = 0
 
+    @property
+    def settled(self) -> list[Put]:
+        """All values, as they are now."""
+        return list(self._values.values())
+
     def on_put(self, put: Put) -> None:
         """Somebody sets a value; or, with a version, knows one from an earlier control."""
         if put.version:

@@ -7,11 +7,11 @@ import logging
 import os
 import signal
 
-from pooler.departure import StopSignals, end
+from pooler.departure import StopSignals, end, linger
 from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
-from pooler.processes.node import Inheritance
+from pooler.processes.node import LEAVE, Inheritance
 
 __all__ = ["work"]
 
@@ -22,7 +22,15 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     """Serve clients until told to stop. Raises PluginsRefused."""
     server, memory = inheritance.server, inheritance.memory
     stop = StopSignals()
-    asyncio.get_running_loop().add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
+    leaving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_replaced() -> None:
+        leaving.set()
+        stop.asked.set()
+
+    loop.add_signal_handler(LEAVE, on_replaced)
+    loop.add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
     inheritance.from_control.close()
     number_from(slot, CONNECTION_NUMBERS)
     link = Link(server, memory, slot, inheritance.to_control)
@@ -40,6 +48,9 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     memory.seats[slot].ready = True
     await stop.asked.wait()
     memory.seats[slot].ready = False
+    if leaving.is_set():
+        link.permits.leaving = True
+        await linger(server, stop, server.config.server.takeover_timeout)
     await end(server, stop)
     link.close()
 

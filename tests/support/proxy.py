@@ -33,6 +33,7 @@ class Proxy:
     port: int
     process: subprocess.Popen[bytes]
     directory: Path
+    log_file: str = "log"
 
     @property
     def pid(self) -> int:
@@ -41,7 +42,7 @@ class Proxy:
     @property
     def log(self) -> str:
         """What it has logged so far."""
-        return (self.directory / "log").read_text(errors="replace")
+        return (self.directory / self.log_file).read_text(errors="replace")
 
     def dsn(self, dbname: str = "app", user: str = "postgres", password: str = "") -> str:
         secret = f":{password}" if password else ""
@@ -79,7 +80,7 @@ def run_proxy(tables: Tables, files: Mapping[str, str] | None = None, *, plugins
                 cwd=Path(__file__).parents[2],
             )
         try:
-            proxy = Proxy("127.0.0.1", _wait_for_port(process, directory / "log"), process, directory)
+            proxy = Proxy("127.0.0.1", wait_for_port(process, directory / "log"), process, directory)
             yield proxy
             proxy.stop()
             assert "Traceback" not in (_RECORD_OF_PLUGIN.sub("", proxy.log) if plugins_fail else proxy.log), proxy.log
@@ -97,7 +98,8 @@ def to_toml(tables: Tables) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port that a proxy says it listens on, in its log, as soon as it does."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         found = _LISTENING.search(log.read_bytes())

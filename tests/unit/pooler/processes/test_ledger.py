@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from pooler.processes.ledger import HOLD, PATIENCE, Action, Ledger, Limits
+from pooler.processes.ledger import HOLD, LONG, PATIENCE, Action, Ledger, Limits
 from pooler.processes.messages import Full, Grant, Key, Release
 
 APP: Key = ("app", "alice", "primary")
@@ -42,10 +42,25 @@ def test_what_is_returned_goes_to_who_has_none_and_then_to_who_has_least_for_its
     books.ask(1, APP, 2, 0.0)
     books.ask(2, APP, 1, 0.0)
     books.ask(1, APP, 1, 1.0, demand=9, since=1.0)
-    books.ask(3, APP, 1, 2.0, demand=1, since=2.0)
-    books.ask(2, APP, 1, 3.0, demand=2, since=3.0)
-    assert grants(books.give_back(1, APP, 1, 4.0)) == {3: 1}
-    assert grants(books.give_back(3, APP, 1, 5.0)) == {1: 1}
+    books.ask(3, APP, 1, 1.1, demand=1, since=1.1)
+    books.ask(2, APP, 1, 1.2, demand=2, since=0.9)
+    assert grants(books.give_back(1, APP, 1, 1.3)) == {3: 1}
+    assert grants(books.give_back(3, APP, 1, 1.3)) == {1: 1}
+
+
+def test_who_has_waited_for_long_comes_before_who_has_less() -> None:
+    """What the first has may be in use for long; the second serves its clients all the time."""
+    books = ledger(3)
+    books.ask(1, APP, 1, 0.0)
+    books.ask(2, APP, 2, 0.0)
+    books.ask(1, APP, 1, 1.0, demand=2, since=1.0)
+    books.ask(2, APP, 9, 1.1, demand=11, since=1.1)
+    assert not releases(books.look(1.0 + LONG / 2))
+    # Those that wait at the second have come by now.
+    books.ask(2, APP, 9, 2.1, demand=11, since=2.0)
+    assert releases(books.look(2.1)) == []
+    assert [holder for holder, _ in books.look(3.2)] == [2]
+    assert grants(books.give_back(2, APP, 1, 3.3)) == {1: 1}
 
 
 def test_nothing_is_granted_while_it_is_not_known_what_is_out() -> None:
@@ -84,8 +99,8 @@ def test_a_permit_moves_between_workers_that_have_some_only_if_the_giver_stays_b
         books.ask(worker, APP, 5, 0.0)
     books.ask(1, APP, 5, 0.0, demand=10)
     books.ask(2, APP, 7, 0.0, demand=12)
-    assert not releases(books.look(10.0)), "4 for 10 would be less than 6 for 12"
-    assert releases(books.ask(2, APP, 20, 10.0, demand=25)) == [(1, False)]
+    assert not releases(books.look(0.4)), "4 for 10 would be less than 6 for 12"
+    assert releases(books.ask(2, APP, 20, 0.4, demand=25)) == [(1, False)]
 
 
 def test_reserve_is_for_who_has_waited() -> None:
