@@ -13,10 +13,10 @@ JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
 SOURCES := interceptor pooler tests $(wildcard plugins/interceptor_*) $(wildcard bench) $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format soak fuzz bench clean
+.PHONY: help venv demo test lint format soak soak-processes fuzz bench clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
 
 # Two stamps, so that the demo does not wait for linters and drivers that it has no use for.
 $(BIN)/python:
@@ -57,6 +57,9 @@ format: $(VENV)/.installed-dev  ## let ruff mend what it can
 
 soak: $(VENV)/.installed-dev  ## SOAK_SECONDS of vanishing clients, killed backends and slow readers
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak --timeout 0 -s $(PYTEST_ARGS)
+
+soak-processes: $(VENV)/.installed-dev  ## a minute of many clients on many processes, of killed ones, and ten takeovers
+	SOAK_SECONDS=60 $(BIN)/python -m pytest -m soak_processes --timeout 0 -s $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-dev  ## FUZZ_SECONDS for each search of tests/fuzz, with other values each time
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 $(PYTEST_ARGS)

@@ -42,7 +42,7 @@ def tables(postgres: PostgresServer, run_dir: Path, name: str, **server: str) ->
     }
 
 
-def test_takeovers_under_load(postgres18: PostgresServer, database: str, tmp_path: Path) -> None:
+def test_two_takeovers_under_load(postgres18: PostgresServer, database: str, tmp_path: Path) -> None:
     settings = tables(postgres18, tmp_path, "busy")
     with run_proxy(settings) as first, Clients(first) as clients, peak(postgres18, "busy") as seen:
         keeper, sleeper = clients.connect("app"), clients.connect("app")
