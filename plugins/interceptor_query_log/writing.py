@@ -6,13 +6,15 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from interceptor import Completion, Execution, Failure
-from interceptor_queries.config import Config
-from interceptor_queries.figures import Key
+from interceptor_query_log.config import Config
 
-__all__ = ["FIELDS", "Line", "Writer"]
+__all__ = ["FIELDS", "Key", "Line", "Writer"]
+
+Key: TypeAlias = tuple[str, str, str]
+"""Database, user, canonical text."""
 
 MAX_LOGGED: Final = 4000
 """Characters of a statement in a line."""
@@ -28,7 +30,7 @@ FIELDS: Final = {
     "query": "its canonical text, or with `values` the text that was sent",
     "parameters": "with `values`: what was bound, as text",
 }
-"""What a line of JSON has beside the fields of every line. docs/howto/see-queries.md is held to this."""
+"""What a line of JSON has beside the fields of every line. docs/howto/log-queries.md is held to this."""
 
 
 @dataclass(frozen=True, slots=True)

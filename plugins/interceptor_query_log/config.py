@@ -12,13 +12,9 @@ __all__ = ["Config"]
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``[plugins.queries]``."""
+    """``[plugins.query_log]``."""
 
-    statistics: bool = True
-    """Whether SHOW QUERIES has something to show."""
-    max_statements: int = 5000
-    """How many statements have figures; of more, those go that were not run for the longest time."""
-    log: Literal["off", "slow", "sampled", "all"] = "off"
+    log: Literal["off", "slow", "sampled", "all"] = "slow"
     """Which executions are logged. Slow ones, and with "sampled" those that failed, are logged at any rate."""
     slow: Duration = Duration(1)
     """From how long on an execution is slow."""
@@ -30,5 +26,3 @@ class Config(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:
             raise ValueError("sample is a share between 0 and 1")
-        if not 1 <= self.max_statements <= 100_000:
-            raise ValueError("max_statements is between 1 and 100000")
