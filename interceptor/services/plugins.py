@@ -93,11 +93,14 @@ class Targets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplicationMessage:
-    """One message of a logical replication stream, decoded by its output plugin into ``data``."""
+    """One message of a logical replication stream, decoded by its output plugin into ``data``.
+
+    Empty ``data`` is no change: everything of the publications up to ``end`` has been given.
+    """
 
     start: int
     end: int
-    """WAL positions, as integers."""
+    """WAL positions, as integers; ``end`` never goes back."""
     sent: float
     """When the server sent it, in seconds since 1970."""
     data: bytes
@@ -110,7 +113,10 @@ class ReplicationStream(Protocol):
         """Messages in their order. Raises BackendError when the connection is lost."""
 
     def confirm(self, position: int) -> None:
-        """Tell the server that everything up to this position need not be sent again."""
+        """What is up to this position has been dealt with: the server need not keep its log for it any longer."""
+
+    def ask_position(self) -> None:
+        """Have the server say how far it is: a message without data follows what comes before it."""
 
 
 class Replication(Protocol):

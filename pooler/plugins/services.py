@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from interceptor.errors import BACKEND_CONNECT, BackendError
-from interceptor.services import ReplicationStream
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import Config, PoolSettings
 from pooler.helpers import Catalogue, Catalogues, Helper, HelperSettings
 from pooler.plugins.metrics import MetricsRegistry, PluginMetrics
+from pooler.plugins.replication import PluginReplication
 from pooler.plugins.shared import PluginShared, SharedMemory
 from pooler.plugins.targets import FindCredential, TargetRegistry
 from pooler.plugins.tasks import PluginTasks
@@ -65,7 +63,7 @@ class PluginServices:
         self._tasks = PluginTasks(name)
         self._metrics = host.metrics.of(name)
         self._shared = host.shared.of(name)
-        self._replication = _NoReplication(name)
+        self._replication = PluginReplication(name, self._find_login, host.keys)
         self._log = logging.getLogger(f"interceptor.plugins.{name}")
         self._helpers: dict[tuple[str, str, str | None], Helper] = {}
 
@@ -89,7 +87,7 @@ class PluginServices:
         return helper
 
     @property
-    def replication(self) -> _NoReplication:
+    def replication(self) -> PluginReplication:
         """As ``Services.replication``."""
         return self._replication
 
@@ -122,6 +120,10 @@ class PluginServices:
         """As ``Services.log``."""
         return self._log
 
+    def _find_login(self, database: str) -> tuple[PoolSettings, BackendCredential | None]:
+        settings = self._host.login_of(database)
+        return settings, self._host.find_credential(settings, None)
+
     # --- For the server ----------------------------------------------------------------------------------------------
 
     @property
@@ -132,39 +134,9 @@ class PluginServices:
     async def close(self, seconds: float) -> None:
         """Cancel its work, for which that has so many seconds, and close its connections."""
         await self._tasks.close(seconds)
+        await self._replication.close()
         for helper in self._helpers.values():
             await helper.close()
-
-
-class _NoReplication:
-    """Implements ``Replication`` by saying that there is none yet."""
-
-    def __init__(self, plugin: str) -> None:
-        self._plugin = plugin
-
-    def stream(
-        self, database: str, *, publications: Sequence[str], options: Mapping[str, str] | None = None
-    ) -> AbstractAsyncContextManager[ReplicationStream]:
-        """As ``Replication.stream``: raises BackendError when it is entered."""
-        return _Refusal(
-            f'the plugin {self._plugin} wants a replication stream of the database "{database}", '
-            "and this version of the proxy has none for plugins"
-        )
-
-
-class _Refusal:
-    """A stream that can't be entered."""
-
-    def __init__(self, message: str) -> None:
-        self._message = message
-
-    async def __aenter__(self) -> ReplicationStream:
-        raise BackendError(
-            BACKEND_CONNECT, self._message, hint="Use what the plugin offers without one, such as a ttl."
-        )
-
-    async def __aexit__(self, *exc: object) -> None:
-        raise AssertionError("it was never entered")
 
 
 def _credential_of(settings: PoolSettings, find: FindCredential) -> Callable[[], BackendCredential | None]:
