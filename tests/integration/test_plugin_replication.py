@@ -46,7 +46,8 @@ async def take(stream: ReplicationStream, kinds: str) -> list[ReplicationMessage
     taken: list[ReplicationMessage] = []
     async with asyncio.timeout(TIMEOUT):
         async for message in stream:
-            if message.data:
+            # Tables are described again whenever the server sees fit.
+            if message.data and (message.data[:1] != b"R" or "R" in kinds):
                 taken.append(message)
                 if len(taken) == len(kinds):
                     break
