@@ -116,19 +116,23 @@ class StatementCount(Observer):
         """As ``Observer.failed``."""
         if failure.retried:
             return
-        self._count(failure.seconds)
         if failure.by == "plugin":
+            self._note()
             self.blocked += 1
         else:
+            self._count(failure.seconds)
             self.errors += 1
 
-    def _count(self, seconds: float) -> None:
+    def _note(self) -> None:
         owner = self.owner
         owner.executions += 1
         self.latest = owner.executions
         if not self.is_kept:
             owner.take_back(self)
         self.calls += 1
+
+    def _count(self, seconds: float) -> None:
+        self._note()
         self.seconds += seconds
         if seconds > self.longest:
             self.longest = seconds
@@ -167,6 +171,13 @@ class QueryStatistics:
             found = StatementCount(self, *key)
             self._keep(found)
         return found
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for one in self:
+            one.is_kept = False
+        self._counts.clear()
+        self._others.reset()
 
     def take_back(self, count: StatementCount) -> None:
         """A statement that was forgotten runs again: a plan that was made before still knows it."""

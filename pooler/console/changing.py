@@ -29,6 +29,7 @@ HELP: Final = """\
 \tSHOW PLUGINS|HOOKS|PINS|QUERIES
 \tSET key = arg
 \tRELOAD
+\tRESET QUERIES
 \tPAUSE [<db>]
 \tRESUME [<db>]
 \tDISABLE <db>
@@ -209,6 +210,7 @@ CHANGES: Final[dict[str, Change]] = {
     "PAUSE": Change(_reader("PAUSE"), _pause, _named("PAUSE")),
     "RECONNECT": Change(_reader("RECONNECT"), _telling("RECONNECT", database=True), _named("RECONNECT")),
     "RELOAD": Change(_read_nothing, _telling("RELOAD"), _named("RELOAD")),
+    "RESET QUERIES": Change(_read_nothing, _telling("RESET QUERIES"), _named("RESET QUERIES")),
     "RESUME": Change(_reader("RESUME"), _resume, _named("RESUME")),
     "SET": Change(_read_setting, _telling("SET"), lambda arguments: f"SET {arguments[0]}={arguments[1]}"),
     "SHUTDOWN": Change(_read_shutdown, _shut_down, _named("SHUTDOWN")),

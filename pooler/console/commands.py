@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import CONSOLE_REFUSED, CONSOLE_SYNTAX, ClientError
-from pooler.console.changing import CHANGES, HELP
+from pooler.console.changing import CHANGES, HELP, Change
 from pooler.console.columns import COLUMNS, Columns
 from pooler.console.courtesy import courtesy
 from pooler.console.showing import SHOWS
@@ -66,11 +66,11 @@ def find_command(console: Console, words: Sequence[Word]) -> Command:
         return _show(console, words[1].upper())
     if first == "SHOW" and len(words) == 2 and words[1].upper() == "HELP":
         return _fixed("SHOW", Answer(notices=(("Console usage", _help(console.server)),)))
-    courteous = courtesy(words)
+    change, rest = _change(words)
+    courteous = None if change is not None and first == "RESET" else courtesy(words)
     if courteous is not None:
         tag, columns, rows, transaction = courteous
         return _fixed(tag, Answer(rows), columns, transaction)
-    change = CHANGES.get(first)
     if change is None:
         raise ClientError(
             CONSOLE_SYNTAX,
@@ -78,13 +78,21 @@ def find_command(console: Console, words: Sequence[Word]) -> Command:
             hint="This is the admin console. Statements of SQL go to one of the databases.",
             fatal=False,
         )
-    arguments = change.read(words[1:])
+    arguments = change.read(rest)
     _require_admin(console, first)
 
     async def run() -> Answer:
         return Answer(notices=tuple((text, "") for text in await change.run(console.server, arguments)))
 
     return Command(change.tag(arguments), (), run)
+
+
+def _change(words: Sequence[Word]) -> tuple[Change | None, Sequence[Word]]:
+    """The command that these words begin with, and what is behind its name."""
+    name = " ".join(word.keyword for word in words[:2])
+    if name in CHANGES:
+        return CHANGES[name], words[2:]
+    return CHANGES.get(words[0].keyword), words[1:]
 
 
 def _show(console: Console, name: str) -> Command:
@@ -111,7 +119,7 @@ def _is_own(words: Sequence[Word]) -> bool:
         return len(words) > 1 and words[1].upper() in {*SHOWS, "HELP"}
     if first == "SET":
         return len(words) < 3 or words[2].upper() in ("=", "TO")
-    return first in CHANGES
+    return _change(words)[0] is not None
 
 
 def _require_admin(console: Console, name: str) -> None:

@@ -57,9 +57,9 @@ class _Sums:
         self._longest = max(self._longest, longest)
 
     def row(self) -> Row:
-        calls = self._figures[0]
+        calls, _, blocked, *_ = self._figures
         points = [min(percentile(self._times, share), self._longest) for share in _SHARES]
-        return [*self._figures, self.microseconds // max(1, calls), *points, self._longest]
+        return [*self._figures, self.microseconds // max(1, calls - blocked), *points, self._longest]
 
 
 def _added(sums: list[int], values: Sequence[Value]) -> list[int]:

@@ -222,7 +222,7 @@ class ControlNode:
     async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.ask_all``."""
         answered = await self._router.ask(question, arguments, is_command=False)
-        return [answer(self._server, question, arguments), *_rows_of(answered)]
+        return [await answer(self._server, question, arguments), *_rows_of(answered)]
 
     async def tell_all(self, command: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.tell_all``."""

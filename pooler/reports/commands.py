@@ -63,6 +63,12 @@ def _close_gates(server: Server, arguments: Arguments) -> None:
         gates.all_paused = True
 
 
+async def _reset_queries(server: Server, arguments: Arguments) -> list[Row]:
+    if server.host.query_statistics is not None:
+        server.host.query_statistics.forget()
+    return []
+
+
 async def _resume(server: Server, arguments: Arguments) -> list[Row]:
     gates = server.pools.gates
     if arguments:
@@ -178,6 +184,7 @@ COMMANDS: Final[dict[str, Callable[[Server, Arguments], Awaitable[list[Row]]]]] 
     "PLUGIN": _plugin,
     "RECONNECT": _reconnect,
     "RELOAD": _reload,
+    "RESET QUERIES": _reset_queries,
     "RESUME": _resume,
     "SET": _set,
     "SHUTDOWN": _shut_down,

@@ -36,5 +36,5 @@ def test_every_column_is_described_in_its_order(name: str) -> None:
 
 def test_the_help_names_every_command() -> None:
     named = set(re.findall(r"[A-Z_]{3,}", HELP))
-    assert named >= ({*SHOWS, *CHANGES} - {"SUSPEND"})
-    assert named - {"WAIT_FOR_SERVERS", "WAIT_FOR_CLIENTS"} == {"SHOW", "HELP", *SHOWS, *CHANGES} - {"SUSPEND"}
+    words = {word for name in ("SHOW", "HELP", *SHOWS, *CHANGES) for word in name.split()}
+    assert named - {"WAIT_FOR_SERVERS", "WAIT_FOR_CLIENTS"} == words - {"SUSPEND"}

@@ -353,6 +353,8 @@ def test_queries_are_counted_once_that_is_asked_for(clients: Clients, console: W
     assert 0 < int(row["p50_us"] or 0) <= int(row["p99_us"] or 0) <= int(row["max_us"] or 0)
     assert rows["select $1 / $2"]["errors"] == "1"
     assert "before" not in str(rows)
+    console.query("reset queries")
+    assert show(console, "QUERIES") == []
     console.query("SET query_statistics = 0")
     assert show(console, "QUERIES") == []
     assert client.query("select 1") == [("1",)]

@@ -86,7 +86,7 @@ def test_every_end_counts_as_what_it_is() -> None:
     )
     assert names[:2] == ["app", "alice"]
     assert (calls, errors, blocked, hits, rows) == (5, 2, 1, 1, 4)
-    assert (total, average, longest) == (9000, 1800, 3000)
+    assert (total, average, longest) == (9000, 2250, 3000)
     assert p50 == upper_bound(bucket_of(2000))
     assert p95 == p99 == 3000
 
@@ -130,6 +130,16 @@ def test_a_percentile_is_never_too_short(times: list[int], share: float) -> None
         counts[bucket_of(time)] += 1
     exact = sorted(times)[max(0, -(-int(share * len(times) * 1000) // 1000) - 1)]
     assert percentile(counts, share) >= exact
+
+
+def test_figures_begin_anew() -> None:
+    statistics = QueryStatistics(10)
+    count = statistics.observe(statement("select 1"), CLASS)
+    finish(count)
+    statistics.forget()
+    assert rows_of(statistics) == []
+    finish(count)
+    assert [row[3] for row in rows_of(statistics)] == [1]
 
 
 def test_nothing_has_no_percentile() -> None:
