@@ -174,6 +174,16 @@ class ClientConnection(asyncio.Protocol):
             return False
         return self.backend is None or self.backend.session.reusable
 
+    @property
+    def is_in(self) -> bool:
+        """It has logged in, and is there."""
+        return self.state is ClientState.READY
+
+    @property
+    def is_gone(self) -> bool:
+        """Its connection is closed, or about to be."""
+        return self.state in (ClientState.FINISHING, ClientState.CLOSED)
+
     # --- asyncio -------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

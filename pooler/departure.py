@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import SHUTTING_DOWN, ClientError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pooler.client import ClientConnection
     from pooler.server import Server
 
-__all__ = ["Departure", "StopSignals", "end", "goodbye", "linger"]
+__all__ = ["Departure", "Dismissal", "StopSignals", "end", "goodbye", "linger"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Departure:
         for console in list(server.consoles):
             console.end(goodbye())
         for client in list(server.clients):
-            client.transport.set_protocol(_Leaving(client, self))
+            client.transport.set_protocol(_Leaving(client, self.may_go))
         self._look()
 
     async def wait(self, seconds: float) -> None:
@@ -143,16 +143,44 @@ class Departure:
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
 
 
+class Dismissal:
+    """Closes some clients for a reason, each when it has nothing under way, and after some seconds whatever it does."""
+
+    def __init__(self, clients: Iterable[ClientConnection], error: ClientError, seconds: float) -> None:
+        self._error = error
+        self._left = {client for client in clients if not self._may_go(client)}
+        for client in self._left:
+            client.transport.set_protocol(_Leaving(client, self._may_go))
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + seconds
+        self._look()
+
+    def _may_go(self, client: ClientConnection) -> bool:
+        if client.is_idle:
+            client.on_failed(self._error)
+        return client.is_gone
+
+    def _look(self) -> None:
+        late = self._loop.time() >= self._ends_at
+        for client in list(self._left):
+            if not self._may_go(client) and late:
+                client.on_failed(self._error)
+            if client.is_gone:
+                self._left.discard(client)
+        if self._left:
+            self._loop.call_later(_LOOK, self._look)
+
+
 class _Leaving(asyncio.Protocol):
     """Stands before a client that is at work, so that it begins nothing new. Without it one that never rests would meet
     no look between two of its transactions."""
 
-    def __init__(self, client: ClientConnection, departure: Departure) -> None:
+    def __init__(self, client: ClientConnection, may_go: Callable[[ClientConnection], bool]) -> None:
         self._client = client
-        self._departure = departure
+        self._may_go = may_go
 
     def data_received(self, data: bytes) -> None:
-        if not self._departure.may_go(self._client):
+        if not self._may_go(self._client):
             self._client.data_received(data)
 
     def pause_writing(self) -> None:

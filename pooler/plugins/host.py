@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
+from interceptor.errors import CONFIGURATION_CHANGED, ClientError
 from interceptor.hooks.asyncio_waits import AsyncioWaits
 from interceptor.hooks.decisions import Block
 from interceptor.hooks.declare import Contribution
@@ -19,6 +20,7 @@ from interceptor.hooks.statement import Session
 from interceptor.hooks.transaction import Transaction
 from interceptor.services import Backend as BackendInfo
 from interceptor.services import ConsoleCommand, HttpRoute
+from pooler.departure import Dismissal
 from pooler.helpers import Catalogue, Catalogues
 from pooler.plugins.analyst import Analyst
 from pooler.plugins.long_sql import LongSql
@@ -42,6 +44,8 @@ __all__ = ["PluginHost", "SessionRefused", "version_number"]
 logger = logging.getLogger("interceptor.plugins")
 
 _SESSION_HOOKS: Final = ("admit", "connection_opened", "connection_closed", "session_changed", "transaction_ended")
+_LAST_TRANSACTION: Final = 60.0
+"""Seconds that a client has for its transaction whom a new guard does not know."""
 _TOUCH: Final = 60.0
 """Seconds between two notes to the catalogues that sessions use them: a plan that is found again asks nobody."""
 
@@ -196,7 +200,8 @@ class PluginHost:
         """Replace the plugins by those of these sources, which are loaded and started before the old ones stop.
 
         What runs already goes on with the plans that it has. Clients that logged in while no plugin wanted to know of
-        sessions stay unknown to the new ones. Raises as the constructor and ``start``; then all is as it was.
+        sessions stay unknown to the new ones; where one of these refuses statements or sessions, such clients are
+        closed, each at the end of its transaction. Raises as the constructor and ``start``; then all is as it was.
         """
         services: dict[str, PluginServices] = {}
         try:
@@ -211,7 +216,21 @@ class PluginHost:
         self._use(plugins)
         if plugins.needs_catalogue and self._toucher is None:
             self._toucher = spawn(self._touch(), name="use of the catalogues")
+        if plugins.implementations("guard") or plugins.implementations("admit"):
+            self._dismiss_strangers()
         await self._stop(old, old_services, 5.0)
+
+    def _dismiss_strangers(self) -> None:
+        """What a session has become that nobody has followed can't be known, so no guard could judge it."""
+        strangers = [one for one in self._server.clients if one.plugin_session is None and one.is_in]
+        if strangers:
+            logger.info("%d clients whom no plugin knows are closed at the end of their transactions", len(strangers))
+            error = ClientError(
+                CONFIGURATION_CHANGED,
+                "a plugin decides about statements from now on, and has not seen this session from its beginning",
+                hint="Connect again.",
+            )
+            Dismissal(strangers, error, _LAST_TRANSACTION)
 
     # --- Sessions ----------------------------------------------------------------------------------------------------
 
