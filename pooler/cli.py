@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import typing
 from enum import Enum
@@ -13,14 +14,18 @@ import typer
 import uvloop
 from rich.console import Console
 
-from interceptor.errors import ConfigError
+from interceptor.errors import BackendError, ConfigError
 from interceptor.hooks.loading import PluginsRefused
 from pooler.config import Config, ConfigErrors, config_from_upstream, load_config
+from pooler.config.convert import parse_value
+from pooler.config.dsn import upstream as upstream_kind
+from pooler.config.values import Unfit
 from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.logs import set_up_logging
 from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
 from pooler.processes.parent import Parent, needs_processes
 from pooler.server import Server, serve
+from pooler.top import run_top
 
 app = typer.Typer(
     help="Interceptor: a PostgreSQL pooling proxy whose queries can be programmed.",
@@ -134,6 +139,25 @@ def import_command(
     for problem in problems:
         _say(f"to be completed: {problem}")
     sys.exit(1 if problems else 0)
+
+
+@app.command("top")
+def top_command(
+    console: Annotated[str, typer.Argument(metavar="DSN", help="The console: postgresql://USER@HOST:PORT/interceptor")],
+    interval: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two pictures.")] = 2.0,
+    count: Annotated[int, typer.Option("--count", min=0, help="How many pictures; 0: until Ctrl-C.")] = 0,
+) -> None:
+    """Watch a running proxy: pools, statements and plugins, the busiest first."""
+    try:
+        upstream = parse_value(upstream_kind, console, os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_top(upstream, interval, count))
+    except Unfit as unfit:
+        _fail(str(unfit))
+    except BackendError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        return
 
 
 @app.command()
