@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.notes import Note
 
-__all__ = ["Conditions", "SettingsRefused", "conditions_of", "join", "put_around"]
+__all__ = ["Conditions", "SettingsRefused", "conditions_of", "join", "put_around", "refuse_several"]
 
 _FREE: Final = frozenset("set reset show discard deallocate listen unlisten notify close load prepare".split())
 """Statements that control the session rather than do work: they run as they are."""

@@ -18,7 +18,7 @@ from interceptor.session.states import Request
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
 
-__all__ = ["PASSING_NAME", "close_passing", "execute_prelude", "nowhere", "parse_passing", "prelude"]
+__all__ = ["PASSING_NAME", "close_passing", "close_portal", "execute_prelude", "nowhere", "parse_passing", "prelude"]
 
 PASSING_NAME: Final = b"_" + secrets.token_hex(8).encode()
 """Of statements and portals that are closed at once. Drawn anew by each process: nobody can use it by accident."""
