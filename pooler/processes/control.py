@@ -39,8 +39,8 @@ from pooler.processes.values import ValueStore
 if TYPE_CHECKING:
     import socket
 
-    from pooler.config import Config
     from pooler.processes.memory import SharedMap
+    from pooler.server import Server
 
 __all__ = ["Control", "MasterChanged", "Peer"]
 
@@ -87,8 +87,8 @@ class Peer:
 class Control:
     """Everything but the process around it."""
 
-    def __init__(self, config: Config, memory: SharedMap) -> None:
-        self.config = config
+    def __init__(self, server: Server, memory: SharedMap) -> None:
+        self._server = server
         self._memory = memory
         self.ledger: Final = Ledger(self._limits)
         self.peers: dict[int, Peer] = {}
@@ -104,6 +104,7 @@ class Control:
         self.handed_over = False
         """The next node is there. If its control dies now, this one makes do with the permits that it has."""
         self._timer: asyncio.TimerHandle | None = None
+        self._trimming = False
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -168,8 +169,15 @@ class Control:
             self._awaited = {slot for slot in self._awaited if self._is_there(slot)}
             self.ledger.paused = bool(self._awaited)
         self.tell(self.ledger.look(time.monotonic()))
+        if self._trimming:
+            actions, self._trimming = self.ledger.trim(time.monotonic())
+            self.tell(actions)
         if self._succession is not None:
             self._succession.settle()
+
+    def on_limits_changed(self) -> None:
+        """There is another configuration."""
+        self._trimming = True
 
     def _is_there(self, slot: int) -> bool:
         return slot in self.peers if slot == self.predecessor else bool(self._memory.seats[slot].pid)
@@ -293,6 +301,6 @@ class Control:
         if self._succession is not None and self._succession.begun:
             return self._succession.limits(key)
         database, user, _ = key
-        settings = self.config.pool_settings(database, user)
+        settings = self._server.config.pool_settings(database, user)
         reserve = settings.reserve_pool_size if settings.reserve_pool_timeout else 0
         return Limits(settings.pool_size, reserve, settings.max_db_connections, settings.max_user_connections)

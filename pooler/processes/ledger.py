@@ -224,6 +224,21 @@ class Ledger:
                 actions += self._press(key, now)
         return actions
 
+    def trim(self, now: float) -> tuple[list[Action], bool]:
+        """Have given up what is above a limit that has become smaller. Also, whether anything is."""
+        actions: list[Action] = []
+        excessive = False
+        for key, holdings in self._holdings.items():
+            limits = self._limits_of(key)
+            surplus = self._total.keys.get(key, 0) - limits.pool_size - limits.reserve
+            if surplus > 0:
+                excessive = True
+                givers = [(holder, key, one) for holder, one in holdings.items() if holder >= 0 and one.held]
+                surplus -= sum(one.owes(now) for _, _, one in givers)
+                able = sorted((one for one in givers if not one[2].owes(now)), key=lambda one: -one[2].held)
+                actions += [_ask_for(*one, now, idle_only=False) for one in able[: max(surplus, 0)]]
+        return actions, excessive
+
     # --- Who gets what is free ---------------------------------------------------------------------------------------
 
     def _serve_related(self, key: Key, now: float) -> list[Action]:

@@ -21,25 +21,20 @@ import uvloop
 from interceptor.hooks.loading import PluginsRefused
 from pooler.processes.link import dialer
 from pooler.processes.memory import CONTROL, SharedMap
+from pooler.processes.signals import DUMP
 from pooler.processes.takeover import Handover
 from pooler.server import Server
 
-__all__ = ["DUMP", "FAILED", "LEAVE", "REFUSED", "Inheritance", "begin", "name_of"]
+__all__ = ["FAILED", "REFUSED", "Inheritance", "begin", "name_of"]
 
 logger = logging.getLogger(__name__)
-
-DUMP: Final = signal.SIGUSR1
-"""On this signal a process writes where it is, into the memory file of its seat."""
 
 REFUSED: Final = 2
 """Exit code of a process that can't start, and has said why."""
 FAILED: Final = 1
 """Exit code of a process that met a bug of ours."""
 
-LEAVE: Final = signal.SIGUSR2
-"""On this signal a worker takes no more clients, for another node does; those that it has may stay for a while."""
-
-_OWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
+_OWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 
 
 @dataclass
@@ -56,7 +51,13 @@ class Inheritance:
     handover: Handover | None = None
     """From the node that this one replaces."""
 
+    def tell_parent(self, number: signal.Signals) -> None:
+        """Send the parent a signal, unless it is gone."""
+        if os.getppid() == self.parent:
+            os.kill(self.parent, number)
+
     def __post_init__(self) -> None:
+        self.parent = os.getpid()
         self.to_control, self.from_control = dialer()
         self.lifeline, self.life = os.pipe()
         """``lifeline`` can be read when the parent is dead, for it alone has ``life``."""
@@ -95,6 +96,7 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     # Ctrl-C reaches all processes of the terminal; the parent says what is to be done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(inheritance.life)
     if inheritance.handover is not None:

@@ -15,16 +15,20 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Final
 
-from pooler.config import Config
+from interceptor.errors import ConfigError
+from interceptor.hooks.loading import PluginsRefused
+from pooler.config import Config, ConfigErrors, load_config
+from pooler.config.changing import fixed_changes
 from pooler.listening import port_of
 from pooler.processes.link import SUCCESSOR, dial
 from pooler.processes.memory import CONTROL, SharedMap
-from pooler.processes.node import LEAVE, REFUSED, Inheritance, begin, name_of
+from pooler.processes.node import REFUSED, Inheritance, begin, name_of
 from pooler.processes.ruling import rule
+from pooler.processes.signals import LEAVE, RENEW
 from pooler.processes.sockets import close_sockets, open_sockets
 from pooler.processes.stacks import find_culprit, read_stack
 from pooler.processes.takeover import (
@@ -47,13 +51,13 @@ logger = logging.getLogger(__name__)
 _LOOK: Final = 0.5
 """Seconds between two looks at the signs of life."""
 _LOOK_AT_START: Final = 0.01
-_QUICK: Final = 5.0
+_QUICK: Final = 1.0
 """Seconds within which a process that ended had not really started: it is replaced with a delay that doubles."""
 _FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 10.0
+_LONGEST_DELAY: Final = 5.0
 _SPARE: Final = 15.0
 """Seconds beyond shutdown_timeout in which a process closes its backends; then it is killed."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP, RENEW)
 
 
 def workers_of(config: Config) -> int:
@@ -302,6 +306,10 @@ class Parent:
         if waiting in readable:
             self._on_successor()
         came = list(os.read(self._wake, 512)) if self._wake in readable else []
+        if signal.SIGHUP in came:
+            self._pass_on(signal.SIGHUP, [CONTROL])
+        if RENEW in came and not self._stopping:
+            self._renew()
         for number in came:
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._stopping:
                 self._stopping = True
@@ -309,6 +317,22 @@ class Parent:
                 if number != signal.SIGTERM:
                     self._pass_on(signal.SIGQUIT, range(1, self._memory.workers + 1))
         return came
+
+    def _renew(self) -> None:
+        """All others go by a new configuration: let those that replace them begin with it."""
+        assert self._config.file is not None, "they have read it from there"
+        try:
+            config = load_config(self._config.file)
+            fixed = fixed_changes(self._config.server, config.server)
+            kept = {name: getattr(self._config.server, name) for name in fixed}
+            config = replace(config, server=replace(config.server, **kept))
+            self._inheritance.server = Server(config, self._memory.counters)
+        except (ConfigError, ConfigErrors, PluginsRefused) as error:
+            # It has changed once more, in the meantime, for the worse.
+            logger.error("processes that are replaced begin with the configuration before the last reload: %s", error)
+            return
+        self._config = config
+        gc.freeze()
 
     def _on_successor(self) -> None:
         """Somebody asks to take over, or who did has something to say."""

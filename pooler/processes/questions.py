@@ -4,13 +4,16 @@ together."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from interceptor.errors import CONSOLE_FAILED, FAILURES, ClientError
 from pooler.processes.messages import Answered, Message, Question, Refusal
+from pooler.processes.signals import RENEW
 from pooler.reports import answer, obey
 from pooler.tasks import spawn
 
@@ -28,17 +31,67 @@ _ANSWER_WITHIN: Final = 5.0
 """Seconds that a process has to say how it is. Commands may take as long as they do."""
 _OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
 _GATES: Final = "gates"
+_SET: Final = "set"
+_OF_ALL: Final = frozenset({"RELOAD", "SET"})
+"""Commands that the control obeys too: it has the limits."""
+
+logger = logging.getLogger(__name__)
 
 
-class ProcessNode:
+class _Obeying:
+    """Carries out commands in this process, and keeps for its successor what they have changed."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._gates = server.host.shared.own("gates").state
+        self._settings = server.host.shared.own("set").state
+
+    async def _obey(self, command: str, arguments: tuple[str, ...]) -> list[Row]:
+        task = asyncio.get_running_loop().create_task(obey(self._server, command, arguments), name=command)
+        try:
+            if command in _OF_GATES:
+                # What it changes at once holds for a worker that is replaced, too.
+                await asyncio.sleep(0)
+                self._gates.set(_GATES, _encode_gates(self._server.pools.gates))
+            rows = await task
+        finally:
+            task.cancel()
+        if command == "SET":
+            self._settings.set(_SET, msgspec.msgpack.encode({**self._what_was_set(), arguments[0]: arguments[1]}))
+        elif command == "RELOAD":
+            self._settings.set(_SET, msgspec.msgpack.encode({}))
+        return rows
+
+    def take_gates(self) -> None:
+        """Hold up what the others hold up. For a new worker, before it serves."""
+        known = self._gates.get(_GATES)
+        if known is not None:
+            gates = self._server.pools.gates
+            gates.all_paused, paused, disabled = msgspec.msgpack.decode(known, type=tuple[bool, list[str], list[str]])
+            gates.paused.update(paused)
+            gates.disabled.update(disabled)
+
+    async def take_settings(self) -> None:
+        """Have the settings that SET has given the others. For a process that takes the place of another."""
+        for name, value in self._what_was_set().items():
+            try:
+                await self._server.reloader.set(name, value)
+            except ClientError as error:
+                logger.error("what SET has changed is not taken up by this process: %s: %s", name, error)
+
+    def _what_was_set(self) -> dict[str, str]:
+        known = self._settings.get(_SET)
+        return {} if known is None else msgspec.msgpack.decode(known, type=dict[str, str])
+
+
+class ProcessNode(_Obeying):
     """Implements ``Node`` for one of several workers."""
 
     def __init__(self, server: Server, send: Send) -> None:
-        self._server = server
+        super().__init__(server)
         self._send = send
         self._tickets = 0
         self._pending: dict[int, asyncio.Future[Answered]] = {}
-        self._gates = server.host.shared.own("gates").state
         self.connected = False
         """There is a control."""
 
@@ -69,26 +122,6 @@ class ProcessNode:
             del self._pending[ticket]
         return _rows_of(answered)
 
-    async def _obey(self, command: str, arguments: tuple[str, ...]) -> list[Row]:
-        task = asyncio.get_running_loop().create_task(obey(self._server, command, arguments), name=command)
-        try:
-            if command in _OF_GATES:
-                # What it changes at once holds for a worker that is replaced, too.
-                await asyncio.sleep(0)
-                self._gates.set(_GATES, _encode_gates(self._server.pools.gates))
-            return await task
-        finally:
-            task.cancel()
-
-    def take_gates(self) -> None:
-        """Hold up what the others hold up. For a new worker, before it serves."""
-        known = self._gates.get(_GATES)
-        if known is not None:
-            gates = self._server.pools.gates
-            gates.all_paused, paused, disabled = msgspec.msgpack.decode(known, type=tuple[bool, list[str], list[str]])
-            gates.paused.update(paused)
-            gates.disabled.update(disabled)
-
     # --- For the link ------------------------------------------------------------------------------------------------
 
     def on_answered(self, answered: Answered) -> None:
@@ -109,16 +142,9 @@ class ProcessNode:
                 pending.set_exception(_lost())
 
     async def _reply(self, question: Question) -> None:
-        rows: list[Row] = []
-        refusal: Refusal | None = None
-        try:
-            if question.is_command:
-                rows = await self._obey(question.name, question.arguments)
-            else:
-                rows = await answer(self._server, question.name, question.arguments)
-        except ClientError as error:
-            refusal = Refusal(error.failure.code, error.message, error.detail, error.hint)
-        self._send(Answered(question.ticket, cast("list[list[list[object]]]", [rows]), refusal), _NO_FILE)
+        name, arguments = question.name, question.arguments
+        work = self._obey(name, arguments) if question.is_command else answer(self._server, name, arguments)
+        self._send(await _answer_to(work, question.ticket), _NO_FILE)
 
 
 def _rows_of(answered: Answered) -> list[list[Row]]:
@@ -138,13 +164,24 @@ def _encode_gates(gates: Gates) -> bytes:
     return msgspec.msgpack.encode((gates.all_paused, sorted(gates.paused), sorted(gates.disabled)))
 
 
+async def _answer_to(work: Awaitable[list[Row]], ticket: int) -> Answered:
+    rows: list[Row] = []
+    refusal: Refusal | None = None
+    try:
+        rows = await work
+    except ClientError as error:
+        refusal = Refusal(error.failure.code, error.message, error.detail, error.hint)
+    return Answered(ticket, cast("list[list[list[object]]]", [rows]), refusal)
+
+
 class _Round:
     """One question to all but the asker."""
 
     def __init__(self, ticket: int, reply: Callable[[Answered], None]) -> None:
         self.ticket = ticket
         self.reply = reply
-        self.open: dict[int, Peer] = {}
+        self.open: dict[int, Peer | None] = {}
+        """Who has yet to answer; None for the control itself."""
         self.rows: list[list[list[object]]] = []
         self.refusal: Refusal | None = None
 
@@ -154,6 +191,8 @@ class QuestionRouter:
 
     def __init__(self, peers: Mapping[int, Peer]) -> None:
         self._peers = peers
+        self.on_command: Callable[[Question], Awaitable[Answered]] | None = None
+        """What the control itself does."""
         self._rounds: dict[int, _Round] = {}
         self._tickets = 0
 
@@ -179,11 +218,21 @@ class QuestionRouter:
                 self._tickets += 1
                 one.open[self._tickets] = peer
                 self._rounds[self._tickets] = one
-        for ticket, peer in list(one.open.items()):
-            peer.channel.send(Question(ticket, question.name, question.arguments, question.is_command))
+        for ticket, asked in list(one.open.items()):
+            assert asked is not None
+            asked.channel.send(Question(ticket, question.name, question.arguments, question.is_command))
+        if question.is_command and question.name in _OF_ALL and self.on_command is not None:
+            self._tickets += 1
+            one.open[self._tickets] = None
+            self._rounds[self._tickets] = one
+            own = Question(self._tickets, question.name, question.arguments, is_command=True)
+            spawn(self._obey_too(self.on_command(own)), name=question.name)
         if not question.is_command and one.open:
             asyncio.get_running_loop().call_later(_ANSWER_WITHIN, self._give_up, one)
         self._close_if_done(one)
+
+    async def _obey_too(self, work: Awaitable[Answered]) -> None:
+        self.on_answered(await work)
 
     def _give_up(self, one: _Round) -> None:
         """Go on without those that have not answered: a worker that stalls must not blind who looks for it."""
@@ -212,12 +261,30 @@ class QuestionRouter:
             one.reply(Answered(one.ticket, one.rows, one.refusal))
 
 
-class ControlNode:
+class ControlNode(_Obeying):
     """Implements ``Node`` for the control, which has no clients and tells of itself too."""
 
-    def __init__(self, server: Server, router: QuestionRouter) -> None:
-        self._server = server
+    def __init__(
+        self,
+        server: Server,
+        router: QuestionRouter,
+        tell_parent: Callable[[signal.Signals], None],
+        on_changed: Callable[[], None],
+    ) -> None:
+        """``on_changed`` is called when the configuration is another."""
+        super().__init__(server)
         self._router = router
+        self._tell_parent = tell_parent
+        self._on_changed = on_changed
+        router.on_command = self._on_command
+
+    async def _on_command(self, question: Question) -> Answered:
+        answered = await _answer_to(self._obey(question.name, question.arguments), question.ticket)
+        self._on_changed()
+        if question.name == "RELOAD" and answered.refusal is None:
+            # Processes that are to replace others begin with this configuration.
+            self._tell_parent(RENEW)
+        return answered
 
     async def ask_all(self, question: str, arguments: tuple[str, ...] = ()) -> list[list[Row]]:
         """As ``Node.ask_all``."""

@@ -8,14 +8,16 @@ import os
 import signal
 import socket
 
+from interceptor.errors import ClientError
 from pooler.http import HttpListener, open_http
 from pooler.processes.channel import receive
 from pooler.processes.control import Control
 from pooler.processes.link import SUCCESSOR
 from pooler.processes.memory import CONTROL
-from pooler.processes.node import LEAVE, Inheritance
+from pooler.processes.node import Inheritance
 from pooler.processes.questions import ControlNode
 from pooler.processes.sharing import Sharing
+from pooler.processes.signals import LEAVE
 from pooler.server import Server
 from pooler.tasks import cancel_all, spawn
 
@@ -51,7 +53,7 @@ async def rule(inheritance: Inheritance) -> None:
     loop.add_reader(inheritance.lifeline, on_orphaned)
     for listening in inheritance.sockets:
         listening.close()
-    control = Control(server.config, memory)
+    control = Control(server, memory)
     sharing = Sharing(server.host.shared, lambda message, fd: control.values.on_put(message), CONTROL)
     control.values.on_put_here = sharing.on_put
     if inheritance.handover is not None:
@@ -61,7 +63,9 @@ async def rule(inheritance: Inheritance) -> None:
     control.start()
     loop.add_reader(inheritance.from_control, _on_dialed, inheritance.from_control, control)
     server.host.worker_hooks = False
-    server.node = ControlNode(server, control.questions)
+    node = server.node = ControlNode(server, control.questions, inheritance.tell_parent, control.on_limits_changed)
+    loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(node), name="reload"))
+    spawn(_take_settings(control, node), name="settings of SET")
     await http.open(patient=inheritance.handover is not None)
     await server.host.start()
     memory.seats[CONTROL].ready = True
@@ -89,6 +93,20 @@ def _on_dialed(sock: socket.socket, control: Control) -> None:
             control.succeed(socket.socket(fileno=fd))
         else:
             control.on_dialed(socket.socket(fileno=fd))
+
+
+async def _reload(node: ControlNode) -> None:
+    try:
+        await node.tell_all("RELOAD")
+    except ClientError:
+        pass  # it is in the log of whoever refused
+
+
+async def _take_settings(control: Control, node: ControlNode) -> None:
+    """A control in the place of another learns from the workers what SET has changed."""
+    while control.ledger.paused:  # noqa: ASYNC110 - one wait in a lifetime
+        await asyncio.sleep(0.05)
+    await node.take_settings()
 
 
 class _Http:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pooler.processes.node import DUMP
+from pooler.processes.signals import DUMP
 
 __all__ = ["Culprit", "find_culprit", "read_stack"]
 

@@ -11,7 +11,8 @@ from pooler.departure import StopSignals, end, linger
 from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
-from pooler.processes.node import LEAVE, Inheritance
+from pooler.processes.node import Inheritance
+from pooler.processes.signals import LEAVE
 
 __all__ = ["work"]
 
@@ -39,11 +40,13 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     server.host.node_hooks = False
     server.listening = SharedListening(inheritance.sockets, memory, slot)
     server.node = link.node
+    server.on_shutdown = lambda: inheritance.tell_parent(signal.SIGINT)
     parent = os.getppid()
     server.on_shutdown = lambda: os.kill(parent, signal.SIGQUIT)
     link.start()
     await link.welcomed.wait()
     link.node.take_gates()
+    await link.node.take_settings()
     await server.start()
     memory.seats[slot].ready = True
     await stop.asked.wait()

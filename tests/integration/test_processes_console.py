@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.support.wire import WireClient
 
 DATABASE = "processes_console"
 WORKERS = 2
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +120,64 @@ def test_a_worker_that_is_replaced_holds_up_what_the_others_hold_up(
             assert not errors(client)
 
 
+def test_a_reload_holds_for_the_limits_and_for_those_who_are_replaced(
+    proxy: Proxy, clients: Clients, postgres18: PostgresServer
+) -> None:
+    family = Family(proxy)
+    file = proxy.directory / "interceptor.toml"
+    before = file.read_text()
+    member = at(clients, 1)
+    with Activity(postgres18, application="app") as activity:
+        file.write_text(before.replace("pool_size = 4", "pool_size = 1"))
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: activity.count() <= 1, "the smaller pool is that of all workers")
+        assert member.query("select 1") == [("1",)]
+        console = clients.connect("pgbouncer")
+        console.query("SET query_wait_timeout = 41")
+        file.write_text("nonsense")
+        for name in ("worker 1", "worker 2", "control"):
+            victim = family.pid(name)
+            os.kill(victim, signal.SIGKILL)
+            family.replaced(name, victim)
+            # One that serves has been told all there is: what nobody alive knows would be lost.
+            members = [connect_to(worker, lambda: clients.connect("app")) for worker in (1, 2)]
+        console = clients.connect("pgbouncer")
+        shown_sizes = {row["pool_size"] for row in shown(console, "DATABASES") if row["name"] == "app"}
+        assert shown_sizes == {"1"}, "they begin with what was reloaded, whatever the file is by now"
+        for worker in (1, 2):
+            settings = {row["key"]: row["value"] for row in shown(at_console(clients, worker), "CONFIG")}
+            assert settings["query_wait_timeout"] == "41"
+        for one in members:
+            one.send(f.query("select pg_sleep(0.05)"))
+        for one in members:
+            one.read_until_ready(2)
+            assert activity.count() <= 1
+    file.write_text(before)
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: pool_size(clients) == "4", "and the pool is as before")
+
+
+def pool_size(clients: Clients) -> str | None:
+    (row,) = [row for row in shown(clients.connect("pgbouncer"), "DATABASES") if row["name"] == "app"]
+    return row["pool_size"]
+
+
+def test_shutdown_ends_all_processes(postgres18: PostgresServer) -> None:
+    tables: Tables = {
+        "server": {"workers": WORKERS, "admin_users": ["postgres"]},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        members = [at(clients, 1), at(clients, 2)]
+        clients.connect("pgbouncer").send(f.query("SHUTDOWN"))
+        for member in members:
+            member.read_to_end()
+        assert proxy.process.wait(20) == 0
+
+
 def at_console(clients: Clients, worker: int) -> WireClient:
     """A console at this worker, told by its number in SHOW CLIENTS: its process id names no worker."""
-    for number in range(50):
+    for number in itertools.islice(NUMBERS, 50):
         console = clients.connect("pgbouncer", application_name=f"console {number}")
         (own,) = [row for row in shown(console, "CLIENTS") if row["application_name"] == f"console {number}"]
         if int(own["id"] or 0) % CONNECTION_NUMBERS == worker:

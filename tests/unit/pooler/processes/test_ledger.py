@@ -111,6 +111,24 @@ def test_reserve_is_for_who_has_waited() -> None:
     assert not grants(books.ask(3, APP, 1, 5.0, reserve=True))
 
 
+def test_what_is_above_a_smaller_limit_is_given_up() -> None:
+    size = 4
+    books = Ledger(lambda key: Limits(size, 0, 0, 0))
+    books.paused = False
+    books.ask(1, APP, 3, 0.0)
+    books.ask(2, APP, 1, 0.0)
+    assert books.trim(1.0) == ([], False)
+    size = 2
+    actions, excessive = books.trim(1.0)
+    assert releases(actions) == [(1, False), (2, False)]
+    assert excessive
+    assert books.trim(1.1) == ([], True), "they were asked a moment ago"
+    assert not grants(books.give_back(1, APP, 1, 1.2))
+    assert books.trim(1.2) == ([], True)
+    books.give_back(2, APP, 1, 1.2)
+    assert books.trim(1.3) == ([], False)
+
+
 def test_limits_that_pools_share() -> None:
     books = ledger(2, per_database=2)
     books.ask(1, APP, 2, 0.0)

@@ -1,0 +1,17 @@
+"""Signals between the processes of a node, beside those that end them."""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+__all__ = ["DUMP", "LEAVE", "RENEW"]
+
+DUMP: Final = signal.SIGUSR1
+"""On this signal a process writes where it is, into the memory file of its seat."""
+
+RENEW: Final = signal.SIGUSR1
+"""On this signal the parent reads the configuration again, which all others have taken up: for those to be forked."""
+
+LEAVE: Final = signal.SIGUSR2
+"""On this signal a worker takes no more clients, for another node does; those that it has may stay for a while."""
