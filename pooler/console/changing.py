@@ -26,7 +26,7 @@ HELP: Final = """\
 \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE
 \tSHOW DNS_HOSTS|DNS_ZONES
 \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS
-\tSHOW PLUGINS|HOOKS|PINS|QUERIES
+\tSHOW PLUGINS|HOOKS|PINS|QUERIES|BANS
 \tSET key = arg
 \tRELOAD
 \tRESET QUERIES
@@ -39,6 +39,7 @@ HELP: Final = """\
 \tKILL_CLIENT <client_id>
 \tSHUTDOWN
 \tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
+\tUNBAN <address> [<db>]
 \tWAIT_CLOSE [<db>]"""
 
 Arguments: TypeAlias = "tuple[str, ...]"
@@ -84,6 +85,12 @@ def _read_client(words: Sequence[Word]) -> Arguments:
     if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
         raise _wrong("invalid client id supplied", "The column id of SHOW CLIENTS has it: KILL_CLIENT 17")
     return (str(int(words[0])),)
+
+
+def _read_ban(words: Sequence[Word]) -> Arguments:
+    if not 1 <= len(words) <= 2:
+        raise _wrong("an address is required: UNBAN <address> [<db>]", "SHOW BANS lists addresses and databases.")
+    return tuple(map(str, words))
 
 
 _SHUTDOWNS: Final = ("", "WAIT_FOR_SERVERS", "WAIT_FOR_CLIENTS")
@@ -189,6 +196,16 @@ def _end(server: Server) -> None:
     server.on_shutdown()
 
 
+async def _unban(server: Server, arguments: Arguments) -> list[str]:
+    logger.info("UNBAN %s", " ".join(arguments))
+    if not any(await server.node.tell_all("UNBAN", arguments)):
+        where = f' from database "{arguments[1]}"' if len(arguments) > 1 else ""
+        raise ClientError(
+            CONSOLE_FAILED, f"{arguments[0]} is not banned{where}", hint="SHOW BANS lists who is.", fatal=False
+        )
+    return []
+
+
 async def _suspend(server: Server, arguments: Arguments) -> list[str]:
     raise ClientError(
         CONSOLE_FAILED,
@@ -215,5 +232,6 @@ CHANGES: Final[dict[str, Change]] = {
     "SET": Change(_read_setting, _telling("SET"), lambda arguments: f"SET {arguments[0]}={arguments[1]}"),
     "SHUTDOWN": Change(_read_shutdown, _shut_down, _named("SHUTDOWN")),
     "SUSPEND": Change(_read_nothing, _suspend, _named("SUSPEND")),
+    "UNBAN": Change(_read_ban, _unban, _named("UNBAN")),
     "WAIT_CLOSE": Change(_reader("WAIT_CLOSE"), _telling("WAIT_CLOSE", database=True), _named("WAIT_CLOSE")),
 }

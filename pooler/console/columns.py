@@ -43,6 +43,7 @@ _BARE_AVERAGES: Final = " ".join(
 
 COLUMNS: Final[dict[str, Columns]] = {
     "ACTIVE_SOCKETS": _columns(f"{_SOCKET} {_BUFFERS}"),
+    "BANS": _columns("address database seconds_left:int4"),
     "CLIENTS": _columns(_SOCKET),
     "CONFIG": _columns("key value default changeable"),
     "DATABASES": _columns(

@@ -225,6 +225,10 @@ async def _totals(server: Server) -> list[Row]:
 # --- Our own -----------------------------------------------------------------------------------------------------
 
 
+async def _bans(server: Server) -> list[Row]:
+    return merge(await server.node.ask_all("bans"), 2, (), (2,))
+
+
 async def _plugins(server: Server) -> list[Row]:
     return merge(await server.node.ask_all("plugins"), 1, range(6, 10))
 
@@ -245,6 +249,7 @@ async def _queries(server: Server) -> list[Row]:
 
 SHOWS: Final[dict[str, Show]] = {
     "ACTIVE_SOCKETS": _active_sockets,
+    "BANS": _bans,
     "CLIENTS": _clients,
     "CONFIG": _config,
     "DATABASES": _databases,

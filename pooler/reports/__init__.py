@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from pooler.metrics.collect import collect
+from pooler.reports.bans import bans
 from pooler.reports.commands import obey
 from pooler.reports.connections import clients, file_descriptors, servers, sockets
 from pooler.reports.counts import memory, numbers, statistics
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["QUESTIONS", "answer", "obey"]
 
 QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
+    "bans": bans,
     "clients": clients,
     "databases": databases,
     "fds": file_descriptors,

@@ -63,6 +63,10 @@ def _close_gates(server: Server, arguments: Arguments) -> None:
         gates.all_paused = True
 
 
+async def _unban(server: Server, arguments: Arguments) -> list[Row]:
+    return [[""]] * server.access.bans.lift(*arguments)
+
+
 async def _reset_queries(server: Server, arguments: Arguments) -> list[Row]:
     if server.host.query_statistics is not None:
         server.host.query_statistics.forget()
@@ -188,5 +192,6 @@ COMMANDS: Final[dict[str, Callable[[Server, Arguments], Awaitable[list[Row]]]]] 
     "RESUME": _resume,
     "SET": _set,
     "SHUTDOWN": _shut_down,
+    "UNBAN": _unban,
     "WAIT_CLOSE": _wait_close,
 }

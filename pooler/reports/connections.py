@@ -279,11 +279,7 @@ def _descriptor(transport: asyncio.Transport) -> int:
 
 def _encryption(transport: asyncio.Transport | None) -> str:
     """Such as "TLSv1.3/TLS_AES_256_GCM_SHA384"; empty without TLS."""
-    encrypted = None if transport is None else transport.get_extra_info("ssl_object")
-    if encrypted is None:
-        return ""
-    cipher = encrypted.cipher()
-    return f"{encrypted.version()}/{cipher[0] if cipher else ''}"
+    return "" if transport is None else str(transport.get_extra_info("tls") or "")
 
 
 def _text(value: bytes | None) -> str:

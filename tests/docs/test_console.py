@@ -12,8 +12,7 @@ from pooler.console.columns import COLUMNS
 from pooler.console.showing import SHOWS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "console.md").read_text()
-ARGUMENTS = r"\[[^]]+\]|[a-z][a-z_ =]*"
-SECTIONS = dict(re.findall(rf"^### ([A-Z_ ]+?)(?: (?:{ARGUMENTS}))?\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^### ([A-Z_]+(?: [A-Z_]+)*)(?: [^\n]*)?\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
 def test_every_command_is_described_and_none_is_made_up() -> None:

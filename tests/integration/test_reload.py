@@ -241,6 +241,27 @@ def test_users_and_the_way_to_log_in(proxy: Proxy, clients: Clients, console: Wi
     assert clients.connect("app", password="two").query("select 1") == [("1",)]
 
 
+def test_bans_are_listed_and_lifted(proxy: Proxy, clients: Clients, console: WireClient, tables: Tables) -> None:
+    tables["server"].update(auth_type="scram-sha-256", auth_file="users.txt", ban_failures=2)
+    tables["databases.fort"] = tables["databases.app"]
+    (proxy.directory / "users.txt").write_text('"postgres" "one"\n')
+    write(proxy, tables)
+    console.query("RELOAD")
+    for _ in range(2):
+        with pytest.raises(LoginFailed, match="password authentication failed"):
+            clients.connect("fort", password="wrong")
+    with pytest.raises(LoginFailed, match="banned"):
+        clients.connect("fort", password="one")
+    row = row_of(show(console, "BANS"), database="fort")
+    assert row["address"] == "127.0.0.1"
+    assert 0 < int(row["seconds_left"] or 0) <= 120
+    ask(console, frontend.query("UNBAN 127.0.0.1 stays"))
+    assert "is not banned" in errors(console)[-1]["M"]
+    console.query("UNBAN 127.0.0.1")
+    assert not show(console, "BANS")
+    assert clients.connect("fort", password="one").query("select 1") == [("1",)]
+
+
 def test_what_needs_a_restart_is_named(proxy: Proxy, clients: Clients, console: WireClient, tables: Tables) -> None:
     tables["server"]["listen_backlog"] = 77
     tables["server"]["default_pool_size"] = 7
