@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from struct import Struct
 from typing import Final
 
-from interceptor.errors import (
-    BACKEND_LOST,
-    BACKEND_PROTOCOL,
-    HELPER_QUERY,
-    HELPER_TIMEOUT,
-    BackendError,
-    ProtocolViolation,
-)
+from interceptor.errors import BACKEND_LOST, HELPER_QUERY, BackendError
 from interceptor.protocol import messages
-from interceptor.protocol.framing import FrameBuffer
 from interceptor.services import Parameter, Row, Value
+from pooler.helpers.incoming import MAX_MESSAGE, Incoming
 from pooler.helpers.values import Decode, decoder, encode_parameter
 from pooler.login import LoggedIn
 
 __all__ = ["MAX_MESSAGE", "HelperConnection"]
-
-MAX_MESSAGE: Final = 64 * 1024 * 1024
-"""Bytes of one row."""
-
-_HIGH_WATER: Final = 1024 * 1024
-"""Bytes that may wait to be decoded; then the server has to wait."""
 
 _INT16: Final = Struct("!H")
 _INT32: Final = Struct("!i")
@@ -40,26 +25,16 @@ _IGNORED: Final = frozenset(
 )  # fmt: skip
 
 
-class HelperConnection(asyncio.Protocol):
+class HelperConnection(Incoming):
     """A connection that has logged in. The caller asks one thing at a time, and closes it.
 
     After a BackendError whose failure isn't HELPER_QUERY the connection is gone (``closed``).
     """
 
     def __init__(self, logged_in: LoggedIn) -> None:
+        super().__init__(logged_in)
         self.process_id = logged_in.process_id
-        self.closed = False
         self.in_transaction = False
-        self._transport = logged_in.transport
-        self._address = logged_in.address
-        self._buffer = FrameBuffer(MAX_MESSAGE)
-        self._frames: deque[tuple[int, bytes]] = deque()
-        self._waiting_bytes = 0
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: BackendError | None = None
-        self._gone = asyncio.get_running_loop().create_future()
-        logged_in.transport.set_protocol(self)
 
     async def pages(
         self, sql: str, parameters: Sequence[Parameter], size: int, timeout: float
@@ -70,14 +45,14 @@ class HelperConnection(asyncio.Protocol):
         that failed, or when the iterator is closed early, the connection stays usable.
         """
         self._check()
-        self._transport.write(_encode_statement(sql, parameters, size))
+        self.transport.write(_encode_statement(sql, parameters, size))
         more = _encode_execute(size) + messages.FLUSH_MESSAGE
         synced = False
         decoders: list[Decode] = []
         rows: list[Row] = []
         try:
             while True:
-                kind, body = await self._next(timeout)
+                kind, body = await self.next(timeout)
                 if kind == messages.DATA_ROW:
                     rows.append(_decode_row(body, decoders))
                 elif kind == messages.ROW_DESCRIPTION:
@@ -86,13 +61,13 @@ class HelperConnection(asyncio.Protocol):
                     yield rows
                     rows = []
                     self._check()  # it may have ended while the rows were looked at
-                    self._transport.write(more)
+                    self.transport.write(more)
                 elif kind == messages.ERROR_RESPONSE:
                     raise _statement_error(body)
                 elif kind in (messages.COMMAND_COMPLETE, messages.EMPTY_QUERY_RESPONSE):
                     break
                 elif kind not in _IGNORED:
-                    raise self._break(f"message type {kind} in answer to a statement")
+                    raise self.broken(f"message type {kind} in answer to a statement")
             synced = True
             await self._sync(timeout)
             if rows:
@@ -105,101 +80,26 @@ class HelperConnection(asyncio.Protocol):
         """Say goodbye. ``wait_closed`` tells when the server has hung up."""
         if not self.closed:
             self.closed = True
-            if not self._transport.is_closing():
-                self._transport.write(messages.TERMINATE_MESSAGE)
-                self._transport.close()
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self.closed = True
-        self._transport.abort()
-
-    async def wait_closed(self) -> None:
-        """Return once the connection has ended."""
-        await self._gone
-
-    # --- asyncio -----------------------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer.feed(data)
-        try:
-            while (frame := self._buffer.next_frame()) is not None:
-                self._frames.append(frame)
-                self._waiting_bytes += len(frame[1])
-        except ProtocolViolation as error:
-            self._fail(BackendError(BACKEND_PROTOCOL, error.message))
-            self.abort()
-        if self._waiting_bytes > _HIGH_WATER and not self._paused and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
-        self._fail(
-            BackendError(
-                BACKEND_LOST, f"the server at {self._address} closed the connection{f' ({exc})' if exc else ''}"
-            )
-        )
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._wake()
+            if not self.transport.is_closing():
+                self.transport.write(messages.TERMINATE_MESSAGE)
+                self.transport.close()
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
     async def _sync(self, timeout: float) -> None:
         """End the statement: what it still had to say is dropped."""
-        self._transport.write(messages.SYNC_MESSAGE)
+        self.transport.write(messages.SYNC_MESSAGE)
         while True:
-            kind, body = await self._next(timeout)
+            kind, body = await self.next(timeout)
             if kind == messages.READY_FOR_QUERY:
                 self.in_transaction = body != b"I"
                 return
 
-    async def _next(self, timeout: float) -> tuple[int, bytes]:
-        if not self._frames:
-            await self._wait(timeout)
-        kind, body = self._frames.popleft()
-        self._waiting_bytes -= len(body)
-        if self._paused and self._waiting_bytes < _HIGH_WATER // 2 and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-        return kind, body
-
-    async def _wait(self, timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout or None):
-                while not self._frames:
-                    if self._failure is not None:
-                        raise self._failure
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    await self._waiter
-        except TimeoutError:
-            self.abort()
-            raise BackendError(
-                HELPER_TIMEOUT, f"the server at {self._address} gave no answer within {timeout:g} s"
-            ) from None
-        except asyncio.CancelledError:
-            # What comes now would be taken for the next answer.
-            self.abort()
-            raise
-
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         if self.closed:
-            raise BackendError(BACKEND_LOST, f"the connection to the server at {self._address} is closed")
-
-    def _break(self, what: str) -> BackendError:
-        self.abort()
-        return BackendError(BACKEND_PROTOCOL, f"the server at {self._address} sent {what}")
-
-    def _fail(self, error: BackendError) -> None:
-        self._failure = self._failure or error
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            raise BackendError(BACKEND_LOST, f"the connection to the server at {self.address} is closed")
 
 
 def _encode_statement(sql: str, parameters: Sequence[Parameter], size: int) -> bytes:

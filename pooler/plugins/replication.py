@@ -9,23 +9,15 @@ import asyncio
 import re
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from interceptor.errors import (
-    BACKEND_CONNECT,
-    BACKEND_LOST,
-    BACKEND_PROTOCOL,
-    HELPER_QUERY,
-    BackendError,
-    ProtocolViolation,
-)
+from interceptor.errors import BACKEND_CONNECT, HELPER_QUERY, BackendError
 from interceptor.protocol import messages
-from interceptor.protocol.framing import FrameBuffer
 from interceptor.services import ReplicationMessage, ReplicationStream
+from pooler.helpers.incoming import Incoming
 from pooler.login import LoggedIn, log_in
 
 if TYPE_CHECKING:
@@ -33,12 +25,6 @@ if TYPE_CHECKING:
     from pooler.config import PoolSettings
 
 __all__ = ["PluginReplication"]
-
-MAX_MESSAGE: Final = 64 * 1024 * 1024
-"""Bytes of one message: a change of one row, whole."""
-
-HIGH_WATER: Final = 1024 * 1024
-"""Bytes that may wait for the plugin; then the server has to wait."""
 
 STATUS_SECONDS: Final = 10.0
 """Between two reports to the server, whose wal_sender_timeout is 60 s by default."""
@@ -131,25 +117,16 @@ class _Entry:
         await self._replication.close(self._stream)
 
 
-class _Stream(asyncio.Protocol):
+class _Stream(Incoming):
     """One connection in replication mode. Implements ``ReplicationStream``."""
 
     def __init__(self, logged_in: LoggedIn) -> None:
-        self._address = logged_in.address
-        self._transport = logged_in.transport
-        self._buffer = FrameBuffer(MAX_MESSAGE)
-        self._frames: deque[tuple[int, bytes]] = deque()
-        self._waiting_bytes = 0
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: BackendError | None = None
-        self._gone = asyncio.get_running_loop().create_future()
+        super().__init__(logged_in)
         self._timer: asyncio.TimerHandle | None = None
         self._streaming = False
         self._received = 0
         """The end of what was given to the plugin."""
         self._confirmed = 0
-        logged_in.transport.set_protocol(self)
 
     # --- Beginning ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +145,7 @@ class _Stream(asyncio.Protocol):
         rows = await self._command(f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT')
         found = _POSITION.search(rows[0]) if rows else None
         if found is None:
-            raise self._broken("no position for a new replication slot")
+            raise self.broken("no position for a new replication slot")
         names = ",".join(_identifier(name) for name in publications)
         given = {**options, "publication_names": names}
         words = ", ".join(f"{_identifier(name)} {_literal(value)}" for name, value in given.items())
@@ -181,10 +158,10 @@ class _Stream(asyncio.Protocol):
 
     async def _command(self, sql: str) -> list[bytes]:
         """Its rows, as they came. Returns when the server is ready, or begins to stream."""
-        self._transport.write(messages.encode_query(sql))
+        self.transport.write(messages.encode_query(sql))
         rows = []
         while True:
-            kind, body = await self._next()
+            kind, body = await self.next()
             if kind == messages.DATA_ROW:
                 rows.append(body)
             elif kind == messages.ERROR_RESPONSE:
@@ -199,14 +176,14 @@ class _Stream(asyncio.Protocol):
 
     async def _messages(self) -> AsyncIterator[ReplicationMessage]:
         while True:
-            kind, body = await self._next()
+            kind, body = await self.next()
             if kind == messages.ERROR_RESPONSE:
                 self.abort()
                 raise _refusal(body)
             if kind != messages.COPY_DATA:
                 if kind in (messages.NOTICE_RESPONSE, messages.PARAMETER_STATUS):
                     continue
-                raise self._broken(f"message type {kind} in a replication stream")
+                raise self.broken(f"message type {kind} in a replication stream")
             message = self._decode(body)
             if message is not None:
                 self._received = max(self._received, message.end)
@@ -228,7 +205,7 @@ class _Stream(asyncio.Protocol):
                     self._report()
                 return ReplicationMessage(end, end, _seconds(sent), b"")
         except Exception as error:
-            raise self._broken("a replication message that is cut off") from error
+            raise self.broken("a replication message that is cut off") from error
         return None
 
     def confirm(self, position: int) -> None:
@@ -242,79 +219,29 @@ class _Stream(asyncio.Protocol):
     def _report(self, *, wants_reply: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport.is_closing() or not self._streaming:
+        if self.transport.is_closing() or not self._streaming:
             return
         now = int((time.time() - _EPOCH) * 1_000_000)
         confirmed = self._confirmed
         status = _STATUS.pack(b"r", max(self._received, confirmed), confirmed, confirmed, now, wants_reply)
-        self._transport.write(messages.encode_message(messages.COPY_DATA, status))
+        self.transport.write(messages.encode_message(messages.COPY_DATA, status))
         self._timer = asyncio.get_running_loop().call_later(STATUS_SECONDS, self._report)
 
     # --- The end -----------------------------------------------------------------------------------------------------
 
     def abort(self) -> None:
         """Cut the connection; the server drops the slot with it."""
+        self._stop_reporting()
+        super().abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_reporting()
+        super().connection_lost(exc)
+
+    def _stop_reporting(self) -> None:
         self._streaming = False
         if self._timer is not None:
             self._timer.cancel()
-        self._transport.abort()
-
-    async def wait_closed(self) -> None:
-        """Return once the connection has ended."""
-        await self._gone
-
-    # --- asyncio -----------------------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer.feed(data)
-        try:
-            while (frame := self._buffer.next_frame()) is not None:
-                self._frames.append(frame)
-                self._waiting_bytes += len(frame[1])
-        except ProtocolViolation as error:
-            self._fail(BackendError(BACKEND_PROTOCOL, error.message))
-            self.abort()
-        if self._waiting_bytes > HIGH_WATER and not self._paused and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(
-            BackendError(
-                BACKEND_LOST,
-                f"the server at {self._address} closed the replication connection{f' ({exc})' if exc else ''}",
-            )
-        )
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._wake()
-
-    async def _next(self) -> tuple[int, bytes]:
-        while not self._frames:
-            if self._failure is not None:
-                raise self._failure
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        kind, body = self._frames.popleft()
-        self._waiting_bytes -= len(body)
-        if self._paused and self._waiting_bytes < HIGH_WATER // 2 and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-        return kind, body
-
-    def _broken(self, what: str) -> BackendError:
-        self.abort()
-        return BackendError(BACKEND_PROTOCOL, f"the server at {self._address} sent {what}")
-
-    def _fail(self, error: BackendError) -> None:
-        self._failure = self._failure or error
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def _refusal(body: bytes) -> BackendError:

@@ -13,7 +13,8 @@ from interceptor.services import ReplicationMessage, ReplicationStream
 from interceptor.testing.postgres import PostgresServer
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
-from pooler.plugins.replication import HIGH_WATER, PluginReplication
+from pooler.helpers.incoming import HIGH_WATER
+from pooler.plugins.replication import PluginReplication
 from tests.integration.catalogue_world import settings_for
 from tests.support.watch import TIMEOUT, wait_until
 
