@@ -281,7 +281,8 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
             outcome = put_around(backend, note, outcome, data, (position, end), owed)
         if holds:
             # What is behind a result that may be cut off is sent when it has been answered.
-            session.held = session.wants_flush = True
+            session.held = True
+            session.wants_flush = data[position] == messages.EXECUTE
             return outcome or (b"", position)
     return outcome
 

@@ -1,0 +1,293 @@
+"""Executions that somebody looks after, however the bytes of their answers are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from interceptor.protocol.messages import decode_error_fields
+from tests.support.conversations import BOUND, CLOSED, CONVERSATIONS, PARSED, Turn
+from tests.support.plugged import PluggedRecorder
+from tests.support.recorder import (
+    FLUSH,
+    RESULT,
+    ROW_DESCRIPTION,
+    SYNC,
+    TERMINATE,
+    bind,
+    close,
+    complete,
+    error,
+    execute,
+    message,
+    parse,
+    query,
+    ready,
+    row,
+)
+
+OBSERVES = """
+class All(Observer):
+    def started(self, execution):
+        state(execution).append("started")
+    def described(self, execution, description):
+        state(execution).append("described")
+    def received(self, execution, rows):
+        state(execution).append(("rows", rows))
+    def finished(self, execution, completion):
+        state(execution).append(("finished", completion.tag, completion.rows, completion.size))
+    def failed(self, execution, failure):
+        state(execution).append(("failed", failure.sqlstate, failure.by))
+
+KEY = StateKey(list)
+ALL = All()
+
+def state(execution):
+    return execution.session.get(KEY)
+
+@hookimpl
+def observe(statement, session):
+    return ALL
+
+@hookimpl
+def transaction_ended(session, committed):
+    session.get(KEY).append(("ended", committed))
+"""
+LIMITS = """
+@hookimpl
+def guard(statement, session):
+    return Forward(limits=Limits(rows=2))
+"""
+
+Cut = Callable[[bytes], Iterator[bytes]]
+
+
+def whole(data: bytes) -> Iterator[bytes]:
+    if data:
+        yield data
+
+
+def by_byte(data: bytes) -> Iterator[bytes]:
+    for position in range(len(data)):
+        yield data[position : position + 1]
+
+
+def cut_at(offset: int) -> Cut:
+    def cut(data: bytes) -> Iterator[bytes]:
+        yield from whole(data[:offset])
+        yield from whole(data[offset:])
+
+    return cut
+
+
+cuts = pytest.mark.parametrize("cut", [whole, by_byte])
+
+
+def told(recorder: PluggedRecorder) -> list[object]:
+    """What observers heard; rows that came in pieces are one."""
+    logs = [value for value in (recorder.facts._state or {}).values() if isinstance(value, list)]
+    log = logs[0] if logs else []
+    joined: list[object] = []
+    for one in log:
+        last = joined[-1] if joined else None
+        if one[0] == "rows" and isinstance(last, tuple) and last[0] == "rows":
+            joined[-1] = ("rows", last[1] + one[1])
+        else:
+            joined.append(one)
+    return joined
+
+
+def run(recorder: PluggedRecorder, turns: list[Turn], cut: Cut) -> None:
+    for turn in turns:
+        # Whole, for of a batch that comes in parts each is looked at when the one before it is answered.
+        recorder.from_client(turn.sent)
+        to_backend, early = recorder.take()
+        injected = turn.forwarded is not None and turn.forwarded.endswith(turn.sent) and turn.forwarded != turn.sent
+        assert to_backend == (turn.sent if turn.forwarded is None else turn.forwarded)
+        answer = (b"1" if turn.forwarded and turn.forwarded[:1] == b"P" else b"3") + b"\0\0\0\x04" if injected else b""
+        for piece in cut(answer + turn.answer):
+            recorder.from_backend(piece)
+        assert early + recorder.take()[1] == turn.answer
+    if recorder.linked and not recorder.finished:
+        recorder.interception.executions.give_up()
+
+
+# Those where plugins see one batch at a time wait in another way, or say that what can't be told apart is not judged.
+ONE_AT_A_TIME = {
+    name: turns
+    for name, turns in CONVERSATIONS.items()
+    if name
+    not in (
+        "several queries in one write",
+        "two batches in one write",
+        "error, and the rest of the batch comes later",
+        "copy in that fails, extended, with a Sync that counts",
+    )
+}
+
+
+@pytest.mark.parametrize("name", ONE_AT_A_TIME)
+def test_a_client_sees_no_difference_and_each_beginning_has_one_end(tmp_path: Path, name: str) -> None:
+    turns = ONE_AT_A_TIME[name]
+    first = PluggedRecorder(tmp_path, OBSERVES)
+    run(first, turns, whole)
+    heard = told(first)
+    ends = [one for one in heard if isinstance(one, tuple) and one[0] in ("finished", "failed")]
+    assert heard.count("started") == len(ends)
+    assert not first.interception.executions.runs
+    offsets = range(1, max(len(turn.sent) + len(turn.answer) for turn in turns), 23)
+    for cut in [by_byte, *map(cut_at, offsets)]:
+        recorder = PluggedRecorder(tmp_path, OBSERVES)
+        run(recorder, turns, cut)
+        assert told(recorder) == heard
+
+
+@cuts
+def test_what_is_heard_of_a_query(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    run(recorder, [Turn(query("select 1; select 2"), RESULT + ROW_DESCRIPTION + row() * 3 + complete() + ready())], cut)
+    rows = [("rows", row()), "described", ("rows", row() * 3)]
+    ended = ("finished", "SELECT 1", 4, 4 * len(row()))
+    assert told(recorder) == ["started", "described", *rows, ended, ("ended", True)]
+
+
+def test_the_end_is_heard_before_the_client_is_told(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(query("select 1"))
+    recorder.from_backend(RESULT[:-1])
+    assert told(recorder)[-1] == ("rows", row())
+    assert recorder.take()[1] == ROW_DESCRIPTION + row()
+    recorder.from_backend(RESULT[-1:] + ready()[:-1])
+    assert told(recorder)[-1] == ("finished", "SELECT 1", 1, len(row()))
+    assert recorder.take()[1] == complete()
+    recorder.from_backend(ready()[-1:])
+    assert told(recorder)[-1] == ("ended", True)
+
+
+@cuts
+def test_what_is_skipped_has_failed(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    batch = (parse("select 1") + bind() + execute()) * 3 + SYNC
+    run(recorder, [Turn(batch, PARSED + BOUND + row() + complete() + PARSED + error() + ready())], cut)
+    assert [one for one in told(recorder) if isinstance(one, tuple) and one[0] != "rows"] == [
+        ("finished", "SELECT 1", 1, len(row())),
+        ("failed", "42601", "backend"),
+        ("failed", "57014", "proxy"),
+        ("ended", False),
+    ]
+
+
+def test_a_client_that_says_goodbye_in_the_midst(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(query("select 1") + TERMINATE)
+    recorder.from_backend(RESULT + ready())
+    assert recorder.finished
+    assert told(recorder)[-2:] == [("finished", "SELECT 1", 1, len(row())), ("ended", True)]
+
+
+# --- Results that are cut off ----------------------------------------------------------------------------------------
+
+
+def sqlstates(answer: bytes) -> list[str]:
+    """The types of the messages of an answer, and the SQLSTATE of each error."""
+    found, at = [], 0
+    while at < len(answer):
+        end = at + 1 + int.from_bytes(answer[at + 1 : at + 5], "big")
+        kind = chr(answer[at])
+        found.append(decode_error_fields(answer[at + 5 : end])["C"] if kind == "E" else kind)
+        at = end
+    return found
+
+
+def feed(recorder: PluggedRecorder, data: bytes, cut: Cut) -> list[str]:
+    for piece in cut(data):
+        recorder.from_backend(piece)
+    answer, recorder.to_client = recorder.to_client, b""
+    return sqlstates(answer)
+
+
+@cuts
+def test_a_query_is_stopped(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("select 1") + query("select 2"))
+    assert recorder.take()[0] == query("select 1")
+    said = feed(recorder, ROW_DESCRIPTION + row() * 2 + row(b"x" * 500), cut)
+    assert said == ["T", "D", "D", "54000"]
+    assert len(recorder.cancels) == 1
+    assert feed(recorder, row() * 9 + error("canceled") + ready(), cut) == ["Z"]
+    # The request could hit what comes next.
+    assert recorder.take()[0] == b""
+    recorder.cancels.pop()(True)
+    assert recorder.take()[0] == query("select 2")
+    assert feed(recorder, RESULT + ready(), cut) == ["T", "D", "C", "Z"]
+    assert recorder.released == 1
+
+
+@cuts
+def test_a_query_that_ended_before_it_was_stopped_fails_its_transaction(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("begin"))
+    feed(recorder, complete("BEGIN") + ready("T"), cut)
+    recorder.from_client(query("select 1"))
+    recorder.to_backend = b""
+    feed(recorder, RESULT[: -len(complete())] + row() * 5, cut)
+    recorder.cancels.pop()(True)
+    assert feed(recorder, complete("SELECT 6") + ready("T"), cut) == []
+    refused = recorder.to_backend
+    assert refused[:1] == b"Q"
+    assert feed(recorder, error() + ready("E"), cut) == ["Z"]
+    assert recorder.released == 0
+
+
+@cuts
+@pytest.mark.parametrize("stopped", [True, False])
+def test_an_execute_is_stopped(tmp_path: Path, cut: Cut, stopped: bool) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(parse("select 1") + bind() + execute() + parse("select 2") + bind() + execute() + SYNC)
+    assert recorder.take()[0] == parse("select 1") + bind() + execute() + FLUSH
+    assert feed(recorder, PARSED + BOUND + row() * 5, cut) == ["1", "2", "D", "D", "54000"]
+    if stopped:
+        assert feed(recorder, error(), cut) == []
+    else:
+        assert feed(recorder, complete(), cut) == []
+        assert recorder.take()[0][:1] == b"P"
+        assert feed(recorder, error(), cut) == []
+    assert recorder.take()[0] == b""
+    recorder.cancels.pop()(True)
+    assert recorder.take()[0] == SYNC
+    assert feed(recorder, ready(), cut) == ["Z"]
+    assert recorder.released == 1
+
+
+def test_a_server_that_can_not_be_asked_to_stop_is_given_up(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("select 1"))
+    recorder.from_backend(ROW_DESCRIPTION + row() * 3)
+    recorder.cancels.pop()(False)
+    assert recorder.failure is not None
+    assert "stop" in str(recorder.failure)
+
+
+@cuts
+def test_a_long_row_that_is_dropped(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("select 1"))
+    rows = row() * 2 + row(b"x" * 3000) + row(b"y" * 3000)
+    assert feed(recorder, ROW_DESCRIPTION + rows + complete() + ready(), cut) == ["T", "D", "D", "54000", "Z"]
+    recorder.cancels.pop()(True)
+    assert recorder.released == 1
+    assert recorder.backend.partial == b""
+
+
+def test_a_closed_portal_is_over(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(query("begin"))
+    recorder.from_backend(complete("BEGIN") + ready("T"))
+    recorder.from_client(parse("select 1") + bind(portal="p") + execute("p", 1) + SYNC)
+    recorder.from_backend(PARSED + BOUND + row() + message("s") + ready("T"))
+    assert ("finished", "PORTAL SUSPENDED", 1, len(row())) not in told(recorder)
+    recorder.from_client(close("P", "p") + SYNC)
+    recorder.from_backend(CLOSED + ready("T"))
+    assert told(recorder)[-1] == ("finished", "PORTAL SUSPENDED", 1, len(row()))
