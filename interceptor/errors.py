@@ -86,6 +86,7 @@ CONSOLE_FAILED = _failure("console_failed", "55000")
 RELOAD_FAILED = _failure("reload_failed", "F0000")
 
 PLUGIN_FAILED = _failure("plugin_failed", "58000")
+SESSION_REFUSED = _failure("session_refused", "28000")
 ROUTE_REFUSED = _failure("route_refused", "58000")
 REWRITE_REFUSED = _failure("rewrite_refused", "0A000")
 SETTINGS_REFUSED = _failure("settings_refused", "0A000")

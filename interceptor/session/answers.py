@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import QUERY_CANCELED
-from interceptor.hooks.answers import PIECE_ROWS, Answer, Piece, describe_columns
+from interceptor.hooks.answers import PIECE_ROWS, Answer, Piece, describe_columns, over_limit
 from interceptor.hooks.decisions import Block, Replay, Respond, Shape
 from interceptor.protocol import messages
 from interceptor.protocol.datatypes import find_type
@@ -72,7 +72,20 @@ def encode_shape(shape: Shape, style: TextStyle) -> bytes:
 class LocalPortal:
     """The answer to one execution. Rows are taken from it once."""
 
-    __slots__ = ("_answer", "_closed", "_in_parts", "_replayed", "count", "description", "outcome", "run", "tag")
+    __slots__ = (
+        "_answer",
+        "_closed",
+        "_in_parts",
+        "_limits",
+        "_replayed",
+        "_sent_bytes",
+        "_sent_rows",
+        "count",
+        "description",
+        "outcome",
+        "run",
+        "tag",
+    )
 
     def __init__(self, outcome: Outcome, waits: Waits, formats: Sequence[int], style: TextStyle) -> None:
         """Raises ValueError for result formats that don't go with the columns."""
@@ -86,6 +99,8 @@ class LocalPortal:
         self._replayed: Iterator[bytes] | None = None
         self._in_parts = False
         self._closed = False
+        self._limits = outcome.limits if outcome.limits.rows or outcome.limits.bytes else None
+        self._sent_rows = self._sent_bytes = 0
         if isinstance(decision, Replay):
             self.description = messages.encode_message(messages.ROW_DESCRIPTION, decision.description)
             self.tag = decision.tag
@@ -103,8 +118,22 @@ class LocalPortal:
         assert self._replayed is not None
         if not most and not self._in_parts:
             piece = next(self._replayed, None)
-            return Piece(b"", 0, done=True) if piece is None else Piece(piece, 0)
-        return self._take_rows(self._replayed, most or PIECE_ROWS)
+            if piece is None:
+                return Piece(b"", 0, done=True)
+            counts = self.run is not None or self._limits is not None
+            return self._within_limits(Piece(piece, _count(piece) if counts else 0))
+        return self._within_limits(self._take_rows(self._replayed, most or PIECE_ROWS))
+
+    def _within_limits(self, piece: Piece) -> Piece:
+        """The piece of a Replay, or what ends it: an Answer sees to its limits itself."""
+        limits = self._limits
+        if limits is None:
+            return piece
+        self._sent_rows += piece.rows
+        self._sent_bytes += len(piece.messages)
+        if (limits.rows and self._sent_rows > limits.rows) or (limits.bytes and self._sent_bytes > limits.bytes):
+            return Piece(b"", 0, block=over_limit(limits))
+        return piece
 
     def _take_rows(self, pieces: Iterator[bytes], most: int) -> Piece:
         """So many rows of a Replay, whose pieces may have several."""
@@ -136,3 +165,12 @@ class LocalPortal:
             return None
         self._closed = True
         return self._answer.close()
+
+
+def _count(rows: bytes) -> int:
+    """How many DataRow messages these are."""
+    count = position = 0
+    while position < len(rows):
+        position += 1 + int.from_bytes(rows[position + 1 : position + 5], "big")
+        count += 1
+    return count

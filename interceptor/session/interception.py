@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+from interceptor.errors import SESSION_REFUSED, ClientError, Failure
+from interceptor.hooks.decisions import Block
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
@@ -57,6 +59,8 @@ class Interception:
         self.role = facts.role
         self.search_path = facts.search_path
         """Those of a session as after login."""
+        self._admitted = facts.reads_alike
+        """How SQL read when plugins admitted the session last."""
         self._doubtful = False
         """Settings may be others since the transaction began."""
         self._renamed_for_good = False
@@ -361,6 +365,20 @@ class Interception:
         self.facts.reads_alike = self.session.belongings.told.standard_lexing
         self.facts.table = None
         self._tell_change()
+        if self.facts.reads_alike is not self._admitted and self.tables.plugins.implementations("admit"):
+            self._admitted = self.facts.reads_alike
+            # Later, for this is the midst of an answer; guards judge what comes until then.
+            self.session.host.wait_for(self._admit_again(), self._on_admitted)
+
+    async def _admit_again(self) -> Block | None:
+        answer = self.tables.plugins.admit(self.facts, self.tables.waits)
+        return answer if answer is None or isinstance(answer, Block) else await answer
+
+    def _on_admitted(self, refusal: object) -> None:
+        if isinstance(refusal, Block):
+            failure = Failure(SESSION_REFUSED.code, refusal.sqlstate)
+            error = ClientError(failure, refusal.message, detail=refusal.detail, hint=refusal.hint)
+            self.session.host.on_failed(error)
 
 
 def _all_seen() -> None:

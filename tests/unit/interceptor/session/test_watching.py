@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from interceptor.errors import ClientError, Failure
 from interceptor.protocol.messages import decode_error_fields
 from tests.support.conversations import BOUND, CLOSED, CONVERSATIONS, PARSED, Turn
 from tests.support.plugged import PluggedRecorder
@@ -185,6 +186,48 @@ def test_a_client_that_says_goodbye_in_the_midst(tmp_path: Path) -> None:
     recorder.from_backend(RESULT + ready())
     assert recorder.finished
     assert told(recorder)[-2:] == [("finished", "SELECT 1", 1, len(row())), ("ended", True)]
+
+
+ADMITS = """
+@hookimpl
+def admit(session):
+    return None if session.reads_alike else Block("28000", "not like this")
+
+@hookimpl
+def guard(statement, session):
+    return None
+"""
+
+
+def test_a_session_is_admitted_again_when_sql_reads_in_another_way(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ADMITS)
+    recorder.from_client(query("set standard_conforming_strings = off"))
+    recorder.from_backend(message("S", b"standard_conforming_strings\0off\0") + complete("SET") + ready())
+    assert isinstance(recorder.failure, ClientError)
+    assert recorder.failure.failure == Failure("session_refused", "28000")
+
+
+REPLAYS = """
+@hookimpl
+def guard(statement, session):
+    return Forward(limits=Limits(rows=2))
+
+@hookimpl
+def cache(statement, session):
+    row = b"D" + (11).to_bytes(4, "big") + b"\\0\\1\\0\\0\\0\\1x"
+    return Replay(b"\\0\\0", (row, row * 2), 3, "SELECT 3")
+"""
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_replay_has_limits(tmp_path: Path, rows: int) -> None:
+    recorder = PluggedRecorder(tmp_path, REPLAYS)
+    recorder.from_client(parse("select 1") + SYNC)
+    recorder.from_backend(PARSED + ready())
+    recorder.take()
+    recorder.from_client(bind() + (execute(rows=rows) * 3 if rows else execute()) + SYNC)
+    said = "".join(sqlstates(recorder.take()[1]))
+    assert said == ("2DsDs54000Z" if rows else "2D54000Z")
 
 
 # --- Results that are cut off ----------------------------------------------------------------------------------------
