@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
     from pooler.login import Welcome
-    from pooler.pool import Pool, PoolStats, Profile
+    from pooler.pool import Pool, Profile
+    from pooler.pool_counts import PoolStats
     from pooler.server import Server
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.gates import Gates
-from pooler.pool import Capacity, Pool, PoolStats, PoolTimes
+from pooler.pool import Capacity, Pool
+from pooler.pool_counts import PoolStats, PoolTimes
 
 
 class BackendWatcher(Protocol):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
-from pooler.reports.counts import database_totals, figures_of
+from pooler.pool_counts import PoolStats
+from pooler.reports.counts import figures_of
+from pooler.reports.turns import in_turns
+from pooler.tasks import spawn
 
 if TYPE_CHECKING:
     from pooler.server import Server
@@ -28,20 +33,46 @@ class Statistics:
         self._server = server
         self._began_at = server.clock.now
         self._at_begin: dict[str, list[int]] = {}
+        self._early = 1.0
+        """Seconds until the next look while the first period has not ended."""
+        self._running = False
         self.last = Period()
         """Of the last period that is over; before that, of the time since the start."""
 
     def tick(self, now: float) -> None:
         """To be called every second or so."""
+        period = self._server.config.server.stats_period
         seconds = now - self._began_at
-        is_first = not self._at_begin
-        if seconds < self._server.config.server.stats_period and not (is_first and seconds >= 1.0):
+        if self._running or seconds < min(period, self._early):
             return
-        totals = {name: figures_of(stats) for name, stats in database_totals(self._server).items()}
+        # Rarer and rarer: what is shown before the first period is over is about the start alone.
+        self._early = 2 * self._early if seconds < period else inf
+        self._running = True
+        spawn(self._count(now), name="statistics")
+
+    async def _count(self, now: float) -> None:
+        """There may be thousands of pools, so it is done in turns; what is counted meanwhile is of the next period."""
+        try:
+            server = self._server
+            totals: dict[str, PoolStats] = {}
+            for name, stats in server.pools.forgotten.items():
+                totals.setdefault(name, PoolStats()).add(stats)
+            async for pools in in_turns(_counted(server)):
+                for database, stats in pools:
+                    totals.setdefault(database, PoolStats()).add(stats)
+        finally:
+            self._running = False
+        seconds = now - self._began_at
+        ended = {name: figures_of(stats) for name, stats in totals.items()}
         figures = {}
-        for name, values in totals.items():
+        for name, values in ended.items():
             before = self._at_begin.get(name, [0] * len(values))
-            figures[name] = [value - old for value, old in zip(values, before, strict=True)]
+            # A pool that was forgotten meanwhile is counted in the next period.
+            figures[name] = [max(0, value - old) for value, old in zip(values, before, strict=True)]
         self.last = Period(seconds, figures)
-        if seconds >= self._server.config.server.stats_period:
-            self._began_at, self._at_begin = now, totals
+        if seconds >= server.config.server.stats_period:
+            self._began_at, self._at_begin = now, ended
+
+
+def _counted(server: Server) -> Iterator[tuple[str, PoolStats]]:
+    return ((pool.settings.database, pool.totals()) for pool in list(server.pools))

@@ -164,6 +164,10 @@ class ConsoleConnection(asyncio.Protocol):
             if self.server.config.server.log_pooler_errors:
                 logger.warning("%s: %s", self.client, error)
             self.write(messages.encode_failure(error))
+        except Exception:
+            # A bug of ours: the task's end tells the log.
+            self.write(messages.encode_error("FATAL", "XX000", "the console broke; the log of the proxy says how"))
+            raise
         finally:
             self.transport.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pooler.pool import PoolStats
+from pooler.pool_counts import PoolStats
 
 if TYPE_CHECKING:
     from pooler.backend import Backend
