@@ -100,6 +100,16 @@ class Transaction:
         """Call this when the transaction has ended, with whether it was committed, before the client is told."""
         self._after_end.append(callback)
 
+    @property
+    def has_before_commit(self) -> bool:
+        """Whether somebody wants to be asked before it is committed."""
+        return bool(self._before_commit)
+
+    @property
+    def has_after_end(self) -> bool:
+        """Whether somebody wants to be told when it has ended."""
+        return bool(self._after_end)
+
     def take_before_commit(self) -> tuple[BeforeCommit, ...]:
         """The callbacks to be run now; the proxy asks before it commits."""
         callbacks = tuple(self._before_commit)

@@ -99,6 +99,7 @@ _ENDS_BATCH: Final = frozenset(
         Request.TRACKED_CALL,
         Request.TRACKED_QUERY,
         Request.TRACKED_SYNC,
+        Request.REFUSED_COMMIT,
         Request.WATCHED_CALL,
         Request.WATCHED_QUERY,
     }

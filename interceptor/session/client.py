@@ -288,6 +288,8 @@ class ClientSession:
                     syncs = int(kind == _SYNC)
                     self.ignoring = kind != _SYNC
             elif kind == _SYNC:
+                if interception is not None and not self.ignoring and interception.committing.holds_sync(None):
+                    break
                 self.ignoring = False
                 syncs += 1
                 if interception is not None:
@@ -500,6 +502,8 @@ class ClientSession:
             if kind == _EXECUTE and is_plain:
                 owed.append(_OWED_EXECUTE)
             elif kind == _SYNC:
+                if interception is not None and interception.committing.holds_sync(backend):
+                    break
                 backend.unnamed_in_batch = False
                 if self.named is not None:
                     self.named.in_batch.clear()
@@ -661,6 +665,9 @@ class ClientSession:
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:
             return
         interception = self.interception
+        stage = None if interception is None else interception.stage
+        if stage is not None and stage.waits and not backend.owed:
+            stage.commit()
         if interception is not None and (interception.busy or (self.begins and backend.owed) or must_hold(backend)):
             return
         self.held = False
@@ -693,7 +700,7 @@ class ClientSession:
         if interception is not None:
             if interception.redoes:
                 interception.redoes = False
-            else:
+            elif not interception.begins_transaction:
                 interception.on_ready(backend.status)
         if self.settling:
             self.settling = False

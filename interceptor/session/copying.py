@@ -65,6 +65,8 @@ def skip_to_sync(session: ClientSession, data: bytes, position: int) -> int:
             break
         if kind == messages.SYNC or kind == messages.TERMINATE:
             session.ignoring = False
+            if interception is not None and kind == messages.SYNC:
+                interception.committing.skipped = True
             return position
         if kind not in LARGE_KINDS and kind not in SMALL_KINDS:
             if kind != SUBSTITUTE or interception is None or not interception.planned:

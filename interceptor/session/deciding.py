@@ -18,11 +18,12 @@ from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused
 from interceptor.session.retrying import Retrying, may_be_retried
-from interceptor.session.rewritten import Refused, rewritten_query, with_conditions
+from interceptor.session.rewritten import SEVERAL, Refused, refusal_of, rewritten_query, with_conditions
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
+    from interceptor.hooks.chain import Outcome
     from interceptor.session.interception import Interception
 
 _EXTENDED: Final = frozenset(b"PBDEC")
@@ -97,6 +98,8 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     if chain is None:
         targets.add(None)
         interception.note_text(sql)
+        if interception.note_control(sql) == "several" and interception.committing.wanted:
+            return interception.put(Blocked(encode_block(SEVERAL, interception.style), simple=True))
         interception.executions.count()
         return message
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
@@ -110,12 +113,17 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         return interception.put(Answered(portal, 0, simple=True))
     interception.note_text(sql)
     statement = outcome.execution.statement
+    control = interception.note_control(statement.sql)
+    commits = interception.committing.wanted and not control and interception.facts.transaction.status == "idle"
+    try:
+        if control == "several" and interception.committing.wanted:
+            raise Refused(outcome, "", SEVERAL)
+        if statement is not chain.statement or commits:
+            message = yield from rewritten_query(interception, sql, outcome, commits=commits)
+    except Refused as refused:
+        tell_refused(outcome, refused.block)
+        return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
     if statement is not chain.statement:
-        try:
-            message = yield from rewritten_query(interception, sql, outcome)
-        except Refused as refused:
-            tell_refused(outcome, refused.block)
-            return interception.put(Blocked(encode_block(refused.block, interception.style), simple=True))
         interception.note_text(statement.sql)
     if outcome.settings:
         try:
@@ -147,6 +155,19 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
         block = SettingsRefused(outcome, "it is a FunctionCall").block
         tell_refused(outcome, block)
         return interception.put(Blocked(encode_block(block, interception.style), simple=True))
+    unfit = _cant_call(interception, outcome)
+    if unfit is not None:
+        tell_refused(outcome, unfit)
+        return interception.put(Blocked(encode_block(unfit, interception.style), simple=True))
     interception.note_effects(OPAQUE)
     interception.executions.begin(outcome)
     return message
+
+
+def _cant_call(interception: Interception, outcome: Outcome) -> Block | None:
+    """Why a FunctionCall can't be what was decided; None if it can."""
+    if outcome.execution.rewritten:
+        return refusal_of(outcome, "a FunctionCall has no text, so it can't be another one")
+    if interception.committing.wanted and interception.facts.transaction.status == "idle":
+        return refusal_of(outcome, "a FunctionCall commits by itself, so nobody can be asked before that")
+    return None

@@ -75,6 +75,14 @@ class Delivery:
                 break
             if piece.done:
                 end = portal.complete()
+                committing = self.interception.committing
+                if answered.simple and committing.wanted and self.interception.facts.transaction.status == "idle":
+                    refusal = cast("bytes", (yield committing.ask()))
+                    if refusal:
+                        end = refusal
+                        if run is not None:
+                            run.fail_with(refusal[5:], "plugin")
+                        break
                 if run is not None:
                     run.finish(end[5:-1].decode("utf-8", "replace"))
                 break

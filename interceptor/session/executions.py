@@ -56,7 +56,17 @@ class Executions:
     @property
     def owed_sync(self) -> Request:
         """What a Sync is owed as."""
-        return Request.TRACKED_SYNC if self.runs or self.tracks else Request.SYNC
+        return Request.TRACKED_SYNC if self.runs or self.tells else Request.SYNC
+
+    @property
+    def tells(self) -> bool:
+        """The end of a Query is to be known before its client hears of it."""
+        return self.tracks or self.tells_end
+
+    @property
+    def tells_end(self) -> bool:
+        """Somebody is to be told of the end of the transaction, before the client is."""
+        return self._interception.facts.transaction.has_after_end
 
     def count(self) -> None:
         """An execution of which nothing else is to be noted is about to begin."""
@@ -151,6 +161,10 @@ class Executions:
     def on_error(self) -> None:
         """The client was sent an ErrorResponse, or is about to be."""
         self._failed = True
+
+    def on_control(self, tag: str) -> None:
+        """A statement that ends the transaction with this tag, if it goes well, is about to be sent."""
+        self._ended_by = tag
 
     def on_tag(self, run: Run, tag: str) -> None:
         """A statement of this execution has ended well."""

@@ -13,6 +13,7 @@ from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
 from interceptor.session.binding import BindMessage, decode_bind, map_types
+from interceptor.session.committing import control_of
 from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
@@ -97,6 +98,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     interception.close_portal(bind.portal)
     interception.rewritten_portals.pop(bind.portal, None)
     interception.described.pop(bind.portal, None)
+    interception.control_portals.pop(bind.portal, None)
     known = interception.known.find(bind.statement)
     if known is None:
         targets.add(None)
@@ -106,6 +108,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if chain is None:
         interception.note_text(known.sql)
         interception.executions.count()
+        interception.control_portals[bind.portal] = control_of(interception, known.sql)
     if chain is None and known.shape is None:
         targets.add(None)
         if known.sent is known.body:
@@ -151,6 +154,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             tell_refused(outcome, refused.block)
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
         interception.note_text(statement.sql)
+    interception.control_portals[bind.portal] = control_of(interception, statement.sql)
     targets.add(outcome.target)
     interception.note_retry(outcome)
     interception.executions.begin(outcome, bind.portal, conditions)
@@ -224,6 +228,9 @@ def _on_execute(interception: Interception, message: bytes) -> bytes:
     if answer is None:
         interception.note_rewriting(interception.rewritten_portals.get(portal))
         interception.executions.look_after(portal)
+        control = interception.control_portals.get(portal, "")
+        if control:
+            interception.noted().control = control
         return message
     if answer.run is not None:
         answer.run.pending += 1

@@ -21,6 +21,7 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
 from interceptor.session.answers import LocalPortal
 from interceptor.session.bounds import LARGE_KINDS, SMALL_KINDS
+from interceptor.session.committing import Committing, Control, control_of
 from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
 from interceptor.session.executions import Executions
@@ -81,6 +82,9 @@ class Interception:
         self.described: dict[bytes, Described] = {}
         """Those of them that are described as if it was the client's."""
         self.delivery = Delivery(session, self, tables.waits)
+        self.committing = Committing(self)
+        self.control_portals: dict[bytes, Control] = {}
+        """Portals at the backend that begin or end a transaction."""
         self.stage: Stage | None = None
         """What runs before a statement, while it waits for the server or for rows of a plugin."""
         self.routed: Outcome | None = None
@@ -103,9 +107,15 @@ class Interception:
         return bool(self.known.journal)
 
     @property
+    def begins_transaction(self) -> bool:
+        """What has been looked at begins a transaction, and nobody has acted on it yet."""
+        transaction = self.facts.transaction
+        return bool(self.known.journal) and transaction.implicit and transaction.status == "idle"
+
+    @property
     def busy(self) -> bool:
         """Rows of a plugin are being sent, to the client or before a statement."""
-        return self.delivery.busy or self.stage is not None
+        return self.delivery.busy or self.stage is not None or self.committing.asking
 
     # --- Looking ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +199,8 @@ class Interception:
     def cancel(self) -> bool:
         """The client asks to cancel what it runs. True if that is up to plugins: then break off what is waited for."""
         filling = self.stage is not None and self.stage.filling
-        if self.canceled or not (self.delivery.busy or filling or self.session.deciding):
+        takes_time = self.delivery.busy or filling or self.session.deciding or self.committing.asking
+        if self.canceled or not takes_time:
             return False
         self.canceled = True
         return True
@@ -222,6 +233,13 @@ class Interception:
         if outcome.retry is not None and not outcome.settings:
             self.routed = outcome
             self.noted().may_fail = True
+
+    def note_control(self, sql: bytes) -> Control:
+        """The message that is being looked at runs this text. Returns what that does to its transaction."""
+        control = control_of(self, sql)
+        if control and control != "several":
+            self.noted().control = control
+        return control
 
     def take_routed(self) -> Outcome | None:
         """What was noted so last in the batch that has been looked at."""
@@ -268,6 +286,7 @@ class Interception:
     def on_ready(self, status: int) -> None:
         """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
         self.executions.on_end(status)
+        self.committing.on_ready(status)
         self.known.undone.clear()
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
@@ -281,6 +300,7 @@ class Interception:
                 self._settle()
             self.portals_elsewhere.clear()
             self.rewritten_portals.clear()
+            self.control_portals.clear()
             self.described.clear()
             self.portals.clear()
         if self.unclosed:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from interceptor.session.committing import Control
     from interceptor.session.conditions import Conditions
     from interceptor.session.known import Change
     from interceptor.session.observed import Run
@@ -39,6 +40,8 @@ class Note:
     """They have to be set before it."""
     resets: bool = False
     """They have to be taken back behind it."""
+    control: Control = ""
+    """It begins or ends a transaction."""
     error: bytes = b""
     """An ErrorResponse that takes the place of the server's."""
     formats: tuple[int, ...] = ()

@@ -112,7 +112,8 @@ def _all_is_plain(interception: Interception) -> bool:
         or interception.portals
         or interception.rewritten_portals
         or interception.executions.runs
-        or interception.executions.tracks
+        or interception.executions.tells
+        or interception.committing.wanted
     ):
         return False
     if known.unnamed:

@@ -259,6 +259,14 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
             raise ProtocolViolation(f"invalid frontend message type {data[position]}")
         session.begins = True
         return hold(session)
+    planned = interception.known.journal[0]
+    if planned is not None and planned.control:
+        if interception.committing.refusal:
+            interception.done()
+            return interception.committing.refuse(session, backend, data[position]), end
+        if interception.committing.holds(backend, planned):
+            return HOLD
+        interception.committing.pass_on(backend, planned)
     noted, owed = len(backend.changes), len(backend.owed)
     retries = session.retry is not None
     outcome = HANDLERS[data[position]](session, backend, data, position, end)
@@ -268,7 +276,7 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         note = interception.done()
         run = None if note is None else note.run
         may_be_cut = run is not None and watch_last(backend, run, owed) and run.limited
-        if backend.owed and backend.owed[-1] in _TRACKED and interception.executions.tracks:
+        if backend.owed and backend.owed[-1] in _TRACKED and interception.executions.tells:
             backend.owed[-1] = _TRACKED[backend.owed[-1]]
         if note is None:
             return outcome

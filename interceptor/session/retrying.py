@@ -158,6 +158,8 @@ def may_be_retried(interception: Interception, outcome: Outcome, batch: bytes) -
             return False
         if not isinstance(substitute, Described) and substitute.before:
             return False
+        if isinstance(substitute, Staged) and substitute.commits:
+            return False
     return _runs_one(batch, len(interception.known.journal))
 
 

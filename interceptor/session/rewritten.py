@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import REWRITE_REFUSED
 from interceptor.hooks.decisions import Block, CopyRows, Value
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interceptor.session.interception import Interception
     from interceptor.session.lookup import Pending
 
-__all__ = ["Refused", "bind_again", "bind_rewritten", "rewritten_query", "with_conditions"]
+__all__ = ["SEVERAL", "Refused", "bind_again", "bind_rewritten", "refusal_of", "rewritten_query", "with_conditions"]
 
 _NO_TYPES = b"\0\0"
 
@@ -33,20 +33,32 @@ _NO_TYPES = b"\0\0"
 class Refused(Exception):
     """What a plugin asked for can't be done for this statement."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str, block: Block | None = None) -> None:
         super().__init__(reason)
-        self.block = Block(
-            REWRITE_REFUSED.sqlstate, f"({REWRITE_REFUSED.code}) the plugin {outcome.by} rewrote this, but {reason}"
-        )
+        self.block = block or refusal_of(outcome, reason)
 
 
-def rewritten_query(interception: Interception, sql: bytes, outcome: Outcome) -> Pending:
-    """What takes the place of the Query ``sql``. Raises Refused."""
+def refusal_of(outcome: Outcome, reason: str) -> Block:
+    """What the client is told."""
+    plugin = f"the plugin {outcome.by} asked for" if outcome.by else "plugins asked for"
+    return Block(REWRITE_REFUSED.sqlstate, f"({REWRITE_REFUSED.code}) what {plugin} can't be done: {reason}")
+
+
+SEVERAL: Final = Block(
+    REWRITE_REFUSED.sqlstate,
+    f"({REWRITE_REFUSED.code}) a plugin wants to be asked before this transaction is committed, "
+    "which it can't be in the midst of a Query of several statements",
+    hint="Send COMMIT in a Query of its own.",
+)
+
+
+def rewritten_query(interception: Interception, sql: bytes, outcome: Outcome, *, commits: bool = False) -> Pending:
+    """What takes the place of the Query ``sql``. ``commits``: plugins are asked before. Raises Refused."""
     statement = outcome.execution.statement
     rewriting = Rewriting(sql, statement.sql, interception.style.encoding)
     values = _values(interception, outcome)
     before = yield from _before(interception, outcome)
-    if not values and not before and not outcome.describe_original:
+    if not values and not before and not outcome.describe_original and not commits:
         interception.note_rewriting(rewriting)
         return messages.encode_message(messages.QUERY, statement.sql + b"\0")
     facts = [statement.facts]
@@ -54,16 +66,23 @@ def rewritten_query(interception: Interception, sql: bytes, outcome: Outcome) ->
         facts.append(outcome.execution.original.statement.facts)
     if any(len(one.statements) != 1 for one in facts):
         raise Refused(
-            outcome, "values, what runs before it, and another's description are for a text of exactly one statement"
+            outcome,
+            "values, what runs before it, another's description, and to be asked before its commit are for a text of "
+            "exactly one statement",
         )
+    if commits and interception.facts.transaction.implicit:
+        raise Refused(outcome, "nobody can be asked before a Query commits the batch that it breaks into")
     if _copies_in(statement.facts):
-        raise Refused(outcome, "a COPY FROM STDIN in the simple protocol takes no values and nothing before it")
+        raise Refused(
+            outcome, "a COPY FROM STDIN in the simple protocol takes no values, nothing before it or before its commit"
+        )
     types = map_types(b"\0" + _NO_TYPES, outcome.mapping) if outcome.mapping is not None else _NO_TYPES
     staged = Staged(
         statement.sql + b"\0" + types,
         encode_bind(b"", b"", values, ()),
         Note(rewriting=rewriting),
         before,
+        commits,
         sql if outcome.describe_original else b"",
     )
     return interception.put(staged)

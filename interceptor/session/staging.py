@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.hooks.answers import Answer, Piece
 from interceptor.hooks.decisions import Respond
 from interceptor.protocol import messages
 from interceptor.session.answers import CANCELED, encode_block
+from interceptor.session.committing import TagGate
 from interceptor.session.notes import Note, Noted
 from interceptor.session.noting import note_effects, refuse_stale_value
 from interceptor.session.prelude import close_passing, close_portal, execute_prelude, nowhere, parse_passing, prelude
 from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.states import Request
-from interceptor.session.substitutes import Bound, Fill, Staged
+from interceptor.session.substitutes import Bound, Fill, Staged, refuse
 from interceptor.session.watching import watch_last
 from interceptor.sql.effects import NONE
 
@@ -66,6 +67,10 @@ class Stage:
     """Its rows, while they are being pulled."""
     filling: bool = False
     failed: bool = False
+    commits: bool = False
+    """Plugins are asked before the Sync that commits it is sent."""
+    waits: bool = False
+    """For the answers of the server, until they are asked."""
     run: Run | None = None
     """The execution that the statement is, where somebody looks after it."""
 
@@ -96,7 +101,28 @@ class Stage:
         out.append(self.finish())
         if self.run is not None:
             watch_last(self.backend, self.run, owed)
+        if self.commits:
+            TagGate(self.session)
+            out.append(messages.FLUSH_MESSAGE)
+            self.waits = True
+            self.interception.stage = self
         return b"".join(out)
+
+    def commit(self) -> None:
+        """All has been answered, and gone well: ask, and commit it if nobody minds."""
+        self.waits = False
+        self.interception.committing.begin(self._on_asked)
+
+    def _on_asked(self, refusal: object) -> None:
+        self.interception.stage = None
+        backend = self.backend
+        if backend.client is not self.session:
+            return
+        error = cast("bytes", refusal)
+        out = refuse(self.session, backend, error, simple=False) if error else b""
+        backend.owed.append(self.interception.executions.owed_sync)
+        backend.write(out + messages.SYNC_MESSAGE)
+        self.session.on_answer_sent()
 
     def on_copy_in(self) -> None:
         """The server waits for rows."""
@@ -107,6 +133,7 @@ class Stage:
     def on_failed(self) -> None:
         """The server refused something of this, or what came before it, and skips the rest."""
         self.failed = True
+        self.waits = False
         if self.run is not None:
             self.run.skip()
         if not self.filling:
@@ -180,7 +207,7 @@ def on_staged(
     session: ClientSession, backend: BackendSession, interception: Interception, staged: Staged, end: int
 ) -> Outcome:
     """Act on a Query that runs as a batch (a handler of ``requests``)."""
-    if backend.owed:
+    if len(backend.owed) > len(backend.asked):
         # Whether it is skipped, because of an error before it, has to be known.
         session.wants_flush = True
         return hold(session)
@@ -199,7 +226,8 @@ def on_staged(
     def finish() -> bytes:
         return _run_as_query(backend, interception, staged)
 
-    return out + _stage(session, backend, interception, staged.before, finish, simple=True), end
+    stage = Stage(session, backend, interception, deque(staged.before), finish, simple=True, commits=staged.commits)
+    return out + _start(stage), end
 
 
 def on_bound(
@@ -223,26 +251,19 @@ def on_bound(
         backend.owed.append(Noted(Request.BIND, bound.note))
         return parse + bound.message + close_passing(backend)
 
-    return out + _stage(session, backend, interception, bound.before, finish, simple=False), end
+    stage = Stage(session, backend, interception, deque(bound.before), finish, simple=False)
+    return out + _start(stage), end
 
 
-def _stage(
-    session: ClientSession,
-    backend: BackendSession,
-    interception: Interception,
-    before: tuple[bytes | Fill, ...],
-    finish: Callable[[], bytes],
-    *,
-    simple: bool,
-) -> bytes:
-    if not before:
-        return finish()
-    stage = Stage(session, backend, interception, deque(before), finish, simple)
+def _start(stage: Stage) -> bytes:
+    if not stage.items and not stage.commits:
+        return stage.finish()
     out = stage.begin()
+    interception = stage.interception
     if interception.stage is not None:
-        session.held = True
+        stage.session.held = True
         note = interception.known.journal[0]
-        if note is not None:
+        if note is not None and not stage.waits:
             # Its statement is sent later, and looked after from then on.
             stage.run, note.run = note.run, None
     return out
@@ -295,8 +316,9 @@ def _run_as_query(backend: BackendSession, interception: Interception, staged: S
     owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE)
     if conditions is not None and backend.status != messages.IDLE:
         out.append(prelude(backend, conditions.after))
-    out.append(messages.SYNC_MESSAGE)
-    owed.append(interception.executions.owed_sync)
+    if not staged.commits:
+        out.append(messages.SYNC_MESSAGE)
+        owed.append(interception.executions.owed_sync)
     return b"".join(out)
 
 

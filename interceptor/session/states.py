@@ -85,6 +85,8 @@ class Request(IntEnum):
     """A Describe in the place of what a Query would have told of its rows by itself."""
     DESCRIBED_PORTAL = 41
     """A Describe of a statement that answers for a portal: the formats are to be the portal's."""
+    REFUSED_COMMIT = 42
+    """A ROLLBACK in the place of a COMMIT that a plugin refused, with its error in the place of the answer."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -237,6 +239,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     ),
     Request.TRACKED_CALL: _row(V=Action.RELAY, Z=Action.ENDING, error=Action.ERROR),
     Request.TRACKED_SYNC: _row(Z=Action.ENDING, error=Action.ERROR),
+    Request.REFUSED_COMMIT: _row(C=Action.BLOCK_QUERY, N=Action.ASKED_DROP, Z=Action.ENDING, error=Action.BLOCK_QUERY),
     Request.PRELUDE: _prelude(Action.NO_COPY),
     Request.FILL: _prelude(Action.FILL),
     Request.DESCRIBED_QUERY: _row(t=Action.ASKED_DROP, T=Action.COMPLETE, n=Action.SWALLOW, error=Action.FAIL),
@@ -261,6 +264,7 @@ ENDED: Final[Mapping[int, Request]] = {
     Request.TRACKED_CALL: Request.FUNCTION_CALL,
     Request.TRACKED_SYNC: Request.SYNC,
     Request.BLOCKED_QUERY: Request.QUERY,
+    Request.REFUSED_COMMIT: Request.QUERY,
 }
 """What a request is, once plugins have heard of its end."""
 

@@ -114,6 +114,8 @@ class Staged:
     """The Bind, of the unnamed statement and portal."""
     note: Note
     before: tuple[bytes | Fill, ...] = ()
+    commits: bool = False
+    """Plugins are asked before its Sync is sent."""
     described: bytes = b""
     """The text whose columns the client is told of; empty where it is that which runs."""
     conditions: Conditions | None = None

@@ -1,0 +1,181 @@
+"""What is held back, byte by byte, while plugins are asked before a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.conversations import BOUND, CLOSED, PARSED
+from tests.support.plugged import PluggedRecorder
+from tests.support.recorder import (
+    FLUSH,
+    ROW_DESCRIPTION,
+    SYNC,
+    bind,
+    complete,
+    error,
+    execute,
+    message,
+    parse,
+    query,
+    ready,
+    row,
+)
+
+ASKS = """
+@hookimpl
+def guard(statement, session):
+    if "asks" not in statement.text:
+        return None
+    def step(execution):
+        def asked():
+            if "refused" in statement.text:
+                return Block("P0002", "not now")
+            if "broken" in statement.text:
+                raise ValueError("no")
+            if "wrong" in statement.text:
+                return "yes"
+        execution.transaction.before_commit(asked)
+    return step
+"""
+INSERT = "insert into t values (1)"
+TAG = complete("INSERT 0 1")
+NO_DATA = message("n")
+
+
+def refusal(recorder: PluggedRecorder) -> bytes:
+    """The SQLSTATE of the one error that went to the client since the last call."""
+    _, answer = recorder.take()
+    assert answer[:1] == b"E"
+    assert answer[-6:] == ready()
+    return answer[answer.index(b"\0C") + 2 :][:5]
+
+
+def whole(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def by_byte(data: bytes) -> Iterator[bytes]:
+    for position in range(len(data)):
+        yield data[position : position + 1]
+
+
+cuts = pytest.mark.parametrize("cut", [whole, by_byte])
+Cut = Callable[[bytes], Iterator[bytes]]
+
+
+def answer(recorder: PluggedRecorder, data: bytes, cut: Cut) -> tuple[bytes, bytes]:
+    for piece in cut(data):
+        recorder.from_backend(piece)
+    return recorder.take()
+
+
+@cuts
+def test_the_tag_of_a_query_waits_for_its_commit(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(f"{INSERT} returning 1 -- asks"))
+    assert recorder.take()[0].endswith(FLUSH)
+    recorder.by_hand = True
+    said = answer(recorder, PARSED + BOUND + ROW_DESCRIPTION + row() * 2 + TAG + CLOSED, cut)
+    assert said == (b"", ROW_DESCRIPTION + row() * 2)
+    recorder.by_hand = False
+    recorder.go_on()
+    assert recorder.take() == (SYNC, b"")
+    assert answer(recorder, ready(), cut) == (b"", TAG + ready())
+    assert recorder.released == 1
+
+
+@cuts
+@pytest.mark.parametrize("word", ["refused", "broken", "wrong"])
+def test_a_query_that_must_not_commit(tmp_path: Path, cut: Cut, word: str) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(f"{INSERT} -- asks {word}"))
+    sent, shown = answer(recorder, PARSED + BOUND + NO_DATA + TAG + CLOSED, cut)
+    assert sent[-5 - 5 :].endswith(SYNC)
+    assert b"interceptor" in sent
+    assert shown == b""
+    for piece in cut(error() + ready()):
+        recorder.from_backend(piece)
+    assert refusal(recorder) == (b"P0002" if word == "refused" else b"58000")
+
+
+@cuts
+def test_a_commit_that_fails_takes_the_tag_away(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(f"{INSERT} -- asks"))
+    answer(recorder, PARSED + BOUND + NO_DATA + TAG + CLOSED, cut)
+    assert answer(recorder, error() + ready(), cut) == (b"", error() + ready())
+
+
+@cuts
+def test_a_query_that_fails_is_not_asked_about(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(f"{INSERT} -- asks refused"))
+    recorder.take()
+    assert answer(recorder, PARSED + BOUND + error(), cut) == (SYNC, error())
+    assert answer(recorder, ready(), cut) == (b"", ready())
+
+
+def test_a_sync_waits_until_all_has_gone_well(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    batch = parse(f"{INSERT} -- asks") + bind() + execute()
+    recorder.from_client(batch + SYNC + query("select 2"))
+    assert recorder.take() == (batch + FLUSH, b"")
+    recorder.from_backend(PARSED + BOUND)
+    assert SYNC not in recorder.take()[0]
+    recorder.from_backend(TAG)
+    assert recorder.take()[0] == SYNC + FLUSH
+    recorder.from_backend(ready())
+    assert recorder.take()[0] == query("select 2")
+
+
+def test_a_sync_behind_an_error_does_not_wait(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(parse(f"{INSERT} -- asks refused") + bind() + execute() + SYNC)
+    recorder.take()
+    recorder.from_backend(PARSED + error())
+    assert recorder.take() == (SYNC, PARSED + error())
+    recorder.from_backend(ready())
+    recorder.from_client(parse(INSERT) + bind() + execute() + SYNC)
+    assert recorder.take()[0].endswith(SYNC)
+
+
+def test_a_commit_that_is_refused_is_a_rollback(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query("begin"))
+    recorder.from_backend(complete("BEGIN") + ready("T"))
+    recorder.from_client(query(f"{INSERT} -- asks refused"))
+    recorder.from_backend(TAG + ready("T"))
+    recorder.take()
+    recorder.from_client(query("commit"))
+    assert recorder.take() == (query("ROLLBACK"), b"")
+    recorder.from_backend(complete("ROLLBACK") + ready())
+    assert refusal(recorder) == b"P0002"
+    assert recorder.released == 1
+
+
+@pytest.mark.parametrize("sql", ["rollback to savepoint a", "savepoint a", "release a", "commit prepared 'x'"])
+def test_what_does_not_commit_does_not_wait(tmp_path: Path, sql: str) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query("begin"))
+    recorder.from_backend(complete("BEGIN") + ready("T"))
+    recorder.from_client(query(f"{INSERT} -- asks refused"))
+    recorder.from_backend(TAG + ready("T"))
+    recorder.take()
+    recorder.from_client(query(sql))
+    assert recorder.take()[0] == query(sql)
+
+
+def test_a_client_cancels_what_it_waits_for_before_a_commit(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.by_hand = True
+    recorder.from_client(parse(f"{INSERT} -- asks") + bind() + execute() + SYNC)
+    recorder.from_backend(PARSED + BOUND + TAG)
+    recorder.take()
+    assert recorder.waits
+    assert recorder.interception.cancel()
+    assert not recorder.interception.cancel()
+    recorder.go_on()
+    assert recorder.take()[0] == SYNC
