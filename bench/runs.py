@@ -121,8 +121,10 @@ class Runner:
         seconds: int,
         turn: int = 0,
         each_latency: bool = False,
+        script: str = "",
     ) -> Run:
-        """Run ``pgbench -S`` for ``seconds`` with at most two threads. ``each_latency`` keeps every transaction's time.
+        """Run ``pgbench -S`` for ``seconds`` with at most two threads. ``each_latency`` keeps every transaction's time;
+        ``script`` is what to run instead of its own.
 
         Raises: RunFailed.
         """
@@ -133,6 +135,9 @@ class Runner:
             options = ["-M", mode, "-T", str(seconds + ceil(log_ins.seconds))]
             if each_latency:
                 options += ["-l", "--log-prefix", f"{directory}/log"]
+            if script:
+                Path(directory, "script.sql").write_text(script)
+                options += ["-f", f"{directory}/script.sql"]
             spent, others, said = self._pgbench(target, clients, options, seconds)
             latencies = read_latencies(Path(directory).glob("log*")) if each_latency else []
         transactions = int(_number(r"number of transactions actually processed: (\d+)", said))
@@ -168,7 +173,8 @@ class Runner:
     def _pgbench(self, target: Target, clients: int, options: list[str], seconds: int) -> tuple[_Spent, float, str]:
         """Run it once, and return what was spent meanwhile, the others' share of the machine, and what it printed."""
         host, port = target.address
-        command = [str(self._backend.pgbench), "-S", "-n", "-c", str(clients), "-j", str(min(2, clients))]
+        which = [] if "-f" in options else ["-S"]
+        command = [str(self._backend.pgbench), *which, "-n", "-c", str(clients), "-j", str(min(2, clients))]
         command += ["-h", host, "-p", str(port), "-U", USER, *options, DATABASE]
         before = self._spent(target)
         instruments, busy, start = _instruments(), machine_busy(), time.monotonic()

@@ -166,11 +166,12 @@ def proxy(
     tree: Path | None = None,
     name: str = "proxy",
     settings: str = "",
+    rules: str | None = None,
     module: Sequence[str] = ("pooler",),
 ) -> Iterator[Target]:
     """The proxy with PgBouncer's settings, of the sources in ``tree``, by default these.
 
-    ``settings`` is TOML to add to [server]; ``module`` is what to run, with arguments to stand before the command.
+    ``settings`` is TOML to add to [server]; ``rules`` the text of a rules file, where plugins are on; ``module`` is what to run, with arguments to stand before the command.
     """
     tree = (tree or _ROOT).resolve()
     with _directory() as directory:
@@ -191,8 +192,12 @@ auth_file = "{directory / "users.txt"}"
 
 [databases.{DATABASE}]
 primary = "postgresql://{USER}@{host}:{port}/{DATABASE}"
+{"[plugins.rules]" if rules is not None else ""}
+{'file = "rules.toml"' if rules is not None else ""}
 """
         )
+        if rules is not None:
+            (directory / "rules.toml").write_text(rules)
         command = [sys.executable, "-m", *module, "serve", "--config", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         with _process(command, directory / "log", address, cwd=tree, environment=environment) as pid:

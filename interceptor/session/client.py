@@ -690,7 +690,13 @@ class ClientSession:
             self.held = self.settling = True
             return
         interception = self.interception
-        if interception is not None and idle and not self.streaming and interception.wants_names:
+        if (
+            interception is not None
+            and interception.stirred
+            and idle
+            and not self.streaming
+            and interception.wants_names
+        ):
             self.belongings.ask_names(backend)
             self.held = self.settling = True
             return

@@ -156,11 +156,12 @@ class Executions:
         fields = messages.decode_error_fields(error[5:])
         kind = Failure(fields.get("C", ""), fields.get("C", ""))
         self.refusal = ClientError(kind, fields.get("M", ""), fatal=False)
-        self._failed = True
+        self.on_error()
 
     def on_error(self) -> None:
         """The client was sent an ErrorResponse, or is about to be."""
         self._failed = True
+        self._interception.stirred = True
 
     def on_control(self, tag: str) -> None:
         """A statement that ends the transaction with this tag, if it goes well, is about to be sent."""

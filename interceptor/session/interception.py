@@ -70,6 +70,8 @@ class Interception:
         """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
         self._defines = False
         """The transaction may have created or altered what others will use."""
+        self.stirred = False
+        """Something was decided or noted since the last transaction ended: its end has to be seen to."""
         self.substitutes: deque[Substitute] = deque()
         self.known = KnownStatements(session)
         self.portals: dict[bytes, LocalPortal] = {}
@@ -126,6 +128,7 @@ class Interception:
         """
         end = self._end_of_batch(data, position)
         self.canceled = False
+        self.stirred = True
         pending = decide_batch(self, data, position, end)
         try:
             waits = next(pending)
@@ -285,6 +288,11 @@ class Interception:
 
     def on_ready(self, status: int) -> None:
         """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
+        if status != messages.IDLE:
+            self.stirred = True
+        elif not self.stirred:
+            # All of it passed by, and there was no transaction block.
+            return
         self.executions.on_end(status)
         self.committing.on_ready(status)
         self.known.undone.clear()
@@ -292,6 +300,7 @@ class Interception:
         if self.facts.reads_alike is not lexing:
             self.on_lexing()
         if status == messages.IDLE:
+            self.stirred = False
             if self._defines:
                 self._defines = False
                 if not self.session.follows:
@@ -310,6 +319,7 @@ class Interception:
 
     def note_effects(self, effects: SessionEffects) -> None:
         """A statement with these effects is about to run: what comes after it may mean something else."""
+        self.stirred = True
         facts = self.facts
         self._defines = self._defines or effects.defines
         if effects.effect is not None and effects.effect is not Effect.TEMPORARY_OBJECT:
@@ -382,6 +392,7 @@ class Interception:
 
     def on_lexing(self) -> None:
         """The server reads SQL in another way from now on, as it says."""
+        self.stirred = True
         self.facts.reads_alike = self.session.belongings.told.standard_lexing
         self.facts.table = None
         self._tell_change()

@@ -28,6 +28,13 @@ _FLUSH: Final = messages.FLUSH
 _QUERY: Final = messages.QUERY
 _STATEMENT: Final = ord("S")
 
+_EXECUTE_ALL: Final = b"E\0\0\0\x09\0\0\0\0\0"
+_DESCRIBE_PORTAL: Final = b"D\0\0\0\x06P\0"
+_ENDS: Final = frozenset(
+    [_EXECUTE_ALL + messages.SYNC_MESSAGE, _DESCRIBE_PORTAL + _EXECUTE_ALL + messages.SYNC_MESSAGE]
+)
+"""How nearly every batch ends."""
+
 
 def end_of_unwanted(interception: Interception, data: bytes, position: int) -> int:
     """Where the whole batches from ``position`` on end of which nobody wants anything; ``position`` if there are none.
@@ -38,7 +45,7 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
     table = interception.facts.table
     if table is None or table.stale or not _all_is_plain(interception):
         return position
-    get, find = table.get, table.find
+    get = table.get
     effects_of = interception.session.effects_of
     size = len(data)
     end = position
@@ -77,7 +84,10 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
                     break
                 sql = parsed = data[position + 6 : text_end]
             elif kind == _BIND:
-                bound = _text_of_bind(interception, data, position, after, parsed)
+                if data[position + 5 : position + 7] == b"\0\0":
+                    bound = parsed
+                else:
+                    bound = _text_of_bind(interception, data, position, after, parsed)
                 if bound is None:
                     break
                 sql = ran = bound
@@ -92,10 +102,13 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
                     # Perhaps only because nothing is known yet of what it calls: that is waited for.
                     break
                 found = get(sql)
-                if (find(sql) if found is None else found) is not False:
+                if (table.find(sql) if found is None else found) is not False:
                     break
             if kind == _QUERY:
                 end, noted = after, len(texts)
+            elif kind == _BIND and data[after:] in _ENDS:
+                end, noted = size, len(texts)
+                break
         position = after
     if noted and not interception.session.follows:
         for text in texts[:noted]:
@@ -146,6 +159,7 @@ def _text_of_bind(
         return None
     if portal_end > position + 5:
         interception.portals_elsewhere.add(data[position + 5 : portal_end])
+        interception.stirred = True
     if name_end == portal_end + 1:
         return parsed
     return _text_of(interception, data[portal_end + 1 : name_end])
