@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from bench import following, hotspots, idle, latency, micro, pgbench
+from bench import following, hotspots, idle, latency, micro, pgbench, plugins
 from bench.report import running_as
 
 __all__ = ["application"]
@@ -16,6 +16,7 @@ application.command("latency")(latency.main)
 application.command("idle")(idle.main)
 application.command("micro")(micro.main)
 application.command("following")(following.main)
+application.command("plugins")(plugins.main)
 application.command("hotspots")(hotspots.main)
 
 
@@ -29,6 +30,7 @@ def everything(context: typer.Context) -> None:
         ("pgbench", pgbench.main),
         ("latency", latency.main),
         ("following", following.main),
+        ("plugins", plugins.main),
         ("idle", idle.main),
         ("micro", micro.main),
     ):

@@ -171,7 +171,8 @@ def proxy(
 ) -> Iterator[Target]:
     """The proxy with PgBouncer's settings, of the sources in ``tree``, by default these.
 
-    ``settings`` is TOML to add to [server]; ``rules`` the text of a rules file, where plugins are on; ``module`` is what to run, with arguments to stand before the command.
+    ``settings`` is TOML to add to [server]; ``rules`` the text of a rules file, where plugins are on; ``module`` is
+    what to run, with arguments to stand before the command.
     """
     tree = (tree or _ROOT).resolve()
     with _directory() as directory:

@@ -17,7 +17,7 @@ from interceptor.hooks.containment import HookFailure
 from interceptor.hooks.planning import Explanation, explain, make_chain
 from interceptor.hooks.statement import Resolution, Session, SessionClass, Statement
 from interceptor.sql.facts import MessageFacts, Opaque, OpaqueReason
-from interceptor.sql.facts_cache import shape_of
+from interceptor.sql.facts_cache import facts_size, shape_of
 
 if TYPE_CHECKING:
     from interceptor.hooks.plugins import PluginSet
@@ -31,7 +31,8 @@ Planned: TypeAlias = "Chain | Literal[False]"
 MAX_KEPT: Final = 16 * 1024  # bytes of a text
 MAX_TABLES: Final = 10_000
 _ENTRY: Final = 150  # bytes of memory of an entry beside its text
-_CHAIN: Final = 1500  # bytes of a chain with its statement, its plans and its facts, roughly
+_CHAIN: Final = 700  # bytes of a chain with its statement, beside its facts
+_STEP: Final = 1000  # bytes of a step, and of what a plugin keeps for it, such as a decision or a function's variables
 _SHAPE: Final = 350  # bytes of memory of a shape beside its text
 _LAST: Final = 4096
 _ATTEMPTS: Final = 5
@@ -143,7 +144,12 @@ class PlanTable:
 
     def keep(self, sql: bytes, planned: Planned) -> None:
         """Remember."""
-        if len(sql) <= MAX_KEPT and self._owner.make_room(len(sql) + _ENTRY + (_CHAIN if planned else 0)):
+        if len(sql) > MAX_KEPT:
+            return
+        size = len(sql) + _ENTRY
+        if planned:
+            size += _CHAIN + _STEP * len(planned.steps) + facts_size(planned.statement.facts)
+        if self._owner.make_room(size):
             self._young[sql] = planned
 
     def turn(self) -> None:
@@ -169,7 +175,7 @@ class PlanTables:
         self.analyst: Final = analyst
         self.waits: Final = waits
         self._half = max_bytes // 2
-        self._bytes = 0
+        self._bytes = self._old_bytes = 0
         self._last = [0] * _LAST
         """Of texts that were asked about."""
         self._tables: dict[Hashable, PlanTable] = {}
@@ -210,7 +216,7 @@ class PlanTables:
             table.empty()
         self._tables.clear()
         self._private.clear()
-        self._bytes = 0
+        self._bytes = self._old_bytes = 0
 
     def _all(self) -> list[PlanTable]:
         return [*self._tables.values(), *self._private]
@@ -355,9 +361,13 @@ class PlanTables:
         if self._bytes + size > self._half:
             for table in self._all():
                 table.turn()
-            self._bytes = 0
+            self._old_bytes, self._bytes = self._bytes, 0
         self._bytes += size
         return True
+
+    def memory(self) -> int:
+        """About how many bytes of memory the plans take, never more than ``max_bytes``."""
+        return self._bytes + self._old_bytes
 
     def invalidate(self, database: str | None = None) -> None:
         """Forget all plans, or those of a database: what they rest on is different now.

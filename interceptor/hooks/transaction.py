@@ -44,8 +44,8 @@ class Transaction:
         self.tracked = tracked
         self.status: TransactionStatus = "idle"
         """Of the last ReadyForQuery."""
-        self._before_commit: list[BeforeCommit] = []
-        self._after_end: list[AfterEnd] = []
+        self._before_commit: tuple[BeforeCommit, ...] = ()
+        self._after_end: tuple[AfterEnd, ...] = ()
         self._clear()
 
     def _clear(self) -> None:
@@ -94,11 +94,11 @@ class Transaction:
 
         Called once at most, in the order of registration, and not at all if the transaction is rolled back.
         """
-        self._before_commit.append(callback)
+        self._before_commit += (callback,)
 
     def after_end(self, callback: AfterEnd) -> None:
         """Call this when the transaction has ended, with whether it was committed, before the client is told."""
-        self._after_end.append(callback)
+        self._after_end += (callback,)
 
     @property
     def has_before_commit(self) -> bool:
@@ -112,15 +112,13 @@ class Transaction:
 
     def take_before_commit(self) -> tuple[BeforeCommit, ...]:
         """The callbacks to be run now; the proxy asks before it commits."""
-        callbacks = tuple(self._before_commit)
-        self._before_commit.clear()
+        callbacks, self._before_commit = self._before_commit, ()
         return callbacks
 
     def end(self) -> tuple[AfterEnd, ...]:
         """Forget all of it, and return the callbacks to be run now."""
-        callbacks = tuple(self._after_end)
-        self._before_commit.clear()
-        self._after_end.clear()
+        callbacks = self._after_end
+        self._before_commit = self._after_end = ()
         self.status = "idle"
         self._clear()
         return callbacks

@@ -34,7 +34,7 @@ COUNTED: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 def decide_batch(interception: Interception, data: bytes, position: int, end: int) -> Pending:
     """Look at the batch that is in the data from ``position`` to ``end``."""
     out: list[bytes] = []
-    interception.known.journal.clear()
+    interception.known.begin()
     interception.known.settle_unnamed()
     interception.target = interception.routed = None
     targets: set[str | None] = set()

@@ -98,7 +98,7 @@ class Delivery:
                         run.suspended = True
                     break
         if end is not PORTAL_SUSPENDED:
-            self.interception.unclosed.discard(portal)
+            self.interception.unclosed -= {portal}
             closing = portal.close()
             if closing is not None:
                 yield closing

@@ -159,7 +159,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     interception.note_retry(outcome)
     interception.executions.begin(outcome, bind.portal, conditions)
     if bind.portal:
-        interception.portals_elsewhere.add(bind.portal)
+        interception.portals_elsewhere |= {bind.portal}
     return message
 
 
@@ -248,7 +248,7 @@ def _on_close(interception: Interception, message: bytes) -> bytes:
     elif interception.close_portal(name):
         return interception.put(Reply(CLOSE_COMPLETE))
     else:
-        interception.portals_elsewhere.discard(name)
+        interception.portals_elsewhere -= {name}
     return message
 
 

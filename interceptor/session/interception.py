@@ -11,8 +11,8 @@ A decision may have to be waited for: then this client's messages wait, and nobo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import SESSION_REFUSED, ClientError, Failure
 from interceptor.hooks.decisions import Block
@@ -41,8 +41,50 @@ if TYPE_CHECKING:
     from interceptor.session.staging import Stage
 
 
+_NO_SUBSTITUTES: Final[deque[Substitute]] = deque()
+"""Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
+_NOTHING_SAID: Final[Mapping[str, bytes]] = {}
+
+
 class Interception:
-    """One client's side of the plugins."""
+    """One client's side of the plugins.
+
+    There is one for each client, so an idle one owns next to nothing: what it needs for a batch is made for it, and
+    given up when its transaction is over.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_defines",
+        "_doubtful",
+        "_named",
+        "_renamed_for_good",
+        "canceled",
+        "committing",
+        "control_portals",
+        "delivery",
+        "described",
+        "executions",
+        "facts",
+        "known",
+        "note",
+        "portals",
+        "portals_elsewhere",
+        "redoes",
+        "retrying",
+        "rewritten_portals",
+        "role",
+        "routed",
+        "search_path",
+        "session",
+        "sight",
+        "stage",
+        "stirred",
+        "substitutes",
+        "tables",
+        "target",
+        "unclosed",
+    )
 
     def __init__(
         self,
@@ -66,18 +108,18 @@ class Interception:
         """Settings may be others since the transaction began."""
         self._renamed_for_good = False
         """And so may the role or the search_path, for longer than it lasts."""
-        self._named: Mapping[str, bytes] | None = {}
+        self._named: Mapping[str, bytes] | None = _NOTHING_SAID
         """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
         self._defines = False
         """The transaction may have created or altered what others will use."""
         self.stirred = False
         """Something was decided or noted since the last transaction ended: its end has to be seen to."""
-        self.substitutes: deque[Substitute] = deque()
+        self.substitutes = _NO_SUBSTITUTES
         self.known = KnownStatements(session)
         self.portals: dict[bytes, LocalPortal] = {}
-        self.unclosed: set[LocalPortal] = set()
+        self.unclosed: frozenset[LocalPortal] = frozenset()
         """All answers whose source may have to be told that nobody wants more of it."""
-        self.portals_elsewhere: set[bytes] = set()
+        self.portals_elsewhere: frozenset[bytes] = frozenset()
         """Named portals that the backend may have."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
         """Portals at the backend that run another text than the client's."""
@@ -168,20 +210,26 @@ class Interception:
                 break
         return position
 
+    def put_back(self, substitutes: Iterable[Substitute]) -> None:
+        """These are acted on after those that there are."""
+        if self.substitutes is _NO_SUBSTITUTES:
+            self.substitutes = deque()
+        self.substitutes.extend(substitutes)
+
     def put(self, substitute: Substitute) -> bytes:
-        self.substitutes.append(substitute)
+        self.put_back((substitute,))
         return SUBSTITUTE_MESSAGE
 
     def open_portal(self, outcome: Outcome, formats: Sequence[int] = ()) -> LocalPortal:
         """An answer to be given. Raises ValueError for result formats that don't go with its columns."""
         portal = LocalPortal(outcome, self.tables.waits, formats, self.style)
-        self.unclosed.add(portal)
+        self.unclosed |= {portal}
         return portal
 
     def _close_portals(self, wanted: Container[LocalPortal | None]) -> None:
         """Close the sources of all answers but those ``wanted``. Nobody waits for that."""
         for portal in [one for one in self.unclosed if one not in wanted]:
-            self.unclosed.discard(portal)
+            self.unclosed -= {portal}
             closing = portal.close()
             if closing is not None:
                 self.tables.waits.start(closing)
@@ -265,8 +313,7 @@ class Interception:
             kind, length = unpack_header(data, position)
             count += kind in COUNTED
             position += 1 + length
-        self.known.journal.clear()
-        self.known.journal.extend([None] * (count - len(self.known.again)))
+        self.known.begin([None] * (count - len(self.known.again)))
         self.known.journal.extend(self.known.again)
         self.known.again = ()
 
@@ -290,24 +337,27 @@ class Interception:
         """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
         if status != messages.IDLE:
             self.stirred = True
-        elif not self.stirred:
+        elif not self.stirred and not self.committing.skipped:
             # All of it passed by, and there was no transaction block.
             return
         self.executions.on_end(status)
         self.committing.on_ready(status)
-        self.known.undone.clear()
+        self.known.undone = frozenset()
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
             self.on_lexing()
         if status == messages.IDLE:
             self.stirred = False
+            self.known.end()
+            if not self.substitutes:
+                self.substitutes = _NO_SUBSTITUTES
             if self._defines:
                 self._defines = False
                 if not self.session.follows:
                     self.session.host.on_defined()
             if self._doubtful and self.session.belongings.doubt is None:
                 self._settle()
-            self.portals_elsewhere.clear()
+            self.portals_elsewhere = frozenset()
             self.rewritten_portals.clear()
             self.control_portals.clear()
             self.described.clear()

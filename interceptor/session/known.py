@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,9 @@ class Known:
         return Rewriting(self.sql, self.sent[: self.sent.find(0)], encoding)
 
 
+_NOTHING_TO_DO: Final[deque[Note | None]] = deque()
+"""Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
+
 Change = tuple[bytes, Known | None]
 """The name of a statement, and what it stood for before."""
 
@@ -55,14 +59,23 @@ class KnownStatements:
         self._session = session
         self.by_name: dict[bytes, Known] = {}
         """``b""`` is the unnamed one."""
-        self.journal: deque[Note | None] = deque()
+        self.journal = _NOTHING_TO_DO
         """About each message that was looked at and has not been acted on yet."""
         self.again: tuple[Note | None, ...] = ()
         """About the messages of ``ClientSession.retry``; some that it begins with may be missing."""
-        self.undone: set[bytes] = set()
+        self.undone: frozenset[bytes] = frozenset()
         """Names whose changes were taken back since an error, up to the Sync that ends it."""
         self.unnamed: list[Known] = []
         """Those of which one is the unnamed statement."""
+
+    def begin(self, notes: Iterable[Note | None] = ()) -> None:
+        """A batch is looked at, or one that was looked at comes: these are the notes that there are about it so far."""
+        self.journal = deque(notes)
+
+    def end(self) -> None:
+        """A transaction is over: own nothing."""
+        if not self.journal:
+            self.journal = _NOTHING_TO_DO
 
     def settle_unnamed(self) -> None:
         """See which statement the unnamed one is, now that all before has been answered."""
@@ -91,7 +104,7 @@ class KnownStatements:
     def undo(self, change: Change) -> None:
         """A message that was sent is skipped because of an error. Called in the reverse order of the messages."""
         name, known = change
-        self.undone.add(name)
+        self.undone |= {name}
         if known is None:
             self.by_name.pop(name, None)
         else:

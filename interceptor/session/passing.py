@@ -158,7 +158,7 @@ def _text_of_bind(
     if portal_end < 0 or name_end < 0:
         return None
     if portal_end > position + 5:
-        interception.portals_elsewhere.add(data[position + 5 : portal_end])
+        interception.portals_elsewhere |= {data[position + 5 : portal_end]}
         interception.stirred = True
     if name_end == portal_end + 1:
         return parsed

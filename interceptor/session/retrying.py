@@ -128,10 +128,9 @@ class Retrying:
         session, interception = self.interception.session, self.interception
         retry = self.outcome.retry
         assert retry is not None
-        interception.known.journal.clear()
-        interception.known.journal.extend(self.notes)
+        interception.known.begin(self.notes)
         interception.substitutes.clear()
-        interception.substitutes.extend(self.substitutes)
+        interception.put_back(self.substitutes)
         interception.target = retry.target
         session.retry = None
         session.reused = None

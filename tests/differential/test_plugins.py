@@ -29,13 +29,15 @@ from tests.support.wire import Endpoint
 from tests.support.world import ROLE, World
 
 PLUGINS = Path(__file__).parent / "plugins"
-PLUGIN_NAMES = ("undecided", "decided")
+PLUGIN_NAMES = ("undecided", "decided", "passing")
 FEW_EXAMPLES = 40
 
 COMBINATIONS = [
     ("undecided", 18, PoolMode.TRANSACTION),
     ("undecided", 18, PoolMode.SESSION),
     ("decided", 18, PoolMode.TRANSACTION),
+    ("passing", 18, PoolMode.TRANSACTION),
+    ("passing", 18, PoolMode.SESSION),
 ]
 """Plugin, version and mode. The others were equal too, and are compared where there is time for it."""
 if EXAMPLES:
