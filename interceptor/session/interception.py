@@ -347,7 +347,7 @@ class Interception:
         if self.facts.reads_alike is not lexing:
             self.on_lexing()
         if status == messages.IDLE:
-            self.stirred = False
+            self.stirred = self.session.deciding or self.busy
             self.known.end()
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES
