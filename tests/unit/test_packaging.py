@@ -149,10 +149,12 @@ def imported_distributions(paths: list[Path]) -> dict[str, Path]:
 
 def test_all_that_the_server_imports_is_a_dependency() -> None:
     declared = requirement_names(PROJECT["project"]["dependencies"])
-    extra = declared | requirement_names(PROJECT["project"]["optional-dependencies"]["demo"])
+    optional = PROJECT["project"]["optional-dependencies"]
+    extras = {name: declared | requirement_names(optional[name]) for name in ("demo", "traces")}
     for package in PACKAGES:
         paths = modules(package) if package in ("interceptor", "pooler") else modules(f"plugins/{package}")
         for distribution, path in imported_distributions(paths).items():
-            # The demo and the testing kit come with the extra.
-            allowed = extra if {"testing", "demo"} & {*path.parts, path.stem} else declared
+            # The demo and the testing kit come with one extra, traces with another.
+            demo = {"testing", "demo"} & {*path.parts, path.stem}
+            allowed = extras["demo"] if demo else extras["traces"] if package == "interceptor_traces" else declared
             assert distribution in allowed, f"{path} imports {distribution}, which pyproject.toml does not require"
