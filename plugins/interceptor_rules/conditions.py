@@ -178,6 +178,15 @@ class What:
             or rule.size_over is not None or rule.depth_over is not None
         )  # fmt: skip
 
+    @property
+    def any_doubt(self) -> bool:
+        """Whether it may be about every statement of which it isn't known what it touches."""
+        rule = self._rule
+        return self.names and not (
+            self._settings or self._facets or rule.where or self._canonical or self._automaton
+            or rule.multiple_statements or rule.size_over is not None or rule.depth_over is not None
+        )  # fmt: skip
+
     # --- For rules that refuse, or do something else: any of what they name -----------------------------------------
 
     def match(self, subject: Subject, message: Message) -> tuple[int, Found]:

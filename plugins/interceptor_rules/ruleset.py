@@ -107,6 +107,7 @@ class Subset:
         self.rewrites: Final = any(rule.source.add_limit is not None for rule in self.rules)
         self._nameless: dict[tuple[frozenset[str], str], tuple[int, ...]] = {}
         self._plain = [number for number, rule in enumerate(self.rules) if not rule.what.names and not _by_text(rule)]
+        self._doubtful: list[int] | None = None
         self._by_text: dict[str, list[int]] = {}
         self._tables = NameIndex()
         self._columns = NameIndex()
@@ -125,12 +126,11 @@ class Subset:
 
     def candidates(self, subject: Subject, canonical: str | None, *, any_text: bool = False) -> Iterable[CompiledRule]:
         """The rules that may be about a statement, in their order. ``any_text``: its canonical text isn't known."""
-        if subject.unread:
+        if subject.everything:
             return self.rules
-        if subject.opaque or subject.everything:
-            # It may be about whatever a rule names.
-            return self.rules
-        found = set(self._of_kind(subject))
+        found = set(self._plain if subject.unread else self._of_kind(subject))
+        if subject.unread or subject.opaque:
+            found.update(self._when_in_doubt())
         for use in subject.uses:
             self._tables.find(use.schema, use.name, found)
         for schema in subject.schemas:
@@ -147,6 +147,21 @@ class Subset:
             elif canonical is not None:
                 found.update(self._by_text.get(canonical, ()))
         return [self.rules[number] for number in sorted(found)]
+
+    def _when_in_doubt(self) -> Sequence[int]:
+        """Rules by names or texts that may refuse what can't be seen through. Of those that refuse all of it, and always,
+        the first says as much as all."""
+        if self._doubtful is None:
+            self._doubtful = []
+            one_refuses = False
+            for number, rule in enumerate(self.rules):
+                if not rule.blocks or not (rule.what.names or _by_text(rule)):
+                    continue
+                refuses = rule.what.any_doubt and rule.when.always and not rule.source.shadow
+                if not (refuses and one_refuses):
+                    self._doubtful.append(number)
+                one_refuses = one_refuses or refuses
+        return self._doubtful
 
     def _of_kind(self, subject: Subject) -> tuple[int, ...]:
         key = (subject.kinds, subject.group)
