@@ -1,7 +1,7 @@
 """What rules cost: ``python -m bench.rules`` prints Markdown tables.
 
-Microseconds and milliseconds of processor time, the least of many runs. Needs no server: names are those of a catalogue of some
-tables, made here.
+Microseconds and milliseconds of processor time, the least of many runs. Needs no server: names are those of a catalogue
+of some tables, made here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TEXTS = 100
 
 
 def rules_of(count: int) -> str:
-    """So many rules, of all sorts: the example's, and others that are about tables, functions, columns, users and kinds."""
+    """So many rules, of all sorts: the example's, and others about tables, functions, columns, users and kinds."""
     shapes = (
         'tables = ["schema{n}.table{n}"]',
         'functions = ["tools{n}.run{n}"]',
@@ -63,7 +63,8 @@ def rules_of(count: int) -> str:
         'users = ["report{n}_*"]\nstatements = ["ddl"]',
     )
     more = [
-        f'[[rule]]\nname = "rule {n}"\naction = "block"\n{shapes[n % len(shapes)].format(n=n)}\n' for n in range(count - 2)
+        f'[[rule]]\nname = "rule {n}"\naction = "block"\n{shapes[n % len(shapes)].format(n=n)}\n'
+        for n in range(count - 2)
     ]
     return EXAMPLE + "\n".join(more)
 

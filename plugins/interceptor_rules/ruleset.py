@@ -149,7 +149,7 @@ class Subset:
         return [self.rules[number] for number in sorted(found)]
 
     def _when_in_doubt(self) -> Sequence[int]:
-        """Rules by names or texts that may refuse what can't be seen through. Of those that refuse all of it, and always,
+        """Rules by names or texts that may refuse what can't be seen through. Of those that refuse all of it, always,
         the first says as much as all."""
         if self._doubtful is None:
             self._doubtful = []

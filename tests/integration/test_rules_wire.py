@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from tests.support import frontend as f
 from tests.support.backend import decode_error
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
-from tests.support.proxy import Tables, run_proxy
+from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.wire import WireClient
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -49,7 +51,7 @@ def rules_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clients(postgres18: PostgresServer, rules_file: Path) -> Iterator[Clients]:
+def proxy(postgres18: PostgresServer, rules_file: Path) -> Iterator[Proxy]:
     server = postgres18
     server.create_database("wired")
     for role in ("analyst_jo", "payroll", "reader"):
@@ -61,12 +63,19 @@ def clients(postgres18: PostgresServer, rules_file: Path) -> Iterator[Clients]:
         "databases.wired": {"primary": upstream(server, "wired"), "pool_size": 2},
         "plugins": {"modules": [str(module)]},
         "plugins.rules": {"file": str(rules_file), "check_interval": "50ms"},
+        "server": {"admin_users": ["postgres"], "admin_listen": "127.0.0.1:0"},
     }
-    with run_proxy(tables) as proxy, Clients(proxy) as made:
+    with run_proxy(tables) as made:
         yield made
     server.drop_database("wired")
     for role in ("analyst_jo", "payroll", "reader"):
         server.psql(f"drop role {role}")
+
+
+@pytest.fixture(scope="module")
+def clients(proxy: Proxy) -> Iterator[Clients]:
+    with Clients(proxy) as made:
+        yield made
 
 
 @pytest.fixture
@@ -220,9 +229,86 @@ def test_a_flood_in_a_pipeline(client: WireClient) -> None:
     assert say(client, *sent) == ["DataRow b'7'", *CUT, "ReadyForQuery I"]
 
 
-def test_a_setting_for_one_statement(client: WireClient) -> None:
-    assert say(client, f.query("select pg_sleep(5)")) == ["Error 57014", "ReadyForQuery I"]
-    assert say(client, f.query("show statement_timeout")) == ["DataRow b'0'", "ReadyForQuery I"]
+@pytest.mark.parametrize("before", [[], [f.query("begin")], [f.query("set statement_timeout = '7s'")]])
+def test_a_setting_for_one_statement(client: WireClient, before: list[Frontend]) -> None:
+    if before:
+        say(client, *before)
+    own = "7s" if before and "set" in before[0].note else "0"
+    state = "T" if before and "begin" in before[0].note else "I"
+    show = [f"DataRow b'{own}'", f"ReadyForQuery {state}"]
+    assert say(client, f.query("select 'a', pg_sleep(0)")) == ["DataRow b'a' b''", f"ReadyForQuery {state}"]
+    assert say(client, f.query("show statement_timeout")) == show
+    assert say(client, *extended("select 'a', pg_sleep(0)")) == ["DataRow b'a' b''", f"ReadyForQuery {state}"]
+    assert say(client, f.query("show statement_timeout")) == show
+    failed = "E" if state == "T" else "I"
+    assert say(client, f.query("select pg_sleep(5)")) == ["Error 57014", f"ReadyForQuery {failed}"]
+    if state == "T":
+        say(client, f.query("rollback"))
+    assert say(client, *extended("select pg_sleep(5)")) == ["Error 57014", "ReadyForQuery I"]
+    assert say(client, f.query("show statement_timeout")) == [show[0], "ReadyForQuery I"]
+
+
+def test_a_setting_in_a_pipeline(client: WireClient) -> None:
+    sent = [*extended("select 1")[:-1], *extended("select pg_sleep(5)")[:-1], *extended("select 2")]
+    assert say(client, *sent) == ["DataRow b'1'", "Error 57014", "ReadyForQuery I"]
+    sent = [*extended("select 'a', pg_sleep(0)")[:-1], *extended("show statement_timeout")]
+    assert say(client, *sent) == ["DataRow b'a' b''", "DataRow b'0'", "ReadyForQuery I"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("sent", [[f.query(SECRET)], extended(SECRET)])
+def test_a_statement_in_pieces(client: WireClient, sent: list[Frontend], size: int) -> None:
+    data = b"".join(one.data for one in sent)
+    ready = client.ready_count
+    for position in range(0, len(data), size):
+        client.write(data[position : position + size])
+    client.read_until_ready(ready + 1)
+    assert [decode_error(one.body)["C"] for one in client.replies if one.tag in b"ED"] == ["42501"]
+
+
+@pytest.mark.parametrize("size", [17_000, 70_000, 300_000, 2_000_000])
+def test_a_statement_behind_much_else(client: WireClient, size: int) -> None:
+    for sql in (f"/*{'x' * size}*/ {SECRET}", f"{SECRET} and value <> '{'x' * size}'"):
+        assert say(client, f.query(sql)) == ["Error 42501", "ReadyForQuery I"]
+        assert say(client, *extended(sql)) == ["Error 42501", "ReadyForQuery I"]
+
+
+@pytest.mark.parametrize("text", [b"select 1\0" + SECRET.encode(), SECRET.encode() + b"\0select 1"])
+def test_a_statement_with_a_zero_in_it(client: WireClient, text: bytes) -> None:
+    data = text + b"\0"
+    client.write(b"Q" + (len(data) + 4).to_bytes(4, "big") + data)
+    client.read_until_ready(2)
+    assert [decode_error(one.body)["C"] for one in client.replies if one.tag in b"ED"] == ["42501"]
+
+
+def test_rules_on_the_console_and_in_the_metrics(clients: Clients, client: WireClient, proxy: Proxy) -> None:
+    console = clients.connect("interceptor")
+    columns = ("name", "action", "mode", "hits", "shadow_hits", "last_hit", "file")
+
+    def shown() -> dict[str, str | None]:
+        rows = [dict(zip(columns, row, strict=True)) for row in console.query("show rules")]
+        assert [row["name"] for row in rows][-3:] == ["on_unparsable", "on_opaque", "default"]
+        return next(row for row in rows if row["name"] == "secrets")
+
+    port = re.search(r"HTTP at 127\.0\.0\.1 port (\d+)", proxy.log)
+    assert port is not None
+
+    def counted() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        found = re.search(r'^interceptor_rules_hits_total\{[^}]*rule="secrets"[^}]*\} ([\d.]+)', text, re.MULTILINE)
+        return 0.0 if found is None else float(found[1])
+
+    hits, count = int(shown()["hits"] or 0), counted()
+    say(client, f.query(SECRET))
+    say(client, *extended(SECRET))
+    after = shown()
+    assert (after["hits"], after["action"], after["mode"], after["shadow_hits"]) == (
+        str(hits + 2), "block", "enforce", "0",
+    )  # fmt: skip
+    assert after["last_hit"]
+    assert after["file"].endswith("rules.toml") if after["file"] else False
+    assert counted() == count + 2
 
 
 def test_a_function_call_is_refused(client: WireClient, postgres18: PostgresServer) -> None:
