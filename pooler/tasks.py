@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -16,7 +18,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_derivers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="derive")
+
+def _give_way() -> None:
+    # A storm of wrong passwords must not take the processor from the loop's thread, where everybody else is served.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+_NICE = 10
+_derivers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="derive", initializer=_give_way)
 _running: set[asyncio.Task[None]] = set()
 
 

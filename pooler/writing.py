@@ -18,7 +18,7 @@ def direct_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
 
     Where the transport encrypts what it is given, this is its own ``write``.
     """
-    if transport.get_extra_info("ssl_object") is not None:
+    if transport.get_extra_info("encrypts"):
         return transport.write
     buffered = transport.get_write_buffer_size
     is_closing = transport.is_closing

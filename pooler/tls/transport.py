@@ -18,12 +18,13 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from pooler.tls.channel_binding import server_end_point
 from pooler.writing import direct_writer
 
-__all__ = ["HandshakeFailed", "TlsTransport", "Turns"]
+__all__ = ["MAX_HANDSHAKE", "MAX_UNDER_WAY", "HandshakeFailed", "TlsTransport", "Turns"]
 
 _RECORD: Final = 16384
 """Bytes of the largest TLS record. Nothing larger is encrypted at a time, or the buffer would stay as large."""
@@ -35,18 +36,39 @@ MAX_HANDSHAKE: Final = 65536
 """Bytes that a peer may send before its handshake is over. A chain of certificates has some 5000."""
 
 
+MAX_UNDER_WAY: Final = 1000
+"""Handshakes of clients that may be under way in one process."""
+
+
 class HandshakeFailed(Exception):
     """There is no TLS: the text says why. The connection is closed."""
 
 
 class Turns:
-    """Lets handshakes go on one at a time, once in each turn of the loop."""
+    """Lets handshakes go on one at a time, once in each turn of the loop, and bounds how many are under way.
 
-    __slots__ = ("_scheduled", "_waiting")
+    One takes 20 KB. Those that have been answered and whose peer says nothing more are given up, the oldest first, when
+    there are more than ``MAX_UNDER_WAY``; a client needs one round trip to get out of that number.
+    """
+
+    __slots__ = ("_scheduled", "_under_way", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[TlsTransport] = deque()
+        self._under_way: dict[TlsTransport, None] = {}
         self._scheduled = False
+
+    def on_begun(self, transport: TlsTransport) -> None:
+        """The handshake's first message has come."""
+        self._under_way[transport] = None
+        if len(self._under_way) > MAX_UNDER_WAY:
+            oldest = next(iter(self._under_way))
+            del self._under_way[oldest]
+            oldest.abort()
+
+    def on_ended(self, transport: TlsTransport) -> None:
+        """The handshake is over, well or not."""
+        self._under_way.pop(transport, None)
 
     def add(self, transport: TlsTransport) -> None:
         """This one has something to go on with."""
@@ -81,6 +103,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begin",
         "_broken",
         "_in_turn",
         "_incoming",
@@ -113,9 +136,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._protocol = protocol
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        self._begin: Callable[[], ssl.SSLObject] | None = partial(
+            context.wrap_bio,
+            *(self._incoming, self._outgoing),
+            server_side=server_side,
+            server_hostname=server_hostname,
         )
+        """Makes what takes memory, when there is something to do with it: who only connects gets none of it."""
         self._on_done: OnDone | None = on_done
         self._turns = turns
         self._in_turn = False
@@ -126,10 +153,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         raw.set_protocol(self)
 
     def start(self, received: bytes = b"") -> None:
-        """Begin the handshake, with what has come already."""
+        """Begin the handshake, with what has come already. A server waits for its client to begin."""
         if received:
             self._on_handshake_data(received)
-        else:
+        elif self._turns is None:
             self.shake_hands()
 
     # --- The socket's protocol ---------------------------------------------------------------------------------------
@@ -175,6 +202,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._in_turn = False
         if self._state is not _State.HANDSHAKE or self._raw.is_closing():
             return
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            self._ssl = begin()
+            if self._turns is not None:
+                self._turns.on_begun(self)
         try:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
@@ -194,6 +226,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._raw.close()
 
     def _finish(self, failure: HandshakeFailed | None) -> None:
+        if self._turns is not None:
+            self._turns.on_ended(self)
         on_done, self._on_done = self._on_done, None
         if on_done is not None:
             on_done(failure)
@@ -323,10 +357,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._protocol
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """``ssl_object``, and ``tls`` for people; all else is the socket's."""
+        """``encrypts``, ``ssl_object`` once there is one, and ``tls`` for people; all else is the socket's."""
+        if name == "encrypts":
+            return True
         if name == "ssl_object":
-            return self._ssl
-        if name == "tls":
+            return getattr(self, "_ssl", default)
+        if name == "tls" and self._state is not _State.HANDSHAKE:
             cipher = self._ssl.cipher()
             return f"{self._ssl.version()}/{cipher[0]}" if cipher else default
         return self._raw.get_extra_info(name, default)

@@ -1,0 +1,229 @@
+"""The layer itself: what is passed on in which pieces, pauses, ends, and how many handshakes may be under way."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+import pytest
+
+from pooler.tls import transport as module
+from pooler.tls.transport import HandshakeFailed, TlsTransport, Turns
+from tests.support.certificates import Authority
+
+
+class Wire(asyncio.Transport):
+    """A transport whose other end is whatever takes what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deliver: Callable[[bytes], None] = lambda data: None
+        self.pauses: list[bool] = []
+        self.closed = self.aborted = self.ended = False
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.deliver(bytes(data))
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        # Nobody may write past this transport in a test.
+        return True if name == "encrypts" else default
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def pause_reading(self) -> None:
+        self.pauses.append(True)
+
+    def resume_reading(self) -> None:
+        self.pauses.append(False)
+
+
+class Heard(asyncio.Protocol):
+    """What an end was told."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+        self.lost: list[Exception | None] = []
+        self.done: list[HandshakeFailed | None] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.data.append(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.append(exc)
+
+
+class Pair:
+    """A client and a server, each over its wire. Bytes go across at once, or when ``flow`` says so."""
+
+    def __init__(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext], turns: Turns | None = None) -> None:
+        server_context, client_context = contexts
+        self.wires = Wire(), Wire()
+        self.heard = Heard(), Heard()
+        self.server = TlsTransport(
+            self.wires[0], self.heard[0], server_context, self.heard[0].done.append, server_side=True, turns=turns
+        )
+        self.client = TlsTransport(self.wires[1], self.heard[1], client_context, self.heard[1].done.append)
+        self.queue: list[tuple[TlsTransport, bytes]] = []
+        self.wires[0].deliver = lambda data: self.queue.append((self.client, data))
+        self.wires[1].deliver = lambda data: self.queue.append((self.server, data))
+
+    def flow(self, piece: int = 1 << 20) -> None:
+        while self.queue:
+            target, data = self.queue.pop(0)
+            for start in range(0, len(data), piece):
+                target.data_received(data[start : start + piece])
+
+    def shake_hands(self) -> None:
+        self.client.start()
+        self.server.start()
+        self.flow()
+        assert self.heard[0].done == self.heard[1].done == [None]
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    folder = tmp_path_factory.mktemp("tls")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*Authority().issue("localhost", hosts=["localhost"]).write(folder, "server"))
+    server.num_tickets = 0
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    return server, client
+
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+async def test_a_handshake_in_single_bytes_and_data_behind_it(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.client.start()
+    pair.server.start()
+    pair.flow(piece=1)
+    assert pair.heard[0].done == [None]
+    pair.client.write(b"hello")
+    pair.server.write(b"x" * 100_000)
+    pair.flow(piece=1000)
+    assert b"".join(pair.heard[0].data) == b"hello"
+    assert b"".join(pair.heard[1].data) == b"x" * 100_000
+
+
+async def test_what_comes_in_a_pause_is_given_when_it_ends(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.shake_hands()
+    pair.server.pause_reading()
+    assert pair.wires[0].pauses == [True]
+    pair.client.write(b"a" * 50_000)
+    pair.flow()
+    assert not pair.heard[0].data
+    pair.server.resume_reading()
+    assert pair.wires[0].pauses == [True, False]
+    assert not pair.heard[0].data, "not from within resume_reading"
+    await asyncio.sleep(0)
+    assert b"".join(pair.heard[0].data) == b"a" * 50_000
+
+
+async def test_a_goodbye_ends_the_other_side_behind_what_was_written(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.shake_hands()
+    pair.client.write(b"last words")
+    pair.client.close()
+    assert pair.client.is_closing()
+    pair.flow()
+    assert pair.heard[0].data == [b"last words"]
+    assert pair.wires[0].closed
+    pair.client.write(b"too late")
+    assert not pair.queue
+
+
+async def test_an_end_of_writing_lets_nothing_of_what_follows_through(contexts: Contexts) -> None:
+    """As a backend does that we give up: the server has yet to hang up, and what it still says is nobody's."""
+    pair = Pair(contexts)
+    pair.shake_hands()
+    pair.client.write_eof()
+    assert pair.wires[1].ended
+    assert not pair.wires[1].closed
+    pair.server.write(b"something")
+    pair.flow()
+    assert not pair.heard[1].data
+
+
+async def test_bytes_that_are_no_tls_end_the_connection_with_a_reason(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.shake_hands()
+    pair.server.data_received(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert pair.wires[0].closed
+    pair.server.connection_lost(None)
+    (reason,) = pair.heard[0].lost
+    assert isinstance(reason, ConnectionAbortedError)
+
+
+async def test_a_handshake_that_fails_says_why_and_only_once(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.server.start(b"GET / HTTP/1.1\r\n\r\n")
+    (failure,) = pair.heard[0].done
+    assert "HTTP" in str(failure)
+    assert pair.wires[0].closed
+    pair.server.connection_lost(None)
+    assert len(pair.heard[0].done) == 1
+    assert pair.heard[0].lost == [None]
+
+
+async def test_nothing_is_written_before_the_handshake_is_over(contexts: Contexts) -> None:
+    pair = Pair(contexts)
+    pair.server.start()
+    pair.server.write(b"FATAL: too slow")
+    assert not pair.queue
+
+
+async def test_one_handshake_goes_on_in_each_turn_of_the_loop(contexts: Contexts) -> None:
+    turns = Turns()
+    pairs = [Pair(contexts, turns) for _ in range(3)]
+    for pair in pairs:
+        pair.client.start()
+        pair.flow()
+    for number in range(1, 4):
+        await asyncio.sleep(0)
+        assert sum(bool(pair.queue) for pair in pairs) == number
+
+
+async def test_of_too_many_handshakes_the_oldest_are_given_up(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_UNDER_WAY", 2)
+    turns = Turns()
+    pairs = [Pair(contexts, turns) for _ in range(4)]
+    silent = Pair(contexts, turns)
+    silent.server.start()
+    for pair in pairs:
+        pair.client.start()
+        pair.flow()
+        await asyncio.sleep(0)
+    assert [pair.wires[0].aborted for pair in pairs] == [True, True, False, False]
+    assert not silent.wires[0].aborted, "it has taken nothing yet"
+    for pair in pairs[2:]:
+        pair.flow()
+        await asyncio.sleep(0)
+        assert pair.heard[0].done == [None]
+    later = Pair(contexts, turns)
+    later.client.start()
+    later.flow()
+    await asyncio.sleep(0)
+    assert not any(pair.wires[0].aborted for pair in pairs[2:]), "those that are over count no more"
