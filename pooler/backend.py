@@ -230,7 +230,8 @@ class Backend(asyncio.Protocol):
         if not self.rested_at:
             self.rested_at = now = monotonic()
             if self.session.reusable:
-                self.count_transaction(now)
+                self.stats.transaction_seconds += now - self.began_at
+                self.note_times(now)
             elif self.pool.times is not None:
                 self.pool.times.queries.observe(now - self.worked_at)
 
@@ -244,9 +245,8 @@ class Backend(asyncio.Protocol):
                 self.rest_seconds += now - self.rested_at
             self.rested_at = 0.0
 
-    def count_transaction(self, now: float) -> None:
-        """A transaction is over."""
-        self.stats.transaction_seconds += now - self.began_at
+    def note_times(self, now: float) -> None:
+        """A transaction is over, which counts already: how long it took, and how much of that was rest."""
         times = self.pool.times
         if times is not None:
             times.transactions.observe(now - self.began_at)

@@ -256,7 +256,9 @@ class Pool:
     def release(self, backend: Backend) -> None:
         """A backend is free, and nobody is linked to it."""
         now = monotonic()
-        backend.count_transaction(now)
+        self.stats.transaction_seconds += now - backend.began_at
+        if self.times is not None or backend.rest_seconds:
+            backend.note_times(now)
         session = backend.session
         if session.partial or session.streaming:
             # It has begun to say something that nobody asked for.
