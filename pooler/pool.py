@@ -87,6 +87,12 @@ class Capacity(Protocol):
         Where none is idle and this pool has no backend at all, the largest closes the next one that comes back.
         """
 
+    def known_welcome(self, pool: Pool, profile: Profile) -> Welcome | None:
+        """What another process knows of what the server says at login."""
+
+    def on_welcome(self, pool: Pool, profile: Profile, welcome: Welcome) -> None:
+        """This is what the server says at login."""
+
     def on_connected(self, backend: Backend) -> None:
         """A backend has logged in."""
 
@@ -222,6 +228,8 @@ class Pool:
         if self.last_error is not None and self.clock.now < self.login_blocked_until and not self.size:
             raise self.last_error
         welcome = self.welcomes.get(client.profile)
+        if welcome is None:
+            welcome = self.capacity.known_welcome(self, client.profile)
         if welcome is None:
             self.waiting.for_welcome.add(client, self.clock.tick())
             self.grow()
@@ -563,6 +571,7 @@ class Pool:
             self._offer(backend)
 
     def _remember_welcome(self, profile: Profile, welcome: Welcome) -> None:
+        self.capacity.on_welcome(self, profile, welcome)
         self.welcomes.pop(profile, None)
         self.welcomes[profile] = welcome
         if len(self.welcomes) > MAX_WELCOMES:

@@ -12,7 +12,8 @@ from pooler.backend import Backend, BackendState
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.gates import Gates
-from pooler.pool import Capacity, Pool
+from pooler.login import Welcome
+from pooler.pool import Capacity, Pool, Profile
 from pooler.pool_counts import PoolStats, PoolTimes
 
 
@@ -96,6 +97,12 @@ class Registry:
 
     def minimum(self, pool: Pool) -> int:
         return pool.settings.min_pool_size
+
+    def known_welcome(self, pool: Pool, profile: Profile) -> Welcome | None:
+        return None
+
+    def on_welcome(self, pool: Pool, profile: Profile, welcome: Welcome) -> None:
+        """There is nobody who would want to know."""
 
     def make_room(self, pool: Pool) -> None:
         for limit, pools in self._limits(pool):

@@ -40,12 +40,12 @@ class SharedMemory:
         self.on_set: OnSet | None = None
         """Told of each value that is set here."""
 
-    def own(self, part: str) -> PluginShared:
+    def own(self, part: str, max_keys: int = MAX_OWN_KEYS) -> PluginShared:
         """What a part of the server itself shares; it is no plugin, and has as many values as it needs."""
         name = f"{_OWN}{part}"
         found = self._plugins.get(name)
         if found is None:
-            found = self._plugins[name] = PluginShared(self, name, None, MAX_OWN_KEYS)
+            found = self._plugins[name] = PluginShared(self, name, None, max_keys)
         return found
 
     def accept(self, plugin: str, key: str, value: bytes) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pooler.login import BackendAddress
 from pooler.processes.cancels import CancelRouter
 from pooler.processes.channel import Channel
 from pooler.processes.ledger import Action, Ledger, Limits
@@ -289,8 +291,18 @@ class Control:
             del self._orphans[orphan]
             self._free(heir, opened.key, 1)
 
-        orphan = Orphan(opened, fd, on_ended)
+        orphan = Orphan(opened, self._address_of(opened), fd, on_ended)
         self._orphans[orphan] = heir
+
+    def _address_of(self, opened: Opened) -> BackendAddress:
+        """Where its server takes cancel requests, with TLS if the backend had it."""
+        tls = None
+        if opened.encrypted:
+            database, user, target = opened.key
+            with contextlib.suppress(LookupError):  # the database is in the configuration no more
+                settings = self._server.config.pool_settings(database, user)
+                tls = self._server.targets.settings_for(settings, target).tls.without_fallback()
+        return BackendAddress(opened.host, opened.port, tls)
 
     def _free(self, holder: int, key: Key, count: int) -> None:
         self.tell(self.ledger.give_back(holder, key, count, time.monotonic()))

@@ -29,6 +29,7 @@ from pooler.processes.messages import (
 from pooler.processes.permits import Permits
 from pooler.processes.questions import ProcessNode
 from pooler.processes.sharing import Sharing
+from pooler.processes.welcomes import SharedWelcomes
 
 if TYPE_CHECKING:
     from pooler.processes.memory import SharedMap
@@ -79,7 +80,7 @@ class Link:
         self._seat = memory.seats[slot]
         self._to_control = to_control
         self._channel: Channel | None = None
-        self.permits: Final = Permits(server.pools, self.send, slot, memory.workers)
+        self.permits: Final = Permits(server.pools, self.send, slot, memory.workers, SharedWelcomes(server.host.shared))
         self._last_id = int.from_bytes(os.urandom(4)) % RANDOM_IDS
         self._tickets = 0
         self._cancels: dict[int, Callable[[], None]] = {}

@@ -113,6 +113,8 @@ class Opened(_Tagged):
     port: int
     process_id: int
     secret: bytes
+    encrypted: bool
+    """By TLS; then a cancel request is, too."""
 
 
 class Closed(_Tagged):

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from interceptor.errors import BackendError
 from pooler.cancel import send_cancel
 from pooler.login import BackendAddress
 from pooler.processes.messages import Opened
@@ -32,9 +33,13 @@ _CHUNK: Final = 256 * 1024
 class Orphan:
     """One backend that has no worker."""
 
-    def __init__(self, opened: Opened, fd: int, on_ended: Callable[[], None]) -> None:
-        """Takes the descriptor, ends the connection, and calls ``on_ended`` when the server has ended it too."""
+    def __init__(self, opened: Opened, address: BackendAddress, fd: int, on_ended: Callable[[], None]) -> None:
+        """Takes the descriptor, ends the connection, and calls ``on_ended`` when the server has ended it too.
+
+        ``address``: where to send cancel requests, and how.
+        """
         self._opened = opened
+        self._address = address
         self._on_ended = on_ended
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
@@ -64,9 +69,11 @@ class Orphan:
 
     async def _cancel(self) -> None:
         opened = self._opened
-        address = BackendAddress(opened.host, opened.port)
         while opened.process_id:
-            await send_cancel(address, opened.process_id, opened.secret, CANCEL_EVERY)
+            try:
+                await send_cancel(self._address, opened.process_id, opened.secret, CANCEL_EVERY)
+            except BackendError as error:
+                logger.warning("cancel request to %s failed: %s", self._address, error)
             await asyncio.sleep(CANCEL_EVERY)
 
 

@@ -26,7 +26,9 @@ from pooler.processes.messages import (
 )
 
 if TYPE_CHECKING:
-    from pooler.pool import Capacity, Pool
+    from pooler.login import Welcome
+    from pooler.pool import Capacity, Pool, Profile
+    from pooler.processes.welcomes import SharedWelcomes
     from pooler.registry import Registry
 
 __all__ = ["Account", "Permits"]
@@ -57,7 +59,8 @@ class Account:
 class Permits:
     """Implements ``Capacity`` for the pools of a worker."""
 
-    def __init__(self, registry: Registry, send: Send, slot: int, workers: int) -> None:
+    def __init__(self, registry: Registry, send: Send, slot: int, workers: int, welcomes: SharedWelcomes) -> None:
+        self._welcomes = welcomes
         self._registry = registry
         self._send = send
         self._slot = slot
@@ -104,6 +107,12 @@ class Permits:
 
     def make_room(self, pool: Pool) -> None:
         """The control does, since it was asked."""
+
+    def known_welcome(self, pool: Pool, profile: Profile) -> Welcome | None:
+        return self._welcomes.get(pool, profile)
+
+    def on_welcome(self, pool: Pool, profile: Profile, welcome: Welcome) -> None:
+        self._welcomes.put(pool, profile, welcome)
 
     def on_connected(self, backend: Backend) -> None:
         self._registry.on_connected(backend)
@@ -240,8 +249,9 @@ class Permits:
         address = backend.address
         fd = -1 if sock is None else sock.fileno()
         key = backend.pool.settings.pool_key
-        opened = Opened(key, number, address.host, address.port, backend.process_id, backend.secret)
-        self._send(opened, fd)
+        encrypted = address.tls is not None
+        process_id, secret = backend.process_id, backend.secret
+        self._send(Opened(key, number, address.host, address.port, process_id, secret, encrypted), fd)
 
 
 if TYPE_CHECKING:

@@ -78,6 +78,7 @@ def comers_and_goers(proxy: Proxy, database: str, threads: int) -> Iterator[Load
                     client = clients.connect(database)
                     for sql in ("begin", "select 1", "commit"):
                         client.query(sql)
+                    assert client.ready_count == 4, "all three were answered"
                     client.send_goodbye()
                 load.served += 1
             except Exception as error:
