@@ -247,10 +247,9 @@ def test_sigterm_closes_each_client_at_the_end_of_its_transaction(postgres18: Po
         assert proxy.process.wait(20) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_transaction_that_does_not_end_is_cut_at_the_deadline(postgres18: PostgresServer, workers: int) -> None:
+def test_a_transaction_that_does_not_end_is_cut_at_the_deadline(postgres18: PostgresServer) -> None:
     tables: Tables = {
-        "server": {"workers": workers, "shutdown_timeout": "200ms"},
+        "server": {"workers": 2, "shutdown_timeout": "200ms"},
         "databases.app": {"primary": upstream(postgres18, "postgres")},
     }
     with run_proxy(tables) as proxy, Clients(proxy) as clients:
@@ -262,6 +261,7 @@ def test_a_transaction_that_does_not_end_is_cut_at_the_deadline(postgres18: Post
         assert proxy.process.wait(20) == 0
 
 
+@pytest.mark.soak_processes
 def test_a_second_sigterm_ends_it_at_once(postgres18: PostgresServer) -> None:
     tables: Tables = {
         "server": {"workers": 2, "shutdown_timeout": "10min"},

@@ -74,6 +74,7 @@ def test_two_takeovers_under_load(postgres18: PostgresServer, database: str, tmp
     assert not [file.name for file in tmp_path.iterdir() if file.is_socket()]
 
 
+@pytest.mark.soak_processes
 def test_who_stays_too_long_is_closed_at_the_end_of_its_transaction(
     postgres18: PostgresServer, database: str, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_successor_that_dies_before_it_serves_changes_nothing(
             assert first.process.wait(20) == 0
 
 
+@pytest.mark.soak_processes
 def test_without_anybody_to_take_over_from_it_starts_as_ever(
     postgres18: PostgresServer, database: str, tmp_path: Path
 ) -> None:

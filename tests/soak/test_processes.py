@@ -207,13 +207,13 @@ def test_ten_takeovers_under_pgbench(postgres18: PostgresServer, database: str, 
             "log_connections": False,
             "log_disconnections": False,
         },
-        "databases.app": {"primary": upstream(postgres18, database, application_name="taken"), "pool_size": 5},
+        "databases.app": {"primary": upstream(postgres18, database), "pool_size": 5},
     }
     script = tmp_path / "script.sql"
     script.write_text("begin;\nselect 1;\nselect 2;\ncommit;\n")
     with ExitStack() as stack:
         current = stack.enter_context(run_proxy(tables))
-        seen = stack.enter_context(peak(postgres18, "taken"))
+        seen = stack.enter_context(peak(postgres18, "pgbench"))
         command = [str(postgres18.bin("pgbench")), "-h", current.host, "-p", str(current.port), "-U", "postgres", "-n"]
         # -C: a connection for each transaction; the others keep theirs, which the takeover leaves alone.
         load = subprocess.Popen(
