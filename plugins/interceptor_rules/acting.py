@@ -31,6 +31,7 @@ from interceptor_rules.learning import Learner
 from interceptor_rules.model import Mode
 from interceptor_rules.prepared import RememberPrepared, prepared_text
 from interceptor_rules.throttling import Throttle, Throttles
+from interceptor_rules.timeouts import RememberTimeout, timeout_of, timeout_set_by
 from interceptor_rules.when import Moment
 
 __all__ = ["Actor", "Ruling", "block_of", "rule_on", "shown"]
@@ -163,7 +164,10 @@ class Actor:
     def plan(self, judgement: Judgement, mode: Mode, judge_text: JudgeText) -> Planned:
         """The plan for a message. ``judge_text`` tries the rules on another, for sessions of the same class."""
         facts = shown(judgement)
-        remember = RememberPrepared(judgement.prepares) if judgement.prepares else None
+        remember: Observer | None = RememberPrepared(judgement.prepares) if judgement.prepares else None
+        if judgement.watches_timeout and judgement.statement is not None:
+            timeout = timeout_set_by(judgement.statement.exact())
+            remember = remember if timeout is None else RememberTimeout(timeout)
         if mode == "enforce":
             step = judgement.surely_blocked()
             if step is not None:
@@ -240,7 +244,7 @@ class Actor:
         moment = Moment(self._now(), execution.protocol, execution, copies=judgement.copies)
         ruling = rule_on(
             judgement, mode, moment, in_transaction=execution.transaction.open,
-            lock_timeout=session.settings.get("lock_timeout"),
+            lock_timeout=timeout_of(session),
             limit=lambda number: _limit_of(execution, number) if judgement.parameters_known else None,
             estimate=estimate,
         )  # fmt: skip

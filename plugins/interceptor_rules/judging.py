@@ -86,6 +86,8 @@ class Judgement:
     prepares: tuple[Prepared, ...] = ()
     if_unknown: tuple[Course, ...] = ()
     """What holds for a prepared statement of which nothing is known."""
+    watches_timeout: bool = False
+    """Some rule asks for the lock_timeout."""
     parameters_known: bool = True
     """The parameters of the execution are those of the statements."""
 
@@ -137,6 +139,7 @@ def judge(subset: Subset, world: World, statement: Statement, *, user: str, data
     return Judgement(
         tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects), tuple(reader.executes),
         _fetches(statement), _prepares(statement), court.try_unknown() if reader.executes else (),
+        rules.asks_timeout,
     )  # fmt: skip
 
 

@@ -201,6 +201,7 @@ class RuleSet:
 
     def __post_init__(self) -> None:
         self.names_columns = any(rule.what.columns for rule in self.rules)
+        self.asks_timeout = any(rule.source.lock_timeout for rule in self.rules)
         self.needs_text = (
             self.mode == "learn"
             or bool(self.learned)

@@ -35,6 +35,12 @@ action = "limit_rows"
 limit_rows = 3
 
 [[rule]]
+name = "no-waiting"
+alterations = ["add column"]
+lock_timeout = "missing"
+action = "block"
+
+[[rule]]
 name = "slow"
 functions = ["pg_sleep"]
 action = "set"
@@ -246,6 +252,26 @@ def test_a_setting_for_one_statement(client: WireClient, before: list[Frontend])
         say(client, f.query("rollback"))
     assert say(client, *extended("select pg_sleep(5)")) == ["Error 57014", "ReadyForQuery I"]
     assert say(client, f.query("show statement_timeout")) == [show[0], "ReadyForQuery I"]
+
+
+def test_a_lock_timeout_of_the_transaction(client: WireClient) -> None:
+    change = f.query("alter table people add column later int")
+    assert say(client, change) == ["Error 42501", "ReadyForQuery I"]
+    for setting in ("set local lock_timeout = '2s'", "set lock_timeout to 2000"):
+        say(
+            client,
+            f.query("begin"),
+        )
+        say(client, f.query(setting))
+        assert say(client, change) == ["ReadyForQuery T"]
+        say(client, f.query("set local lock_timeout = 0"))
+        assert say(client, change) == ["Error 42501", "ReadyForQuery E"]
+        say(client, f.query("rollback"))
+    assert say(client, change) == ["Error 42501", "ReadyForQuery I"]
+    say(client, f.query("set lock_timeout = '3s'"))
+    say(client, f.query("begin"))
+    assert say(client, change) == ["ReadyForQuery T"]
+    say(client, f.query("rollback"))
 
 
 def test_a_setting_in_a_pipeline(client: WireClient) -> None:
