@@ -11,11 +11,9 @@ A decision may have to be waited for: then this client's messages wait, and nobo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import SESSION_REFUSED, ClientError, Failure
-from interceptor.hooks.decisions import Block
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
@@ -25,12 +23,11 @@ from interceptor.session.committing import Committing, Control, control_of
 from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
 from interceptor.session.executions import Executions
-from interceptor.session.known import KnownStatements
 from interceptor.session.lookup import Pending
+from interceptor.session.naming import Naming
 from interceptor.session.notes import Note
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Described, Substitute
-from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.hooks.chain import Outcome
@@ -43,10 +40,9 @@ if TYPE_CHECKING:
 
 _NO_SUBSTITUTES: Final[deque[Substitute]] = deque()
 """Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
-_NOTHING_SAID: Final[Mapping[str, bytes]] = {}
 
 
-class Interception:
+class Interception(Naming):
     """One client's side of the plugins.
 
     There is one for each client, so an idle one owns next to nothing: what it needs for a batch is made for it, and
@@ -54,34 +50,22 @@ class Interception:
     """
 
     __slots__ = (
-        "_admitted",
-        "_defines",
-        "_doubtful",
-        "_named",
-        "_renamed_for_good",
         "canceled",
         "committing",
         "control_portals",
         "delivery",
         "described",
         "executions",
-        "facts",
-        "known",
         "note",
         "portals",
         "portals_elsewhere",
         "redoes",
         "retrying",
         "rewritten_portals",
-        "role",
         "routed",
-        "search_path",
-        "session",
         "sight",
         "stage",
-        "stirred",
         "substitutes",
-        "tables",
         "target",
         "unclosed",
     )
@@ -95,27 +79,9 @@ class Interception:
     ) -> None:
         """``facts`` is what plugins know of the session. ``sight`` gives what to wait for, and not for long, until it
         is known what texts do to a session; None where it is known."""
+        super().__init__(session, tables, facts)
         self.sight: Callable[[], Awaitable[object] | None] = sight or _all_seen
-        self.session = session
-        self.tables = tables
-        self.facts = facts
-        self.role = facts.role
-        self.search_path = facts.search_path
-        """Those of a session as after login."""
-        self._admitted = facts.reads_alike
-        """How SQL read when plugins admitted the session last."""
-        self._doubtful = False
-        """Settings may be others since the transaction began."""
-        self._renamed_for_good = False
-        """And so may the role or the search_path, for longer than it lasts."""
-        self._named: Mapping[str, bytes] | None = _NOTHING_SAID
-        """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
-        self._defines = False
-        """The transaction may have created or altered what others will use."""
-        self.stirred = False
-        """Something was decided or noted since the last transaction ended: its end has to be seen to."""
         self.substitutes = _NO_SUBSTITUTES
-        self.known = KnownStatements(session)
         self.portals: dict[bytes, LocalPortal] = {}
         self.unclosed: frozenset[LocalPortal] = frozenset()
         """All answers whose source may have to be told that nobody wants more of it."""
@@ -351,12 +317,7 @@ class Interception:
             self.known.end()
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES
-            if self._defines:
-                self._defines = False
-                if not self.session.follows:
-                    self.session.host.on_defined()
-            if self._doubtful and self.session.belongings.doubt is None:
-                self._settle()
+            self.settle_names()
             self.portals_elsewhere = frozenset()
             self.rewritten_portals.clear()
             self.control_portals.clear()
@@ -364,102 +325,6 @@ class Interception:
             self.portals.clear()
         if self.unclosed:
             self._close_portals(self.portals.values())
-
-    # --- What names mean ---------------------------------------------------------------------------------------------
-
-    def note_effects(self, effects: SessionEffects) -> None:
-        """A statement with these effects is about to run: what comes after it may mean something else."""
-        self.stirred = True
-        facts = self.facts
-        self._defines = self._defines or effects.defines
-        if effects.effect is not None and effects.effect is not Effect.TEMPORARY_OBJECT:
-            self._doubtful = True
-            if not facts.settings_unknown:
-                facts.settings_unknown = True
-                facts.application_name = facts.table = None
-                self._tell_change()
-        if effects.may_rename:
-            self._doubtful = True
-            self._renamed_for_good = self._renamed_for_good or effects.effect is not None
-            if facts.role is not None or facts.search_path is not None or facts.reads_alike:
-                facts.role = facts.search_path = facts.table = None
-                # Until the server has had the chance to say so.
-                facts.reads_alike = False
-                self._tell_change()
-
-    def note_text(self, sql: bytes) -> None:
-        """As ``note_effects``, of a text that is about to run."""
-        effects = self.session.effects_of(sql)
-        if effects is not NONE:
-            self.note_effects(effects)
-            if effects.reduces:
-                self.known.on_sql(sql)
-
-    @property
-    def wants_names(self) -> bool:
-        """A transaction has ended after which the role or the search_path may be others, and nobody will say so."""
-        return self._renamed_for_good and not self.session.follows
-
-    def on_names(self, settings: Mapping[str, bytes] | None) -> None:
-        """What the server says that these are now; None: it would not say."""
-        self._renamed_for_good = False
-        self._named = settings
-
-    def _settle(self) -> None:
-        """A transaction has ended in which something was noted, and what there is to know is known."""
-        belongings = self.session.belongings
-        facts = self.facts
-        if self.session.follows:
-            if not belongings.unsure:
-                self._named = {}
-            elif self._renamed_for_good:
-                self._named = None
-            self._know(belongings.settings.values)
-            facts.settings_unknown = belongings.unsure
-        else:
-            self._know(self._named or {})
-            facts.settings_unknown = True
-            facts.application_name = belongings.told.values.get(b"application_name", b"").decode("utf-8", "replace")
-        self._doubtful = self._renamed_for_good = False
-        if self._named is None:
-            facts.role = facts.search_path = None
-        self._tell_change()
-
-    def _know(self, settings: Mapping[str, bytes]) -> None:
-        """The session has these settings now, beside those after login."""
-        known = {name: value.decode("utf-8", "replace") for name, value in settings.items()}
-        facts = self.facts
-        facts.table = None
-        facts.settings_unknown = False
-        facts.settings = dict(known)
-        role = known.get("role")
-        facts.role = known.get("session_authorization") or self.role if role in (None, "none") else role
-        facts.application_name = known.get("application_name", facts.startup.get("application_name", ""))
-        facts.search_path = known.get("search_path", self.search_path)
-
-    def _tell_change(self) -> None:
-        self.tables.plugins.notify("session_changed", self.facts)
-
-    def on_lexing(self) -> None:
-        """The server reads SQL in another way from now on, as it says."""
-        self.stirred = True
-        self.facts.reads_alike = self.session.belongings.told.standard_lexing
-        self.facts.table = None
-        self._tell_change()
-        if self.facts.reads_alike is not self._admitted and self.tables.plugins.implementations("admit"):
-            self._admitted = self.facts.reads_alike
-            # Later, for this is the midst of an answer; guards judge what comes until then.
-            self.session.host.wait_for(self._admit_again(), self._on_admitted)
-
-    async def _admit_again(self) -> Block | None:
-        answer = self.tables.plugins.admit(self.facts, self.tables.waits)
-        return answer if answer is None or isinstance(answer, Block) else await answer
-
-    def _on_admitted(self, refusal: object) -> None:
-        if isinstance(refusal, Block):
-            failure = Failure(SESSION_REFUSED.code, refusal.sqlstate)
-            error = ClientError(failure, refusal.message, detail=refusal.detail, hint=refusal.hint)
-            self.session.host.on_failed(error)
 
 
 def _all_seen() -> None:
