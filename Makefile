@@ -13,7 +13,7 @@ JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
 SOURCES := interceptor pooler tests $(wildcard plugins/interceptor_*) $(wildcard bench) $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format soak soak-processes fuzz bench clean
+.PHONY: help venv demo test lint format soak soak-processes fuzz misdeeds bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ soak-processes: $(VENV)/.installed-dev  ## a minute of many clients on many proc
 
 fuzz: $(VENV)/.installed-dev  ## FUZZ_SECONDS for each search of tests/fuzz, with other values each time
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 $(PYTEST_ARGS)
+
+misdeeds: $(VENV)/.installed-dev  ## plugins that fail and SQL that is too long, in every place and not only in some
+	PLUGIN_MISDEEDS=all $(BIN)/python -m pytest -n $(JOBS) tests/integration/test_plugin_bad_input*.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev  ## compare with PostgreSQL itself and PgBouncer; BENCH_ARGS="--help" for choices
 	$(BIN)/python -m bench $(BENCH_ARGS)

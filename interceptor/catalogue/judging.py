@@ -18,7 +18,7 @@ from interceptor.catalogue.survey import Dangers, Findings
 from interceptor.sql.analysis import StatementCache
 from interceptor.sql.effects import MAX_NAMES, Effect, SessionEffects, graver
 from interceptor.sql.facts import Group, MessageFacts, QualifiedName, StatementFacts
-from interceptor.sql.lexical import names_of_settings
+from interceptor.sql.lexical import MAX_SKIMMED, names_of_settings
 from interceptor.sql.statements import analyse_facts
 
 __all__ = ["SessionJudge", "Sight"]
@@ -38,6 +38,7 @@ _DEFINITION: Final = re.compile(
     rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
 )
 _DEFINITIONS: Final = frozenset(["create", "alter", "import"])
+_DEFINING: Final = tuple(word.encode() for word in sorted(_DEFINITIONS))
 _MADE: Final = frozenset(["table", "index", "sequence", "view", "materialized view"])
 _STORAGE: Final = frozenset(["table", "index", "sequence", "type", "schema", "statistics object", "collation"])
 _OF_STORAGE: Final = frozenset(
@@ -160,7 +161,7 @@ class SessionJudge:
     def _with_definitions(self, sql: bytes, effects: SessionEffects, judged: SessionEffects) -> SessionEffects:
         """A text that defines something has to be asked about, for what comes after it in its transaction may use what
         it defines; and what is known ends with it. ``effects``: for certain; ``judged``: with what is only feared."""
-        if not judged.defines and not _DEFINITION.search(sql):
+        if not judged.defines and not _may_define(sql):
             return judged
         facts = analyse_facts(sql)
         if not judged.defines and not _defines(facts):
@@ -172,6 +173,14 @@ class SessionJudge:
 def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:
     schemas = dangerous.get(name.name)
     return schemas is not None and (name.schema is None or name.schema in schemas)
+
+
+def _may_define(sql: bytes) -> bool:
+    if len(sql) > MAX_SKIMMED:
+        # The pattern takes 30 ms for a megabyte.
+        lowered = sql.lower()
+        return any(lowered.find(word) >= 0 for word in _DEFINING)
+    return _DEFINITION.search(sql) is not None
 
 
 def _defines(facts: MessageFacts) -> bool:
@@ -193,7 +202,7 @@ def _makes_storage(statement: StatementFacts) -> bool:
 
 def _doubtful(sql: bytes, effects: SessionEffects) -> SessionEffects:
     """The same, and whatever else."""
-    names = effects.settings | {name for name in names_of_settings(sql)}
+    names = effects.settings | {name for name in names_of_settings(sql[:MAX_SKIMMED])}
     return replace(
         effects,
         effect=graver(effects.effect, Effect.OPAQUE),

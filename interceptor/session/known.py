@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 _SQL_NAMES: Final = re.compile(rb"\b(?:deallocate(?:\s+prepare)?|prepare)\s+([a-z_\x80-\xff][a-z0-9_$\x80-\xff]*)")
-_TAKES_AWAY: Final = re.compile(rb"deallocate|discard|prepare", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +111,15 @@ class KnownStatements:
 
     def on_sql(self, sql: bytes) -> None:
         """A text is about to run that may make or take away statements by SQL: their names may stand for others."""
-        names = [name for name in _SQL_NAMES.findall(sql.lower()) if name != b"all"]
+        lowered = sql.lower()
+        # Not by a pattern: a text of a megabyte would hold up the loop.
+        if lowered.find(b"deallocate") < 0 and lowered.find(b"discard") < 0 and lowered.find(b"prepare") < 0:
+            return
+        names = [name for name in _SQL_NAMES.findall(lowered) if name != b"all"]
         if names and b'"' not in sql and b";" not in sql.rstrip(b"; \n"):
             for name in names:
                 self._forget(name)
-        elif _TAKES_AWAY.search(sql):
+        else:
             for name in list(self.by_name):
                 self._forget(name)
 

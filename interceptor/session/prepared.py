@@ -21,6 +21,7 @@ from interceptor.protocol.messages import CLOSE, PARSE, SYNC_MESSAGE, encode_mes
 from interceptor.session.settings import Settings
 from interceptor.session.states import Request
 from interceptor.sql.effects import Effect, SessionEffects
+from interceptor.sql.lexical import MAX_SKIMMED
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -48,8 +49,8 @@ _PREFIX: Final = b"_" + secrets.token_hex(4).encode() + b"_"
 
 
 def is_timeless(text: bytes) -> bool:
-    """Say whether the text surely means the same tomorrow."""
-    return _TIMELY.search(text) is None
+    """Say whether the text surely means the same tomorrow. Of a long one that is not looked into."""
+    return len(text) <= MAX_SKIMMED and _TIMELY.search(text) is None
 
 
 class Prepared:

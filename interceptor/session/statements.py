@@ -202,9 +202,14 @@ def named_in_deallocate(session: ClientSession, sql: bytes) -> bytes | None:
     return name if name in session.named.by_name else None
 
 
+def _says_deallocate_one(sql: bytes) -> bool:
+    # The pattern alone takes 7 ms for a megabyte.
+    return sql.lower().find(b"deallocate") >= 0 and _DEALLOCATE_ONE.search(sql) is not None
+
+
 def look_up_by_name(session: ClientSession, sql: bytes, effects: SessionEffects) -> SessionEffects:
     """The effects of a text, which are graver if it deallocates by name and the client has prepared by message."""
-    if session.named is None or not session.named.by_name or _DEALLOCATE_ONE.search(sql) is None:
+    if session.named is None or not session.named.by_name or not _says_deallocate_one(sql):
         return effects
     return replace(effects, effect=graver(effects.effect, Effect.PREPARED_STATEMENT))
 

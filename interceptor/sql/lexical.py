@@ -114,7 +114,10 @@ def says_temporary(sql: bytes) -> bool:
     return sql.lower().find(b"temp") >= 0 or sql.find(b'&"') >= 0
 
 
-_CUSTOM_NAME = re.compile(rb"[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62}(?:\.[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62})+")
+# From the beginning of a word, and without a way back: else each letter of a long word begins a search of its own.
+_CUSTOM_NAME = re.compile(
+    rb"(?<![\w$\x80-\xff])[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62}+(?:\.[A-Za-z_\x80-\xff][\w$\x80-\xff]{0,62}+)++"
+)
 
 
 def names_of_settings(sql: bytes) -> set[str]:

@@ -224,3 +224,8 @@ def test_names_of_settings(sql: str, names: set[str]) -> None:
 
 def test_names_of_settings_of_another_encoding() -> None:
     assert names_of_settings(b"set a\xe9.b = 1") == {"a\N{REPLACEMENT CHARACTER}.b"}
+
+
+def test_names_of_settings_begin_where_words_begin() -> None:
+    """With each letter of a word for a beginning, a word of a megabyte would take seconds."""
+    assert names_of_settings(b"1a.b " + b"x" * 100 + b".c a.b") == {"a.b"}
