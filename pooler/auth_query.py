@@ -7,6 +7,7 @@ honours VALID UNTIL (CVE-2025-2291). What it finds is used for one login and not
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from pooler.auth import BackendCredential, KeyCache
 from pooler.auth.userlist import decode_password
 from pooler.config import CONSOLE_DATABASES, Config, PoolSettings
 from pooler.helpers.helper import Helper, HelperSettings
+from pooler.tasks import spawn
 
 __all__ = ["AuthQuery"]
 
@@ -38,18 +40,18 @@ class AuthQuery:
         self._config = config
         self._find_credential = find_credential
         self._keys = keys
-        self._helpers: dict[tuple[str, str], Helper] = {}
+        self._askings: dict[tuple[str, str], _Asking] = {}
 
     def use_config(self, config: Config) -> None:
         """From now on this is the configuration. What is under way ends by the old one; its connections close when they
         have been idle for a while."""
         self._config = config
-        self._helpers = {}
+        self._askings = {}
 
     @property
     def helpers(self) -> list[Helper]:
         """The connections, for the console."""
-        return list(self._helpers.values())
+        return [asking.helper for asking in self._askings.values()]
 
     def serves(self, database: str) -> bool:
         """Whether users that nothing else knows are asked for, when somebody wants this database."""
@@ -59,10 +61,9 @@ class AuthQuery:
         """What the server knows of a user; None if there is none. Raises ClientError if it can't be asked."""
         settings = self._place(database)
         assert settings is not None
-        helper = self._helper(settings)
+        asking = self._asking(settings)
         try:
-            rows = await helper.query(self._query(database), user)
-            return _entry(rows, user)
+            return _entry(await asking.ask(self._query(database), user), user)
         except (BackendError, _Useless) as error:
             logger.error('auth_query for a client of database "%s" failed: %s', database, error)
             raise ClientError(
@@ -97,17 +98,47 @@ class AuthQuery:
             return settings
         return replace(settings, user=user, password=None, forced_user=True)
 
-    def _helper(self, settings: PoolSettings) -> Helper:
+    def _asking(self, settings: PoolSettings) -> _Asking:
         key = settings.database, settings.user
-        helper = self._helpers.get(key)
-        if helper is None:
+        asking = self._askings.get(key)
+        if asking is None:
             own = replace(settings, forced_user=True)
             helper = Helper(own, lambda: self._find_credential(own, None), self._keys, _HELPER)
-            self._helpers[key] = helper
-            for other, idle in list(self._helpers.items()):
-                if len(self._helpers) > _MOST_HELPERS and not idle.size:
-                    del self._helpers[other]
-        return helper
+            asking = self._askings[key] = _Asking(helper)
+            for other, idle in list(self._askings.items()):
+                if len(self._askings) > _MOST_HELPERS and not idle.helper.size and idle is not asking:
+                    del self._askings[other]
+        return asking
+
+
+class _Asking:
+    """One connection, and those who want to ask over it."""
+
+    def __init__(self, helper: Helper) -> None:
+        self.helper = helper
+        self._turn = asyncio.Lock()
+
+    async def ask(self, query: str, user: str) -> list[Row]:
+        """Ask about a user. Raises BackendError.
+
+        A client that goes while it waits for its turn gives it up. One that goes later leaves the question to its end:
+        the connection would have to be closed with it, and made anew for whoever comes next.
+        """
+        async with self._turn:
+            answer: asyncio.Future[list[Row] | BackendError] = asyncio.get_running_loop().create_future()
+            spawn(self._run(query, user, answer), name=str(self.helper))
+            told = await asyncio.shield(answer)
+        if isinstance(told, BackendError):
+            raise told
+        return told
+
+    async def _run(self, query: str, user: str, answer: asyncio.Future[list[Row] | BackendError]) -> None:
+        try:
+            answer.set_result(await self.helper.query(query, user))
+        except BackendError as error:
+            answer.set_result(error)
+        finally:
+            answer.cancel()  # without effect unless we are ended in between
 
 
 _MOST_HELPERS: Final = 1000

