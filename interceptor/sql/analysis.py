@@ -47,6 +47,7 @@ class StatementCache:
         "_judge",
         "_judge_plain",
         "_known",
+        "_long",
         "_old",
         "_old_bytes",
         "_server_version",
@@ -68,6 +69,8 @@ class StatementCache:
         self._old: dict[bytes, SessionEffects] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+        self._long: tuple[bytes, SessionEffects] | None = None
+        """The last text that is too long to be kept: each message is asked about more than once."""
 
     def judge_by(
         self, known: KnownCalls | None, judge: Judge | None, judge_plain: Judge | None, server_version: int = 0
@@ -81,6 +84,7 @@ class StatementCache:
         self._server_version = server_version
         self._young, self._old = {}, {}
         self._young_bytes = self._old_bytes = 0
+        self._long = None
         self.era = object()
 
     def memory(self) -> int:
@@ -94,6 +98,8 @@ class StatementCache:
         no byte below 128 is part of another character (not SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC, JOHAB, GB18030).
         The server reports both. Without it, a text that could read differently is OPAQUE.
         """
+        if len(sql) > MAX_CACHED and standard_lexing and self._long is not None and self._long[0] == sql:
+            return self._long[1]
         found = self._young.get(sql)
         if found is not None and standard_lexing:
             return found
@@ -114,6 +120,8 @@ class StatementCache:
                         found = self._judge(sql, found)
             if len(sql) <= MAX_CACHED:
                 self._remember(sql, found)
+            elif standard_lexing:
+                self._long = (sql, found)
         return found
 
     def _remember(self, sql: bytes, effects: SessionEffects) -> None:

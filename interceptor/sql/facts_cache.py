@@ -16,12 +16,13 @@ import msgspec
 
 from interceptor.sql.facts import MessageFacts, Opaque
 from interceptor.sql.lexical import is_plain, reads_alike
-from interceptor.sql.parsing import INLINE, Node, parse
+from interceptor.sql.parsing import INLINE, Node, parse, uncollected
 from interceptor.sql.statements import analyse_facts
 
 __all__ = ["FactsCache", "facts_size", "shape_of", "without_literals"]
 
 MAX_CACHED = 16 * 1024  # bytes of one text
+MAX_SHAPED = 4 * 1024  # bytes; of a longer one the search for literals takes half as long as its analysis
 _ENTRY_OVERHEAD = 700  # bytes of memory of an entry with no more than one statement that names nothing
 _DOLLAR = ord("$")
 _STATEMENT = 950
@@ -36,6 +37,9 @@ _LITERALS = re.compile(
 )
 
 
+_last: tuple[bytes, bytes | None] = (b"", None)
+
+
 def without_literals(sql: bytes) -> bytes:
     """Return what is left of a plain text. The caller made sure that it is plain."""
     return _LITERALS.sub(rb"\1?\2", sql)
@@ -47,11 +51,15 @@ def shape_of(sql: bytes) -> bytes | None:
     It is to be read under standard lexing. What the text shares with others of that shape is another matter
     (``MessageFacts.example``).
     """
+    global _last
+    if sql == _last[0]:  # plans and facts ask for it in turn
+        return _last[1]
     # With parameters in it, it is likely to come again as it is.
-    if len(sql) > MAX_CACHED or _DOLLAR in sql or not is_plain(sql):
+    if len(sql) > MAX_SHAPED or _DOLLAR in sql or not is_plain(sql):
         return None
     shape = without_literals(sql)
-    return shape if shape != sql else None
+    _last = (sql, shape if shape != sql else None)
+    return _last[1]
 
 
 def facts_size(facts: MessageFacts) -> int:
@@ -171,8 +179,9 @@ def _depends_on_values(sql: bytes, key: bytes, facts: MessageFacts) -> bool:
         count = statement.limit.count if statement.limit is not None else None
         if count is not None and not re.search(rb"[tT] %d(?![0-9])" % count, key):
             return True
-    tree = parse(sql, INLINE)
-    return isinstance(tree, Opaque) or any([_decides(statement) for statement in tree])
+    with uncollected(sql):
+        tree = parse(sql, INLINE)
+        return isinstance(tree, Opaque) or any([_decides(statement) for statement in tree])
 
 
 def _decides(tree: Node) -> bool:

@@ -5,8 +5,11 @@ libpg_query's JSON is the only way in: ``parse_sql``, which builds Python object
 
 from __future__ import annotations
 
+import gc
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,19 @@ from pglast import parser
 from interceptor.sql.facts import Opaque, OpaqueReason
 from interceptor.sql.lexical import may_parse
 
-__all__ = ["HELPER", "INLINE", "Limits", "Node", "Parsed", "beyond", "decode_text", "keep_parse", "kept_parse", "parse"]
+__all__ = [
+    "HELPER",
+    "INLINE",
+    "Limits",
+    "Node",
+    "Parsed",
+    "beyond",
+    "decode_text",
+    "keep_parse",
+    "kept_parse",
+    "parse",
+    "uncollected",
+]
 
 # A decoded node of the tree: {"Kind": {fields}}. A type for each of PostgreSQL's 270 kinds would be a second grammar.
 Node = dict[str, Any]
@@ -55,7 +70,9 @@ class Parsed:
 
 
 # One text alone: its facts, what it does to its session, and what the catalogue makes of that are asked for one after
-# the other. No more than some 2 MB.
+# the other. A large tree is not worth its memory, nor the time that the collector of garbage takes for it.
+_MAX_KEPT = 32 * 1024  # characters of JSON
+_SMALL = 1000  # bytes of a text
 _kept: Parsed | None = None
 
 
@@ -84,9 +101,26 @@ def parse(sql: bytes, limits: Limits, *, keep: bool = False) -> list[Node] | Opa
         return Opaque(OpaqueReason.TOO_DEEP)
     if not is_utf8:
         _count_characters(statements, text)
-    if keep and limits is INLINE:
+    if keep and limits is INLINE and len(tree) <= _MAX_KEPT:
         _kept = Parsed(sql, tree, statements)
     return statements
+
+
+@contextmanager
+def uncollected(sql: bytes) -> Iterator[None]:
+    """Put off the collection of garbage while a tree of this text is there, if it may be large.
+
+    It has no cycles and is gone soon; but that it takes so many objects would set off a collection of all that the
+    process has, which takes ten times as long as the analysis.
+    """
+    if len(sql) <= _SMALL or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def kept_parse(sql: bytes) -> Parsed | None:
@@ -97,7 +131,7 @@ def kept_parse(sql: bytes) -> Parsed | None:
 def keep_parse(sql: bytes, tree: str, statements: list[Node]) -> None:
     """Keep what somebody else has parsed, for ``parse``."""
     global _kept
-    if len(tree) <= INLINE.tree and sql.isascii():
+    if len(tree) <= _MAX_KEPT and sql.isascii():
         _kept = Parsed(sql, tree, statements)
 
 

@@ -70,7 +70,7 @@ def test_what_was_kept_is_of_the_same_text_and_limits(parsed: list[str]) -> None
 
 
 def test_what_is_too_much_for_facts_is_not_kept_for_them() -> None:
-    tree = "x" * (INLINE.tree + 1)
+    tree = "x" * (parsing._MAX_KEPT + 1)
     keep_parse(b"select 1", tree, [])
     assert kept_parse(b"select 1") is None
     latin = "select 'ä'".encode("latin-1")
