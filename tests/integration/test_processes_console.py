@@ -7,9 +7,10 @@ import os
 import signal
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.postgres import PostgresServer, free_port
 from pooler.numbering import CONNECTION_NUMBERS
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
@@ -22,13 +23,19 @@ from tests.support.wire import WireClient
 DATABASE = "processes_console"
 WORKERS = 2
 NUMBERS = itertools.count()
+ADMIN_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     postgres18.create_database(DATABASE)
     tables: Tables = {
-        "server": {"workers": WORKERS, "admin_users": ["postgres"], "catalogue": False},
+        "server": {
+            "workers": WORKERS,
+            "admin_users": ["postgres"],
+            "catalogue": False,
+            "admin_listen": f"127.0.0.1:{ADMIN_PORT}",
+        },
         "databases.app": {"primary": upstream(postgres18, DATABASE, application_name="app"), "pool_size": 4},
         "databases.other": {"primary": upstream(postgres18, DATABASE)},
     }
@@ -73,6 +80,24 @@ def test_show_pools_is_the_sum_over_the_workers(clients: Clients) -> None:
     assert (seen["cl_active"], seen["cl_waiting"], seen["sv_active"]) == (len(here), 0, 2)
     for member in members:
         member.query("commit")
+
+
+def test_metrics_are_the_sum_over_all_processes(clients: Clients) -> None:
+    before = served()
+    for worker in range(1, WORKERS + 1):
+        at(clients, worker).query("select 1")
+    assert served() == before + WORKERS
+    assert metric("interceptor_processes") == WORKERS + 1, "the control tells of itself"
+
+
+def metric(name: str) -> float:
+    """The sum of a metric over all labels."""
+    text = httpx.get(f"http://127.0.0.1:{ADMIN_PORT}/metrics", timeout=10).text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+
+def served() -> float:
+    return metric("interceptor_queries_total")
 
 
 def test_any_client_can_be_killed_from_any_console(clients: Clients) -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support.takeover import comers_and_goers, start_successor, take_over
 from tests.support.watch import wait_until
 
 DATABASE = "takeover"
+ADMIN_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +36,21 @@ def tables(postgres: PostgresServer, run_dir: Path, name: str, **server: str) ->
             "workers": 2,
             "catalogue": False,
             "listen_port": free_port(),
+            "admin_listen": f"127.0.0.1:{ADMIN_PORT}",
             "run_dir": str(run_dir),
             "unix_socket_dir": str(run_dir),
             **server,
         },
         "databases.app": {"primary": upstream(postgres, DATABASE, application_name=name), "pool_size": 3},
     }
+
+
+def is_healthy() -> bool:
+    """Whether a proxy answers at the HTTP address."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{ADMIN_PORT}/healthz", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_two_takeovers_under_load(postgres18: PostgresServer, database: str, tmp_path: Path) -> None:
@@ -62,6 +73,7 @@ def test_two_takeovers_under_load(postgres18: PostgresServer, database: str, tmp
                 sleeper.send_goodbye()
                 with take_over(second, 3) as third:
                     load.wait_for_more(50)
+                    assert is_healthy()
                     assert keeper.query("commit") == []
                     keeper.send_goodbye()
                     assert first.process.wait(20) == 0
@@ -116,6 +128,7 @@ def test_a_successor_that_dies_before_it_serves_changes_nothing(
         successor.kill()
         successor.wait()
         wait_until(lambda: "was about to take over has ended" in first.log, "the old one has noticed")
+        wait_until(is_healthy, "it has its HTTP address again")
         (tmp_path / "second").unlink()
         assert member.query("select 1") == [("1",)]
         other = clients.connect("app")
