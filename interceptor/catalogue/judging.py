@@ -37,8 +37,6 @@ _SURELY_FREE: Final = re.compile(
 _DEFINITION: Final = re.compile(
     rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
 )
-_DEFINING_WORDS: Final = (b"create", b"alter", b"import")
-_LONG_TEXT: Final = 16 * 1024
 _DEFINITIONS: Final = frozenset(["create", "alter", "import"])
 _DEFINING: Final = tuple(word.encode() for word in sorted(_DEFINITIONS))
 _MADE: Final = frozenset(["table", "index", "sequence", "view", "materialized view"])
@@ -170,15 +168,6 @@ class SessionJudge:
             return judged
         keeps_names = not effects.reparses and not _COPIES.search(sql) and all(map(_makes_storage, facts.all))
         return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names)
-
-
-def _may_define(sql: bytes) -> bool:
-    if len(sql) > _LONG_TEXT:
-        # The expression takes 15 ms for a megabyte.
-        lowered = sql.lower()
-        if all([lowered.find(word) < 0 for word in _DEFINING_WORDS]):
-            return False
-    return _DEFINITION.search(sql) is not None
 
 
 def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:
