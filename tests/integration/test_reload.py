@@ -29,6 +29,7 @@ def databases(postgres18: PostgresServer) -> Iterator[None]:
     for name in (DATABASE, OTHER):
         postgres18.create_database(name)
     postgres18.psql("create role reloader login")
+    postgres18.psql(f"alter database {OTHER} set timezone = 'Asia/Tokyo'")
     yield
     for name in (DATABASE, OTHER):
         postgres18.drop_database(name)
@@ -91,6 +92,8 @@ def test_a_changed_database_drains_its_old_backends(
     tables["databases.app"]["primary"] = upstream(postgres18, OTHER)
     write(proxy, tables)
     console.query("RELOAD")
+    newcomer = clients.connect("app")
+    assert b"TimeZone\0Asia/Tokyo\0" in {reply.body for reply in newcomer.replies if reply.tag == b"S"}
     assert idle.query("select current_database()") == [(OTHER,)]
     assert busy.query("select current_database(), pg_backend_pid()") == [(DATABASE, str(pid))]
     assert row_of(show(console, "SERVERS"), remote_pid=str(pid))["close_needed"] == "1"
