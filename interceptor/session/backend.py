@@ -403,20 +403,6 @@ class BackendSession:
                     # What the server says next, such as its farewell, is not this client's.
                     position = end
                     break
-            elif action == _ENDING and length == 5:
-                if end > size:
-                    break
-                if client.interception is not None:
-                    client.interception.executions.on_end(data[position + 5])
-                owed[0] = ENDED[owed[0]]
-                end = position
-            elif action == _WATCHED:
-                start, end = on_watched(self, client, data, start, position)
-                if end < 0:
-                    if start >= 0:
-                        break
-                    self._on_violation(kind, length)
-                    return
             elif action == _PARSED_UNNAMED:
                 owed.popleft()
                 client.unnamed = self.parses.popleft()
@@ -434,6 +420,20 @@ class BackendSession:
                 owed.popleft()
                 self.settle_change()
                 ready = False
+            elif action == _ENDING and length == 5:
+                if end > size:
+                    break
+                if client.interception is not None:
+                    client.interception.executions.on_end(data[position + 5])
+                owed[0] = ENDED[owed[0]]
+                end = position
+            elif action == _WATCHED:
+                start, end = on_watched(self, client, data, start, position)
+                if end < 0:
+                    if start >= 0:
+                        break
+                    self._on_violation(kind, length)
+                    return
             elif action in _NOT_FOR_CLIENT:
                 if not 4 <= length <= MAX_PARAMETER_STATUS:
                     self._on_violation(kind, length)

@@ -106,6 +106,10 @@ def on_watched(
             run.end_statement(tag)
             if backend.watches_tags:
                 on_tag(backend, client, body)
+            if run.done:
+                _give_back(backend)
+                if not client.interception.executions.tells:
+                    become(backend.owed, ENDED[backend.owed[0]])
             return start, end
         run.finish(tag)
     elif kind == messages.READY_FOR_QUERY:
@@ -135,9 +139,11 @@ def _give_back(backend: BackendSession) -> None:
 def _on_rows(
     backend: BackendSession, client: ClientSession, run: Run, data: bytes, start: int, position: int
 ) -> tuple[int, int]:
-    size = len(data)
     wants_rows = run.wants_rows and data[position] == messages.DATA_ROW
     limited = run.limited
+    if not limited and not wants_rows:
+        return start, _count_rows(run, data, position)
+    size = len(data)
     first = position
     while size - position >= 5:
         kind, length = unpack_header(data, position)
@@ -162,6 +168,22 @@ def _on_rows(
         position = end
     _show(run, data, first, position, wants_rows)
     return start, position
+
+
+def _count_rows(run: Run, data: bytes, position: int) -> int:
+    """Where the messages of one kind end that begin here."""
+    size = len(data)
+    first, begin, rows = data[position], position, 0
+    while size - position >= 5:
+        kind, length = unpack_header(data, position)
+        if kind != first or not 4 <= length <= _MAX_MESSAGE:
+            break
+        position += 1 + length
+        rows += 1
+    run.size += position - begin
+    if first != _FUNCTION_RESULT:
+        run.rows += rows
+    return position
 
 
 def _show(run: Run, data: bytes, first: int, end: int, wants_rows: bool) -> None:
