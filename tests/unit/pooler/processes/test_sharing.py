@@ -84,3 +84,15 @@ def test_what_no_control_has_seen_is_told_to_the_next_one() -> None:
     world.deliver_up(1)
     world.deliver_down(0)
     assert world.get(0) == b"after"
+
+
+def test_what_was_set_here_holds_against_what_others_had_set_before() -> None:
+    world = World(2)
+    world.set(1, b"theirs")
+    world.deliver_up(1)
+    world.set(0, b"ours")
+    world.deliver_down(0)
+    assert world.get(0) == b"ours"
+    world.deliver_up(0)
+    world.deliver_down(0)
+    assert world.get(0) == b"ours"
