@@ -82,6 +82,16 @@ def encode_bind(portal: bytes, statement: bytes, values: Sequence[BoundValue], r
     return encode_message(BIND, b"".join(out))
 
 
+def is_parse(message: bytes) -> bool:
+    """Whether a message of type Parse has the form of one. PostgreSQL refuses all others."""
+    name_end = message.find(0, 5)
+    sql_end = message.find(0, name_end + 1)
+    if name_end < 0 or sql_end < 0 or len(message) < sql_end + 3:
+        return False
+    (count,) = _COUNT.unpack_from(message, sql_end + 1)
+    return len(message) == sql_end + 3 + 4 * int(count)
+
+
 def map_types(body: bytes, mapping: ParameterMap | None) -> bytes:
     """The types at the end of a Parse message's body, as they are for a rewritten text (``Rewrite.parameters``)."""
     types = body[body.find(0) + 1 :]

@@ -12,7 +12,7 @@ from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
-from interceptor.session.binding import BindMessage, decode_bind, map_types
+from interceptor.session.binding import BindMessage, decode_bind, is_parse, map_types
 from interceptor.session.committing import control_of
 from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
@@ -46,6 +46,9 @@ def on_extended(interception: Interception, kind: int, message: bytes, targets: 
 
 
 def _on_parse(interception: Interception, message: bytes) -> Pending:
+    if not is_parse(message):
+        # PostgreSQL says best what is wrong.
+        return message
     name_end = message.find(0, 5)
     name, body = message[5:name_end], message[name_end + 1 :]
     sql = body[: body.find(0)]
