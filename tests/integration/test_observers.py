@@ -212,6 +212,17 @@ def test_prepared_statements(client: WireClient, log: Log) -> None:
     assert [one[0] for one in log.take()] == ["started", "finished"] * 2
 
 
+def test_a_batch_that_is_sent_again_has_one_end(client: WireClient, log: Log, postgres18: PostgresServer) -> None:
+    postgres18.psql("drop table if exists wide; create table wide (i int)", dbname=DATABASE)
+    run = (f.bind(statement="s"), f.describe_portal(), f.execute(), f.sync())
+    say(client, f.parse("select * from wide", "s"), f.sync())
+    say(client, *run)
+    postgres18.psql("alter table wide add j int; insert into wide values (1, 2)", dbname=DATABASE)
+    log.take()
+    assert "DataRow b'1' b'2'" in say(client, *run)
+    assert log.take() == [("started", "select * from wide"), ("finished", "SELECT 1", 1, 17, "backend", "primary")]
+
+
 def test_copy(client: WireClient, log: Log) -> None:
     assert (
         say(client, f.query("copy t from stdin"), f.copy_data(b"1\n2\n"), f.copy_done())[-2]
