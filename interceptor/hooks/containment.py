@@ -21,7 +21,16 @@ from interceptor.hooks.breaker import Breaker
 from interceptor.hooks.decisions import Block, Blocked
 from interceptor.hooks.waits import DeadlineExceeded, Waits
 
-__all__ = ["CLOSED_BY_NATURE", "Hook", "HookFailure", "PluginRuntime", "Running", "discard", "is_awaitable"]
+__all__ = [
+    "CLOSED_BY_NATURE",
+    "Hook",
+    "HookFailure",
+    "PluginRuntime",
+    "Running",
+    "call_back",
+    "discard",
+    "is_awaitable",
+]
 
 logger = logging.getLogger("interceptor.plugins")
 
@@ -30,6 +39,8 @@ CLOSED_BY_NATURE: Final = frozenset(["guard", "virtual", "admit"])
 
 SLOW: Final = 1.0
 """Seconds that a plain function may hold up all clients of its process without a line in the log."""
+
+_complained: Final[set[str]] = set()
 
 _clock = time.perf_counter
 _monotonic = time.monotonic
@@ -223,6 +234,19 @@ class Hook:
             f"its {self.title} held up all clients of this process for {spent:.1f} s: "
             "what takes time belongs into an async function",
         )
+
+
+def call_back(function: Callable[..., object], *args: object) -> None:
+    """Call a function that some plugin left to be called. What it raises is logged, once for each function."""
+    try:
+        discard(function(*args))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise
+        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__name__)}"
+        if name not in _complained:
+            _complained.add(name)
+            logger.error("plugin function %s raised %s\n%s", name, type(error).__name__, _own_traceback(error))
 
 
 def is_awaitable(answer: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import BackendError, ClientError, Failure
+from interceptor.hooks.containment import call_back
 from interceptor.protocol import messages
 from interceptor.session.observed import Run, watch
 from interceptor.session.states import Request
@@ -206,7 +207,7 @@ class Executions:
             interception.tables.plugins.notify("transaction_ended", interception.facts, committed)
         callbacks = transaction.end()
         for callback in callbacks:
-            callback(committed)
+            call_back(callback, committed)
         self._ended_by = ""
         self._chained = False
 

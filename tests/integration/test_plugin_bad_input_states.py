@@ -27,6 +27,8 @@ class States:
     def guard(self, statement, session):
         if statement.function == 1598:
             return Block("42501", "not this function")
+        if "after the end" in statement.text:
+            return self.leave_callback
         if "delayed" in statement.text:
             return Plan(Delay(0.05))
         if "never" in statement.text:
@@ -42,6 +44,13 @@ class States:
         if statement.text == "select 'constant', $1::int":
             return Rewrite("select 'mapped', $1::int, $2::text", parameters=(1, Value("text", "added")))
         return None
+
+    def leave_callback(self, execution):
+        execution.transaction.after_end(self.fail)
+        execution.transaction.after_end(lambda committed: print("told:", committed, flush=True))
+
+    def fail(self, committed):
+        raise RuntimeError("secret")
 
     async def never(self):
         try:
@@ -60,7 +69,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         "databases.states": {"primary": upstream(postgres18, "states"), "pool_size": 1},
         "plugins": {"modules": ["states.py"]},
     }
-    with run_proxy(tables, {"states.py": PLUGIN}) as made:
+    with run_proxy(tables, {"states.py": PLUGIN}, plugins_fail=True) as made:
         yield made
     postgres18.drop_database("states")
 
@@ -165,6 +174,18 @@ def test_what_a_plan_rests_on_changes_between_parse_and_bind(
     replies, codes = say(client, f.query(change), f.bind(statement="s"), f.execute(), f.sync(), readies=2)
     assert codes == ["42501"], replies
     say(client, f.query(back))
+
+
+def test_a_callback_that_raises_at_the_end_of_a_transaction(proxy: Proxy, client: WireClient) -> None:
+    for _ in range(2):
+        assert client.query("select 'after the end'") == [("after the end",)]
+    client.query("begin")
+    client.query("select 'after the end'")
+    client.query("rollback")
+    assert client.query("select 1") == [("1",)]
+    wait_until(lambda: "told: False" in proxy.log, "the other callback is called")
+    assert proxy.log.count("told: True") == 2
+    assert proxy.log.count("States.fail raised RuntimeError") == 1
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
