@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tempfile
 import tracemalloc
@@ -12,18 +13,23 @@ from pathlib import Path
 
 from bench.report import markdown_table
 from bench.rulesets import rules_of
+from bench.targets import DATABASE, USER, Backend
 from bench.texts import cost
-from interceptor.hooks.plans import PlanTables
-from interceptor.hooks.statement import Resolution, Session
+from interceptor.catalogue import Snapshot
+from interceptor.catalogue.loading import load
+from interceptor.hooks.plans import Analyst, PlanTables
 from interceptor.sql.analysis import StatementCache
 from interceptor.sql.facts import MessageFacts
 from interceptor.sql.facts_cache import FactsCache
 from interceptor.sql.statements import analyse_facts
 from interceptor.testing.harness import PluginHarness
+from pooler.auth import KeyCache
+from pooler.config import config_from_upstream
+from pooler.helpers import Helper
 
-__all__ = ["Bytes", "Cost", "measure_bytes", "measure_costs", "table_of_bytes", "table_of_costs"]
+__all__ = ["Bytes", "Cost", "measure_bytes", "measure_costs", "snapshot_of", "table_of_bytes", "table_of_costs"]
 
-_SQL = b"SELECT id, name, email FROM users_%06d WHERE id = $1"
+_SQL = b"SELECT aid, bid AS b%06d FROM pgbench_accounts WHERE aid = $1"
 _OTHER_VALUES = b"SELECT abalance FROM pgbench_accounts WHERE aid = %06d;"
 _ANALYSIS_US = 25.0
 _STATEMENTS = 4000
@@ -48,16 +54,32 @@ class Bytes:
     allocated: float
 
 
-def _harness(directory: str, count: int) -> PluginHarness:
-    """All bundled plugins: those that exist by now."""
+def snapshot_of(backend: Backend) -> Snapshot:
+    """The catalogue that plans rest on."""
+    host, port = backend.address
+    settings = config_from_upstream(f"postgresql://{USER}@{host}:{port}/{DATABASE}").pool_settings(DATABASE, USER)
+
+    async def read() -> Snapshot:
+        helper = Helper(settings, lambda: None, KeyCache(), None)
+        try:
+            async with helper.snapshot() as queries:
+                return await load(queries, lambda: asyncio.sleep(0), 1 << 25)
+        finally:
+            await helper.close()
+
+    return asyncio.run(read())
+
+
+def _harness(directory: str, count: int, catalogue: Snapshot) -> PluginHarness:
+    """All bundled plugins that have something to say about any statement."""
     file = Path(directory) / f"rules-{count}.toml"
     file.write_text(rules_of(count))
-    return PluginHarness("rules", config={"file": str(file)})
+    return PluginHarness("rules", config={"file": str(file)}, catalogue=catalogue)
 
 
 def _look_up(harness: PluginHarness, text: bytes, *, seen: bool) -> Callable[[], object]:
     """Look up a text, the same one or each time another."""
-    session = harness.session()
+    session = harness.session(search_path="public", user=USER)
     harness.tables.lookup(session, text % 0)
     if seen:
         sql = text % 0
@@ -74,10 +96,10 @@ def _look_up(harness: PluginHarness, text: bytes, *, seen: bool) -> Callable[[],
     return look_up
 
 
-def measure_costs() -> list[Cost]:
+def measure_costs(catalogue: Snapshot) -> list[Cost]:
     """Facts alone, and whole plans under ten and a thousand rules."""
     with tempfile.TemporaryDirectory(prefix="interceptor-bench-") as directory:
-        ten, thousand = _harness(directory, 10), _harness(directory, 1000)
+        ten, thousand = _harness(directory, 10, catalogue), _harness(directory, 1000, catalogue)
         facts = cost(lambda: analyse_facts(_SQL % 1))
         unseen, many = cost(_look_up(ten, _SQL, seen=False)), cost(_look_up(thousand, _SQL, seen=False))
         other = cost(_look_up(ten, _OTHER_VALUES, seen=False))
@@ -95,16 +117,17 @@ def measure_costs() -> list[Cost]:
     ]
 
 
-def measure_bytes() -> list[Bytes]:
+def measure_bytes(catalogue: Snapshot) -> list[Bytes]:
     """Fill each cache with texts that nobody wants, each of which names another table."""
     texts = [_SQL % number for number in range(_STATEMENTS)]
     with tempfile.TemporaryDirectory(prefix="interceptor-bench-") as directory:
-        harness = _harness(directory, 10)
-        session = harness.session()
+        harness = _harness(directory, 10, catalogue)
+        session = harness.session(search_path="public", user=USER)
         for sql in texts[:10]:
             harness.tables.lookup(session, sql)
         facts, statements = FactsCache(64 * 1024 * 1024), StatementCache(64 * 1024 * 1024)
-        tables = PlanTables(harness.plugins, _Known(analyse_facts(texts[0])), harness.waits, 64 * 1024 * 1024)
+        known = _Known(analyse_facts(texts[0]), harness.tables.analyst)
+        tables = PlanTables(harness.plugins, known, harness.waits, 64 * 1024 * 1024)
         session.table = None
         tables.lookup(session, texts[0])
         found = [
@@ -131,17 +154,15 @@ def _fill(function: Callable[[bytes], object], texts: list[bytes]) -> None:
 class _Known:
     """The same facts for every text, so that plans are measured without them."""
 
-    def __init__(self, facts: MessageFacts) -> None:
+    def __init__(self, facts: MessageFacts, other: Analyst) -> None:
         self._facts = facts
+        self.resolve = other.resolve
 
     def facts(self, sql: bytes, standard_lexing: bool) -> MessageFacts:
         return self._facts
 
     def exact(self, sql: bytes, standard_lexing: bool) -> MessageFacts:
         return self._facts
-
-    def resolve(self, session: Session) -> Resolution:
-        return Resolution(None, session.scope())
 
 
 def _allocated(fill: Callable[[], object]) -> int:

@@ -17,7 +17,7 @@ from rich.console import Console
 from bench.idle import Holding, hold
 from bench.machine import Machine, describe_machine
 from bench.pgbench import busy, progress_bar
-from bench.planning import Bytes, Cost, measure_bytes, measure_costs, table_of_bytes, table_of_costs
+from bench.planning import Bytes, Cost, measure_bytes, measure_costs, snapshot_of, table_of_bytes, table_of_costs
 from bench.report import command_line, markdown_table, save_json, show, write_section
 from bench.rulesets import rules_of
 from bench.runs import Run, RunFailed, Runner, fill
@@ -128,10 +128,11 @@ def main(
     write: Annotated[bool, typer.Option(help="Write docs/performance.md.")] = True,
 ) -> None:
     """Measure what uninterested plugins cost."""
-    console.print("Plans and memory, in this process")
-    costs, sizes = measure_costs(), measure_bytes()
     with start_postgresql() as backend, ExitStack() as stack:
         fill(backend, 1)
+        console.print("Plans and memory, in this process")
+        catalogue = snapshot_of(backend)
+        costs, sizes = measure_costs(catalogue), measure_bytes(catalogue)
         targets = [
             stack.enter_context(proxy(backend, name="plain")),
             stack.enter_context(proxy(backend, name="plugins", rules=rules_of(10))),
