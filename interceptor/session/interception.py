@@ -23,6 +23,7 @@ from interceptor.session.committing import Committing, Control, control_of
 from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
 from interceptor.session.executions import Executions
+from interceptor.session.known import NO_NAMES
 from interceptor.session.lookup import Pending
 from interceptor.session.naming import Naming
 from interceptor.session.notes import Note
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from interceptor.session.staging import Stage
 
 
+_NONE_OPEN: Final[frozenset[LocalPortal]] = frozenset()
 _NO_SUBSTITUTES: Final[deque[Substitute]] = deque()
 """Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
 
@@ -83,9 +85,9 @@ class Interception(Naming):
         self.sight: Callable[[], Awaitable[object] | None] = sight or _all_seen
         self.substitutes = _NO_SUBSTITUTES
         self.portals: dict[bytes, LocalPortal] = {}
-        self.unclosed: frozenset[LocalPortal] = frozenset()
+        self.unclosed: frozenset[LocalPortal] = _NONE_OPEN
         """All answers whose source may have to be told that nobody wants more of it."""
-        self.portals_elsewhere: frozenset[bytes] = frozenset()
+        self.portals_elsewhere = NO_NAMES
         """Named portals that the backend may have."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
         """Portals at the backend that run another text than the client's."""
@@ -195,7 +197,7 @@ class Interception(Naming):
     def _close_portals(self, wanted: Container[LocalPortal | None]) -> None:
         """Close the sources of all answers but those ``wanted``. Nobody waits for that."""
         for portal in [one for one in self.unclosed if one not in wanted]:
-            self.unclosed -= {portal}
+            self.unclosed = (self.unclosed - {portal}) or _NONE_OPEN
             closing = portal.close()
             if closing is not None:
                 self.tables.waits.start(closing)
@@ -308,7 +310,7 @@ class Interception(Naming):
             return
         self.executions.on_end(status)
         self.committing.on_ready(status)
-        self.known.undone = frozenset()
+        self.known.undone = NO_NAMES
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
             self.on_lexing()
@@ -318,7 +320,7 @@ class Interception(Naming):
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES
             self.settle_names()
-            self.portals_elsewhere = frozenset()
+            self.portals_elsewhere = NO_NAMES
             self.rewritten_portals.clear()
             self.control_portals.clear()
             self.described.clear()

@@ -45,6 +45,9 @@ class Known:
 _NOTHING_TO_DO: Final[deque[Note | None]] = deque()
 """Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
 
+NO_NAMES: Final[frozenset[bytes]] = frozenset()
+"""One for all: each empty set takes 200 bytes."""
+
 Change = tuple[bytes, Known | None]
 """The name of a statement, and what it stood for before."""
 
@@ -62,7 +65,7 @@ class KnownStatements:
         """About each message that was looked at and has not been acted on yet."""
         self.again: tuple[Note | None, ...] = ()
         """About the messages of ``ClientSession.retry``; some that it begins with may be missing."""
-        self.undone: frozenset[bytes] = frozenset()
+        self.undone = NO_NAMES
         """Names whose changes were taken back since an error, up to the Sync that ends it."""
         self.unnamed: list[Known] = []
         """Those of which one is the unnamed statement."""

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import CONFIGURATION_CHANGED, ClientError
@@ -265,7 +267,7 @@ class PluginHost:
             client_address=client.address,
             tls=client.encrypted,
             certificate_subject="" if client.certificate is None else client.certificate.subject,
-            startup=client.login.parameters,
+            startup=_shared(tuple(client.login.parameters.items())),
         )
         session.reads_alike = welcome.reported.standard_lexing
         session.search_path = reported_path(welcome)
@@ -356,6 +358,12 @@ class PluginHost:
 
     def _on_targets_changed(self, database: str) -> None:
         self.plugins.notify("targets_changed", database)
+
+
+@lru_cache(maxsize=1000)
+def _shared(parameters: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The same mapping for all clients that say the same at login, as those of one program do."""
+    return MappingProxyType(dict(parameters))
 
 
 def version_number(text: bytes) -> int:
