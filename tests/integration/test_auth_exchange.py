@@ -194,7 +194,7 @@ class Listener:
                 writer.write(step.data)
                 step = login.receive(*await read_message(reader))
         self.credentials.append(step.backend_credential)
-        writer.write(step.data + AUTHENTICATION_OK + encode_message(PARAMETER_STATUS, b"server_version\018.0\0"))
+        writer.write(step.data + AUTHENTICATION_OK + encode_message(PARAMETER_STATUS, b"server_version\x0018.0\0"))
         writer.write(encode_message(PARAMETER_STATUS, b"client_encoding\0UTF8\0"))
         writer.write(encode_backend_key_data(1, b"1234"))
         writer.write(READY[ord("I")])
