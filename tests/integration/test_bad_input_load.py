@@ -30,7 +30,9 @@ READY = b"Z\0\0\0\5I"
 
 @pytest.fixture(scope="module")
 def victim(postgres18: PostgresServer) -> Iterator[Victim]:
-    with run_victim(postgres18, {"client_login_timeout": LOGIN_TIMEOUT, "max_client_conn": SILENT + 100}) as victim:
+    # Lines of the log are counted.
+    settings = {"client_login_timeout": LOGIN_TIMEOUT, "max_client_conn": SILENT + 100, "log_rate_limit": 0}
+    with run_victim(postgres18, settings) as victim:
         yield victim
 
 
@@ -67,13 +69,24 @@ def test_connections_that_say_nothing_are_ended_and_harm_nobody(victim: Victim) 
 def test_beyond_max_client_conn_a_newcomer_is_told_so_and_those_inside_go_on(postgres18: PostgresServer) -> None:
     settings = {"max_client_conn": 50, "client_login_timeout": LOGIN_TIMEOUT}
     with run_victim(postgres18, settings, database="full") as victim:
-        with neighbour(victim.endpoint) as working, crowd(victim.endpoint.host, victim.endpoint.port, 60) as silent:
+        with neighbour(victim.endpoint) as working, ExitStack() as inside:
+            for _ in range(49):
+                inside.enter_context(WireClient.connect(victim.endpoint))
             with pytest.raises(LoginFailed, match=r"too_many_clients.*max_client_conn is 50"):
                 WireClient.connect(victim.endpoint)
             working.wait_for_progress()
-            assert silent.count_ended() == 60
+        with WireClient.connect(victim.endpoint) as client:
+            assert client.query("SELECT 1") == [("1",)]
+
+
+def test_those_who_have_not_said_who_they_are_keep_nobody_out(postgres18: PostgresServer) -> None:
+    settings = {"max_client_conn": 50, "client_login_timeout": LOGIN_TIMEOUT}
+    with run_victim(postgres18, settings, database="silent") as victim:
+        with neighbour(victim.endpoint) as working, crowd(victim.endpoint.host, victim.endpoint.port, 60) as silent:
             with WireClient.connect(victim.endpoint) as client:
                 assert client.query("SELECT 1") == [("1",)]
+            working.wait_for_progress()
+            assert silent.count_ended() == 60
 
 
 def test_without_descriptors_left_those_inside_go_on_and_newcomers_get_in_later(postgres18: PostgresServer) -> None:
