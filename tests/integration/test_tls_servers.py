@@ -163,8 +163,8 @@ def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str
         ("uncertified", "valid client certificate"),
         ("bound-trust", "asks for no login by SCRAM-SHA-256-PLUS"),
         ("bound-plain", "asks for no login by SCRAM-SHA-256-PLUS"),
-        # The server hangs up at once, and the reset may overtake the alert that says why.
-        ("stranger", "alert unknown ca|reset by peer"),
+        # The server hangs up at once, and that may overtake the alert that says why.
+        ("stranger", "the server closed the connection during login"),
     ],
 )
 def test_a_login_that_must_not_be_is_refused(clients: Clients, database: str, why: str) -> None:
