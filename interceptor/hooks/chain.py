@@ -416,6 +416,9 @@ def _at_parse(
 
 def _is_parsed(rewrite: Rewrite) -> bool:
     """Whether it takes the place of the client's text at Parse already: nothing that it needs is made later."""
+    if rewrite.parameters is not None and rewrite.parameters != tuple(range(1, len(rewrite.parameters) + 1)):
+        # The client is told of the parameters of its own text, in their order.
+        return False
     return rewrite.describe == "rewritten" and not rewrite.before
 
 

@@ -46,11 +46,11 @@ _NO_END: Final = frozenset(["two-phase", "to savepoint"])
 _ROLLBACK: Final = messages.encode_query("ROLLBACK")
 
 
-def control_of(interception: Interception, sql: bytes) -> Control:
-    """Whether a text begins or ends a transaction. A text that can't be read at once does neither."""
+def control_of(interception: Interception, sql: bytes, known: MessageFacts | None = None) -> Control:
+    """Whether a text begins or ends a transaction. ``known``: its facts, where somebody has them."""
     if not interception.session.effects_of(sql).transaction_control:
         return ""
-    facts = interception.tables.analyst.facts(sql, interception.facts.reads_alike)
+    facts = known or interception.tables.analyst.facts(sql, interception.facts.reads_alike)
     if not isinstance(facts, MessageFacts):
         if isinstance(facts, Coroutine):
             facts.close()
@@ -206,14 +206,16 @@ class Committing:
 
 
 class TagGate:
-    """Holds a Query's CommandComplete back until its transaction is committed (``ClientSession.write``)."""
+    """Holds a CommandComplete back until a Query that runs as a batch is committed (``ClientSession.write``)."""
 
-    __slots__ = ("_incomplete", "_left", "_session", "_tag", "_write")
+    __slots__ = ("_behind", "_incomplete", "_left", "_session", "_tag", "_write")
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._write = session.write
         self._tag = b""
+        self._behind = b""
+        """What came after it."""
         self._incomplete = b""
         self._left = 0
         """Bytes still to come of a message that is passed on in pieces."""
@@ -234,18 +236,22 @@ class TagGate:
                 break
             kind, length = unpack_header(data, position)
             end = position + 1 + length
-            if kind in _SMALL:
+            if kind in _SMALL or self._tag:
                 if end > len(data):
                     self._incomplete = data[position:]
                     break
                 if kind == messages.ERROR_RESPONSE:
-                    self._tag = b""
+                    out.append(self._behind)
+                    self._tag = self._behind = b""
                 elif kind == messages.READY_FOR_QUERY:
                     self._session.write = self._write
-                    self._write(b"".join(out) + self._tag + data[position:])
+                    self._write(b"".join(out) + self._tag + self._behind + data[position:])
                     return
                 else:
-                    self._tag = data[position:end]
+                    if self._tag:
+                        self._behind += data[position:end]
+                    else:
+                        self._tag = data[position:end]
                     position = end
                     continue
             out.append(data[position:end])

@@ -113,7 +113,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         return interception.put(Answered(portal, 0, simple=True))
     interception.note_text(sql)
     statement = outcome.execution.statement
-    control = interception.note_control(statement.sql)
+    control = interception.note_control(statement.sql, statement.facts)
     commits = interception.committing.wanted and not control and interception.facts.transaction.status == "idle"
     try:
         if control == "several" and interception.committing.wanted:

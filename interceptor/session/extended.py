@@ -157,7 +157,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             tell_refused(outcome, refused.block)
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
         interception.note_text(statement.sql)
-    interception.control_portals[bind.portal] = control_of(interception, statement.sql)
+    interception.control_portals[bind.portal] = control_of(interception, statement.sql, statement.facts)
     targets.add(outcome.target)
     interception.note_retry(outcome)
     interception.executions.begin(outcome, bind.portal, conditions)

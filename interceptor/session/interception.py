@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
     from interceptor.session.retrying import Retrying
     from interceptor.session.staging import Stage
+    from interceptor.sql.facts import MessageFacts
 
 
 _NONE_OPEN: Final[frozenset[LocalPortal]] = frozenset()
@@ -253,9 +254,9 @@ class Interception(Naming):
             self.routed = outcome
             self.noted().may_fail = True
 
-    def note_control(self, sql: bytes) -> Control:
+    def note_control(self, sql: bytes, known: MessageFacts | None = None) -> Control:
         """The message that is being looked at runs this text. Returns what that does to its transaction."""
-        control = control_of(self, sql)
+        control = control_of(self, sql, known)
         if control and control != "several":
             self.noted().control = control
         return control

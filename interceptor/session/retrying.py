@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
-from interceptor.session.substitutes import Bound, Described, Staged
+from interceptor.session.substitutes import Bound, Described
 from interceptor.sql.facts import Group
 
 if TYPE_CHECKING:
@@ -153,11 +153,7 @@ def may_be_retried(interception: Interception, outcome: Outcome, batch: bytes) -
     if statement.copy is not None and statement.copy.is_from:
         return False
     for substitute in interception.substitutes:
-        if not isinstance(substitute, (Bound, Described, Staged)):
-            return False
-        if not isinstance(substitute, Described) and substitute.before:
-            return False
-        if isinstance(substitute, Staged) and substitute.commits:
+        if not isinstance(substitute, (Bound, Described)) or (isinstance(substitute, Bound) and substitute.before):
             return False
     return _runs_one(batch, len(interception.known.journal))
 

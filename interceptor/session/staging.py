@@ -102,7 +102,6 @@ class Stage:
         if self.run is not None:
             watch_last(self.backend, self.run, owed)
         if self.commits:
-            TagGate(self.session)
             out.append(messages.FLUSH_MESSAGE)
             self.waits = True
             self.interception.stage = self
@@ -224,6 +223,9 @@ def on_staged(
         return out, end
 
     def finish() -> bytes:
+        if backend.status == messages.IDLE:
+            # The commit comes behind its CommandComplete, and may fail.
+            TagGate(session)
         return _run_as_query(backend, interception, staged)
 
     stage = Stage(session, backend, interception, deque(staged.before), finish, simple=True, commits=staged.commits)
@@ -301,14 +303,15 @@ def _run_as_query(backend: BackendSession, interception: Interception, staged: S
     conditions = staged.conditions if backend.status != messages.FAILED_TRANSACTION else None
     if conditions is not None:
         out.append(prelude(backend, conditions.before))
-    if staged.described:
-        out.append(messages.encode_message(messages.PARSE, b"\0" + staged.described + b"\0\0\0"))
-        out.append(_DESCRIBE_STATEMENT)
-        owed += (Request.PRELUDE, Request.DESCRIBED_QUERY)
     out.append(messages.encode_message(messages.PARSE, b"\0" + staged.body))
     out.append(staged.bind)
     owed += (Noted(Request.PRELUDE, staged.note), Noted(Request.PRELUDE, staged.note))
-    if not staged.described:
+    if staged.described:
+        # Behind the Bind, which plans, and may fail by that: as in a Query, before anything is told of rows.
+        out.append(messages.encode_message(messages.PARSE, b"\0" + staged.described + b"\0\0\0"))
+        out.append(_DESCRIBE_STATEMENT)
+        owed += (Request.PRELUDE, Request.DESCRIBED_QUERY)
+    else:
         out.append(_DESCRIBE_PORTAL)
         owed.append(Noted(Request.DESCRIBED_QUERY, staged.note))
     # As a Query, it leaves no portal behind, which in a transaction would hold on to its tables.

@@ -258,7 +258,7 @@ def test_parameters_renumbered(client: WireClient, kind: str, types: tuple[int, 
     number = (6).to_bytes(size, "big")
     oid = 20 if 20 in types else 23
     said = say(client, *prepare, f.bind([b"a", number], statement=name, formats=[0, 1]), f.execute(), f.sync())
-    assert f"ParameterDescription [25, {oid}]" in said or kind.startswith("const")
+    assert f"ParameterDescription [25, {oid}]" in said
     assert said[-3:] == ["DataRow b'a-' b'7'", "CommandComplete 'SELECT 1'", "ReadyForQuery I"]
     run_again = [f.bind([b"b", None], statement=name, formats=[1, 0], results=[1]), f.execute(), f.sync()]
     assert say(client, *run_again)[-3:] == ["DataRow b'b-' NULL", "CommandComplete 'SELECT 1'", "ReadyForQuery I"]
