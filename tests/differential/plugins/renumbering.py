@@ -40,7 +40,7 @@ def rewrite(statement: Statement, session: SessionClass) -> Plan | None:
             return None
         if execution.protocol == "simple" and execution.transaction.implicit:
             return None  # PostgreSQL goes astray there, and says that a transaction is open
-        if any(one.data is not None and not one.data.isascii() for one in execution.parameters):
+        if any(one.data is not None and (not one.data.isascii() or b"\0" in one.data) for one in execution.parameters):
             return None  # an error about a value tells its number, which is another one
         if works and CHOOSER.often() and not execution.transaction.implicit:
             execution.transaction.before_commit(lambda: None)
