@@ -76,7 +76,7 @@ def test_generated_streams_are_answered_as_by_postgresql(pair: Pair) -> None:
         try:
             pair.comparison.check(stream)
         except Difference as difference:
-            # A COPY that fails with Syncs in it: what comes then can't be judged. An error about a value tells its number.
+            # A COPY that fails with Syncs in it can't be judged. An error about a value tells its number.
             if "(not_judged)" not in str(difference) and " parameter $2" not in str(difference):
                 raise
         except OSError as error:
