@@ -9,6 +9,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.bounds import LARGE_KINDS, MAX_SMALL_MESSAGE, SMALL_KINDS, must_wait
 from interceptor.session.substitutes import SUBSTITUTE
+from interceptor.session.watching import must_hold
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -35,6 +36,11 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
             backend.copy_in = backend.uncounted
             if backend.copy_syncs and not backend.copy_in:
                 # Whether those Syncs count is known when the COPY has ended.
+                session.held = session.wants_flush = True
+                position = end
+                break
+            if session.interception is not None and must_hold(backend):
+                # Other statements of the same Query may have rows.
                 session.held = session.wants_flush = True
                 position = end
                 break

@@ -232,7 +232,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.WATCHED_REUSED_BIND: _row(_2=Action.WATCHED, error=Action.FAIL),
     Request.WATCHED_DESCRIBE: _row(Tn=Action.WATCHED, error=Action.FAIL),
     Request.WATCHED_EXECUTE: _row(DHdcIsC=Action.WATCHED, G=Action.COPY_IN, error=Action.FAIL),
-    Request.CUT_QUERY: _row(TDIHdcCVZ=Action.CUT, error=Action.CUT),
+    Request.CUT_QUERY: _row(TDIHGdcCVZ=Action.CUT, error=Action.CUT),
     Request.CUT_EXECUTE: _row(DHdcIsC=Action.CUT, error=Action.CUT),
     Request.TRACKED_QUERY: _row(
         TDIHdc=Action.RELAY, C=Action.TAG, G=Action.COPY_IN, Z=Action.ENDING, error=Action.ERROR

@@ -40,6 +40,8 @@ _CUT: Final = frozenset({Request.CUT_QUERY, Request.CUT_EXECUTE})
 _ROWS: Final = frozenset(b"DdV")
 _FUNCTION_RESULT: Final = ord("V")
 _COPY_OUT: Final = ord("H")
+_COPY_IN: Final = ord("G")
+_NOTHING_TO_COPY: Final = messages.encode_message(messages.COPY_FAIL, b"a result before it was larger than it may be\0")
 _TAGS: Final = frozenset(b"CI")
 _ENDS_EXECUTE: Final = frozenset(b"CIs")
 
@@ -253,12 +255,15 @@ class Stopping:
 
 
 def must_hold(backend: BackendSession) -> bool:
-    """Whether what follows must wait: a result may be cut off yet, which fails all that is behind it."""
+    """Whether what follows must wait: a result may be cut off yet, which fails all that is behind it.
+
+    Not what is sent into a COPY, for the server waits for that.
+    """
     if backend.stopping is not None:
         if not backend.stopping.is_over:
             return True
         backend.stopping = None
-    return any([run.limited for run in backend.watched])
+    return not backend.copy_in and any([run.limited for run in backend.watched])
 
 
 def _fail_behind(backend: BackendSession) -> None:
@@ -301,6 +306,9 @@ def on_cut(backend: BackendSession, client: ClientSession, data: bytes, position
             return position
         # It ended well before it could be stopped. Its client knows of an error, so the transaction has to fail.
         backend.write(REFUSED_QUERY)
+    elif kind == _COPY_IN:
+        # A statement behind the one that was cut off: of a Query that ends before it could be stopped.
+        backend.write(_NOTHING_TO_COPY)
     elif backend.owed[0] == Request.CUT_EXECUTE:
         if kind == messages.ERROR_RESPONSE:
             fail_until_sync(backend, client)

@@ -390,6 +390,17 @@ def test_limits_of_copy_and_of_what_is_fetched(client: WireClient) -> None:
     say(client, f.query("rollback"))
 
 
+def test_what_is_copied_in_has_no_end_by_limits(client: WireClient, log: Log) -> None:
+    sql, rows = "copy t from stdin /* limit 3 rows */", [f.copy_data(b"%d\n" % i) for i in range(5)]
+    said = say(client, f.query(sql), *rows, f.copy_done())
+    assert said[1:] == ["CommandComplete 'COPY 5'", "ReadyForQuery I"]
+    say(client, f.query("delete from t"))
+    said = say(client, *extended(sql), *rows, f.copy_done(), *extended(FLOOD), f.sync())
+    assert said[3:] == ["CommandComplete 'COPY 5'", "ParseComplete", "BindComplete", *ONE_TO_THREE, "ReadyForQuery I"]
+    assert say(client, f.query("select count(*) from t"))[1] == "DataRow b'0'"
+    assert log.ends()[0] == ("finished", "COPY 5", 0, "backend", "primary")
+
+
 def test_limits_of_an_answer(client: WireClient, log: Log) -> None:
     said = say(client, f.query("select 1 /* respond 5 */ /* limit 3 rows */"))
     assert said[-2:] == ["Error 54000", "ReadyForQuery I"]

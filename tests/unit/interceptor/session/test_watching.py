@@ -12,6 +12,8 @@ from interceptor.protocol.messages import decode_error_fields
 from tests.support.conversations import BOUND, CLOSED, CONVERSATIONS, PARSED, Turn
 from tests.support.plugged import PluggedRecorder
 from tests.support.recorder import (
+    COPY_DONE,
+    COPY_IN,
     FLUSH,
     RESULT,
     ROW_DESCRIPTION,
@@ -301,6 +303,65 @@ def test_an_execute_is_stopped(tmp_path: Path, cut: Cut, stopped: bool) -> None:
     recorder.cancels.pop()(True)
     assert recorder.take()[0] == SYNC
     assert feed(recorder, ready(), cut) == ["Z"]
+    assert recorder.released == 1
+
+
+COPIED = message("d", b"1\n") + COPY_DONE
+
+
+@cuts
+def test_what_is_copied_in_is_not_held_for_limits(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("copy t from stdin") + COPIED + query("select 2"))
+    assert recorder.take()[0] == query("copy t from stdin")
+    assert feed(recorder, COPY_IN, cut) == ["G"]
+    assert recorder.take()[0].startswith(COPIED)
+    assert feed(recorder, complete("COPY 1") + ready(), cut) == ["C", "Z"]
+    assert recorder.take()[0].endswith(query("select 2"))
+
+
+@cuts
+def test_what_is_copied_in_is_not_held_for_limits_in_the_extended_protocol(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    copies = parse("copy t from stdin") + bind() + execute()
+    recorder.from_client(copies + COPIED + parse("select 2") + bind() + execute() + SYNC)
+    assert recorder.take()[0] == copies + FLUSH
+    assert feed(recorder, PARSED + BOUND + COPY_IN, cut) == ["1", "2", "G"]
+    assert recorder.take()[0] == COPIED + FLUSH
+    assert feed(recorder, complete("COPY 1"), cut) == ["C"]
+    assert recorder.take()[0] == parse("select 2") + bind() + execute() + FLUSH
+    assert feed(recorder, PARSED + BOUND + row() + complete(), cut) == ["1", "2", "D", "C"]
+    assert recorder.take()[0] == SYNC
+    assert feed(recorder, ready(), cut) == ["Z"]
+    assert recorder.released == 1
+
+
+@cuts
+def test_what_is_behind_a_copy_waits_for_rows_of_the_same_query(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("copy t from stdin; select 1"))
+    feed(recorder, COPY_IN, cut)
+    recorder.take()
+    recorder.from_client(COPIED + SYNC)
+    assert recorder.take()[0] == COPIED + FLUSH
+    assert feed(recorder, complete("COPY 1") + ROW_DESCRIPTION + row() * 3, cut) == ["C", "T", "D", "D", "54000"]
+    assert feed(recorder, error("canceled") + ready(), cut) == ["Z"]
+    assert recorder.take()[0] == b""
+    recorder.cancels.pop()(True)
+    assert feed(recorder, ready(), cut) == ["Z"]
+    assert recorder.released == 1
+
+
+@cuts
+def test_a_copy_behind_a_result_that_was_cut_off(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, LIMITS)
+    recorder.from_client(query("select 1; copy t from stdin"))
+    recorder.take()
+    assert feed(recorder, ROW_DESCRIPTION + row() * 3, cut) == ["T", "D", "D", "54000"]
+    assert feed(recorder, complete() + COPY_IN, cut) == []
+    assert recorder.take()[0][:1] == b"f"
+    recorder.cancels.pop()(True)
+    assert feed(recorder, error("COPY failed") + ready(), cut) == ["Z"]
     assert recorder.released == 1
 
 
