@@ -45,6 +45,8 @@ _WRITES: Final[dict[str, tuple[Action, ...]]] = {
     "truncate": (Action.TRUNCATE,),
 }
 _OPAQUE_KINDS: Final = frozenset(["do", "load"])
+_MOVES_ROWS: Final = frozenset(["add inherit", "drop inherit", "attach partition", "detach partition"])
+"""Alterations after which rows are seen, or no longer seen, by the name of another table."""
 _ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
 _PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
 _NAMING: Final = frozenset(
@@ -213,7 +215,11 @@ class MessageReader:
         label = access.value if access in (Access.DEFINE, Access.MENTION) else ""
         if world.closures is None and not world.is_assumed:
             subject.opaque.append(f"there is no catalogue, so that it isn't known what {name} is")
+        if access is Access.DEFINE and facts.kind in ("alter", "drop") and any(map(world.is_catalogue, candidates)):
+            subject.opaque.append(f"it alters the catalogue {name}")
         if not candidates:
+            if access is Access.WRITE and world.is_assumed and _may_be_catalogue(name):
+                subject.opaque.append(f"it may write to the catalogue {name}")
             # What is altered is there, and what this transaction made was tried when it did. Indexes are with tables.
             makes = access is Access.DEFINE and facts.kind == "create" and "index" not in facts.words
             schema = world.written_schema(name, defines=makes)
@@ -411,13 +417,15 @@ class MessageReader:
             return
         named = {use.relations[0] for use in facts.columns if use.relations}
         for relation in facts.relations:
-            changed = {one.column for one in facts.alterations if one.column is not None}
+            changed: set[str] | None = {one.column for one in facts.alterations if one.column is not None}
+            if not facts.alterations or any(one.action in _MOVES_ROWS for one in facts.alterations):
+                changed = None
             if relation.access not in (Access.DEFINE, Access.MENTION) or relation.name in named:
                 continue
             if facts.kind == "create" and relation is facts.relations[0] and "trigger" not in _object_types(facts):
                 continue
             for candidate in world.relations(relation.name):
-                subject.columns |= world.columns(candidate, changed if facts.alterations else None)
+                subject.columns |= world.columns(candidate, changed)
 
     def _read_routine(self, subject: Subject, facts: StatementFacts, name: QualifiedName, world: World) -> None:
         """A function that is made, or gets another name: it must not come to one that somebody vouched for."""
@@ -493,6 +501,13 @@ def _misleads(setting: Setting) -> bool:
 
 def _changes_names(setting: Setting) -> bool:
     return setting.name in _PATH_SETTINGS or setting.name in _ROLE_SETTINGS
+
+
+def _may_be_catalogue(name: QualifiedName) -> bool:
+    """By the name alone. pg_settings is a view that may be written: what is set by it is told by its rule."""
+    if name.name == "pg_settings":
+        return False
+    return name.schema == "pg_catalog" or (name.schema is None and name.name.startswith("pg_"))
 
 
 def _written(facts: StatementFacts) -> tuple[Action, ...]:

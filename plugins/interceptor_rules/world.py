@@ -19,6 +19,7 @@ from interceptor.catalogue import (
     Unresolved,
     parse_search_path,
 )
+from interceptor.catalogue.model import PG_CATALOG
 from interceptor.sql.facts import QualifiedName
 from interceptor.sql.functions import harmless_functions
 from interceptor_rules.subjects import ColumnName, FunctionName, Subject, Use
@@ -307,6 +308,9 @@ class World:
                 relation = snapshot.relations.get(oid)
                 if relation is None:
                     continue
+                if done is not Action.SELECT and self.is_catalogue(relation):
+                    # Names, bodies of functions and what belongs to what would be others than were judged.
+                    opaque[f"it writes to the catalogue {relation.name}"] = None
                 # A materialized view that is read is not written; a row that moves to another partition is updated.
                 if number or (oid in parts and done is not action):
                     done = Action.SELECT if number else action
@@ -416,6 +420,10 @@ class World:
                 found |= self.columns(relation, None if name is None else {name})
                 is_column = is_column or (name is not None and self._has_column(relation, name))
         return frozenset(found), is_column
+
+    def is_catalogue(self, relation: Relation) -> bool:
+        """Whether it is one of the tables in which PostgreSQL keeps what everything else means."""
+        return relation.schema == PG_CATALOG and relation.kind is Kind.TABLE
 
     def is_storage(self, schema: str | None) -> bool:
         """Whether a relation of this schema holds what belongs to tables that can't be told."""

@@ -222,3 +222,47 @@ create temp table d (a int default public.f_delete()); insert into d default val
 do $$ declare r record; begin for r in delete from public.orders returning id loop end loop; end $$
 --! delete by truncate's brother | unbounded
 with a as (update public.orders set amount = 1), b as (select 1) select * from b
+--! inherit by alter | salary
+create table public.par (salary int)
+--;
+alter table hr.employees inherit public.par
+--;
+select salary from public.par
+--! no longer inherited | salary
+alter table hr.employees_old no inherit hr.employees
+--;
+select salary from hr.employees_old
+--! attached as a partition | salary
+create table public.par (id int not null, name text, salary int, note text) partition by range (id)
+--;
+alter table hr.employees_old no inherit hr.employees
+--;
+alter table public.par attach partition hr.employees_old default
+--;
+select salary from public.par
+--! another name in the catalogue | secret
+update pg_class set relname = 'plain' where oid = 'vault.secret'::regclass
+--;
+select value from vault.plain
+--! another schema in the catalogue | secret
+update pg_catalog.pg_class c set relnamespace = 'app'::regnamespace where c.relname = 'secret' and c.relnamespace <> 2200
+--;
+select value from app.secret
+--! a schema's name in the catalogue | secret
+merge into pg_namespace n using (values ('vault', 'cellar')) v(old, new) on n.nspname = v.old when matched then update set nspname = v.new
+--;
+select value from cellar.secret
+--! a body in the catalogue | secret
+update pg_proc set prosrc = 'select max(value) from vault.secret' where proname = 'f_names'
+--;
+select public.f_names()
+--! a parent in the catalogue | salary
+create table public.par (id int primary key, name text, salary int, note text)
+--;
+with one as (insert into pg_inherits values ('hr.employees'::regclass, 'public.par'::regclass, 1, false)) update pg_class set relhassubclass = true where relname = 'par'
+--;
+select salary from public.par
+--! the catalogue through a view | secret
+update public.v_names set relname = 'plain' where oid = 'vault.secret'::regclass
+--;
+select value from vault.plain

@@ -744,3 +744,13 @@ select count(*) from orders
 create function public.twice(int) returns int language sql as 'select $1 * 2'
 --;
 select count(*) from orders
+--! app: inherit among plain tables | none | app
+create table public.par (amount int)
+--;
+alter table public.orders inherit public.par
+--;
+select amount from public.par
+--! app: a setting by its view | none | app
+update pg_settings set setting = '5MB' where name = 'work_mem'
+--! app: a comment in the catalogue | none | app
+comment on table public.orders is 'what was ordered'

@@ -32,6 +32,7 @@ create view public.v_orders as select * from public.orders where id < 100;
 create materialized view public.m_secret as select value from vault.secret;
 create view public.v_stored as select * from public.m_secret;
 create view app.latest as select id, amount from public.orders order by id desc limit 5;
+create view public.v_names as select oid, relname from pg_class;
 
 -- parts and heirs
 create table vault.events (id int, value text) partition by range (id);
