@@ -42,6 +42,7 @@ _READY: Final = int(Action.READY)
 _PARAMETER: Final = int(Action.PARAMETER)
 _QUERY: Final = int(Request.QUERY)
 _SYNC: Final = int(Request.SYNC)
+_TRACKED_SYNC: Final = int(Request.TRACKED_SYNC)
 _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
@@ -476,7 +477,7 @@ class BackendSession:
                     return
                 start = end
                 ready = False
-            elif action == _FAIL or (action == _ERROR and type(owed[0]) is Noted):
+            elif action == _FAIL or (action == _ERROR and (type(owed[0]) is Noted or owed[0] == _TRACKED_SYNC)):
                 if end > size and length <= MAX_WHOLE_ERROR:
                     break
                 on_error = on_error_in_batch if action == _FAIL else on_error_of_rewritten

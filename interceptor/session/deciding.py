@@ -118,7 +118,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     try:
         if control == "several" and interception.committing.wanted:
             raise Refused(outcome, "", SEVERAL)
-        if statement is not chain.statement or commits:
+        if statement is not chain.statement or outcome.before or commits:
             message = yield from rewritten_query(interception, sql, outcome, commits=commits)
     except Refused as refused:
         tell_refused(outcome, refused.block)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import BackendError, ClientError, Failure
 from interceptor.hooks.containment import call_back
 from interceptor.protocol import messages
-from interceptor.session.observed import Run, watch
+from interceptor.session.observed import By, Run, watch
 from interceptor.session.states import Request
 
 if TYPE_CHECKING:
@@ -164,6 +164,12 @@ class Executions:
         self._failed = True
         self._interception.stirred = True
 
+    def on_commit_failed(self, error: bytes, by: By = "backend") -> None:
+        """What would have committed a Query that runs as a batch failed, with an ErrorResponse that has this body."""
+        for run in list(self.runs):
+            if run.uncommitted:
+                run.fail_with(error, by)
+
     def on_control(self, tag: str) -> None:
         """A statement that ends the transaction with this tag, if it goes well, is about to be sent."""
         self._ended_by = tag
@@ -180,6 +186,10 @@ class Executions:
         interception = self._interception
         transaction = interception.facts.transaction
         self.refusal = None
+        if not interception.busy:
+            for run in list(self.runs):
+                if run.uncommitted:
+                    run.finish(run.tag)
         if status != messages.IDLE:
             if self._chained:
                 self._end(self._ended_by == "COMMIT")

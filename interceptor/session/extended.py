@@ -150,7 +150,8 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         return interception.put(Blocked(encode_block(unfit_settings.block, interception.style), simple=False))
     interception.note_text(known.sql)
     statement = outcome.execution.statement
-    if statement is not chain.statement or outcome.mapping is not None or known.sent is not known.body:
+    changed = statement is not chain.statement or outcome.mapping is not None or known.sent is not known.body
+    if changed or outcome.before:
         try:
             message = yield from _bind_as_decided(interception, bind, message, known, outcome)
         except Refused as refused:

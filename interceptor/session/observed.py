@@ -38,6 +38,7 @@ class Run:
         "by",
         "bytes_left",
         "closing",
+        "commits",
         "done",
         "execution",
         "first",
@@ -53,6 +54,7 @@ class Run:
         "suspended",
         "tag",
         "target",
+        "uncommitted",
         "wants_rows",
     )
 
@@ -82,6 +84,10 @@ class Run:
         self.suspended = False
         self.closing = False
         """Its portal is closed, or replaced."""
+        self.commits = False
+        """It is a Query that runs as a batch, whose Sync commits it: only then is it known how it ended."""
+        self.uncommitted = False
+        """It has come to that: all of it has gone well, and is not committed."""
         self.done = False
         limits = outcome.limits
         self.limited = by == "backend" and bool(limits.rows or limits.bytes)
@@ -123,6 +129,14 @@ class Run:
             self.finish(tag)
         else:
             self.statements -= 1
+
+    def end_portal(self, tag: str) -> None:
+        """Its portal has come to its end."""
+        if self.commits:
+            self.tag = tag
+            self.uncommitted = True
+        else:
+            self.finish(tag)
 
     def settle(self) -> None:
         """A message of it has been answered, or skipped."""

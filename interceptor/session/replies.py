@@ -145,7 +145,7 @@ def _fail_prelude(backend: BackendSession, client: ClientSession, body: bytes) -
 def on_error_of_rewritten(
     backend: BackendSession, client: ClientSession, data: bytes, start: int, position: int, end: int
 ) -> int:
-    """An error of a Query that was rewritten: tell the client where it is in its own text."""
+    """An error of a Query that was rewritten, or of a commit: tell the client where it is in its own text."""
     body = data[position + 5 : end]
     note = note_of(backend.owed[0])
     start = hold_back(client, data, start, position)
@@ -235,6 +235,8 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         backend.host.on_error(_sqlstate(body))
         if action == Action.FATAL:
             return True
+        if action == Action.ERROR and client.interception is not None:
+            client.interception.executions.on_commit_failed(body)
         if backend.copy_syncs:
             _stop_counting(backend, client)
             return True

@@ -118,6 +118,8 @@ class Stage:
         if backend.client is not self.session:
             return
         error = cast("bytes", refusal)
+        if error:
+            self.interception.executions.on_commit_failed(error[5:], "plugin")
         out = refuse(self.session, backend, error, simple=False) if error else b""
         backend.owed.append(self.interception.executions.owed_sync)
         backend.write(out + messages.SYNC_MESSAGE)
@@ -221,6 +223,10 @@ def on_staged(
     out, refused = started
     if refused:
         return out, end
+
+    note = interception.known.journal[0]
+    if note is not None and note.run is not None:
+        note.run.commits = backend.status == messages.IDLE
 
     def finish() -> bytes:
         if backend.status == messages.IDLE:

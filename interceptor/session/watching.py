@@ -113,7 +113,7 @@ def on_watched(
                 if not client.interception.executions.tells:
                     become(backend.owed, ENDED[backend.owed[0]])
             return start, end
-        run.finish(tag)
+        run.end_portal(tag)
     elif kind == messages.READY_FOR_QUERY:
         # What could not be counted before: a text that can't be read, a function call.
         run.finish(run.tag)

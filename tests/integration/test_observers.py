@@ -299,6 +299,14 @@ def test_a_backend_that_dies(clients: Clients, log: Log, postgres18: PostgresSer
     assert log.ends() == [("failed", "57P01", "backend", "primary")]
 
 
+def test_a_query_that_runs_as_a_batch_and_fails_at_its_commit(client: WireClient, log: Log) -> None:
+    sql = "insert into t values (1) /* set work_mem=7MB */"
+    assert say(client, f.query(sql)) == ["CommandComplete 'INSERT 0 1'", "ReadyForQuery I"]
+    assert say(client, f.query(sql)) == ["Error 23505", "ReadyForQuery I"]
+    ends = [("finished", "INSERT 0 1", 0, "backend", "primary"), ("failed", "23505", "backend", "primary")]
+    assert log.ends() == ends
+
+
 def test_a_canceled_query(clients: Clients, client: WireClient, log: Log, postgres18: PostgresServer) -> None:
     client.send(f.query("select pg_sleep(60) /* canceled */"))
     runs = "select count(*) from pg_stat_activity where query like '%pg_sleep%/* canceled */'"

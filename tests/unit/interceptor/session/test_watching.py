@@ -182,6 +182,57 @@ def test_what_is_skipped_has_failed(tmp_path: Path, cut: Cut) -> None:
     ]
 
 
+PREPARES = """
+@hookimpl
+def rewrite(statement, session):
+    def step(execution):
+        if "refused" in statement.text:
+            execution.transaction.before_commit(lambda: Block("P0002", "not now"))
+        return Rewrite(statement.text, before=("select 0",))
+    return step
+"""
+PRELUDE = CLOSED + PARSED + CLOSED + BOUND + complete() + CLOSED * 2
+
+
+@cuts
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_query_that_runs_as_a_batch_ends_with_its_commit(tmp_path: Path, cut: Cut, commits: bool) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES + PREPARES)
+    recorder.from_client(query("insert into t values (1)"))
+    answered = PRELUDE + PARSED + BOUND + message("n") + complete("INSERT 0 1") + CLOSED
+    assert feed(recorder, answered, cut) == []
+    assert told(recorder) == ["started"]
+    assert feed(recorder, ready() if commits else error() + ready(), cut) == (["C", "Z"] if commits else ["42601", "Z"])
+    ended = ("finished", "INSERT 0 1", 0, 0) if commits else ("failed", "42601", "backend")
+    assert told(recorder)[1:] == [ended, ("ended", commits)]
+
+
+def test_a_query_that_runs_as_a_batch_in_a_transaction(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(
+        tmp_path, OBSERVES + PREPARES.replace("return Rewrite", "return None if 'begin' in statement.text else Rewrite")
+    )
+    recorder.from_client(query("begin"))
+    recorder.from_backend(complete("BEGIN") + ready("T"))
+    recorder.from_client(query("insert into t values (1)"))
+    recorder.from_backend(PRELUDE + PARSED + BOUND + message("n") + complete("INSERT 0 1"))
+    assert told(recorder)[-1] == ("finished", "INSERT 0 1", 0, 0)
+
+
+def test_what_runs_before_a_text_that_stays_as_it_is(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, PREPARES)
+    recorder.from_client(parse("select 1") + bind() + execute() + SYNC)
+    assert b"select 0" in recorder.take()[0]
+
+
+@cuts
+def test_a_query_whose_commit_is_refused_has_failed(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES + PREPARES)
+    recorder.from_client(query("insert into t values (1) -- refused"))
+    feed(recorder, PRELUDE + PARSED + BOUND + message("n") + complete("INSERT 0 1") + CLOSED, cut)
+    assert feed(recorder, error() + ready(), cut) == ["P0002", "Z"]
+    assert told(recorder) == ["started", ("failed", "P0002", "plugin"), ("ended", False)]
+
+
 def test_a_client_that_says_goodbye_in_the_midst(tmp_path: Path) -> None:
     recorder = PluggedRecorder(tmp_path, OBSERVES)
     recorder.from_client(query("select 1") + TERMINATE)
