@@ -69,6 +69,11 @@ class Executions:
         """Somebody is to be told of the end of the transaction, before the client is."""
         return self._interception.facts.transaction.has_after_end
 
+    @property
+    def has_conditions(self) -> bool:
+        """Settings hold for what is done with a portal that there is."""
+        return bool(self._conditions)
+
     def count(self) -> None:
         """An execution of which nothing else is to be noted is about to begin."""
         if self.tracks:

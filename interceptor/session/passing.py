@@ -126,6 +126,7 @@ def _all_is_plain(interception: Interception) -> bool:
         or interception.rewritten_portals
         or interception.executions.runs
         or interception.executions.tells
+        or interception.executions.has_conditions
         or interception.committing.wanted
     ):
         return False

@@ -20,6 +20,7 @@ from tests.support.recorder import (
     describe,
     error,
     execute,
+    message,
     parse,
     query,
     ready,
@@ -217,3 +218,35 @@ def test_in_pieces(server: Server) -> None:
         server.recorder.from_client(sent[:place])
         assert server.run(sent[place:]) == whole
         assert server.recorder.linked is (server.recorder.client.mode is PoolMode.SESSION)
+
+
+SETS = """
+@hookimpl
+def guard(statement, session):
+    if b"slow" in statement.sql:
+        return Forward(settings={"statement_timeout": "5s"})
+"""
+
+
+def test_a_portal_with_settings_in_later_batches(tmp_path: Path, mode: PoolMode, looks: list[bytes]) -> None:
+    server = Server(PluggedRecorder(tmp_path, SETS, mode))
+    recorder = server.recorder
+    recorder.from_client(query("begin"))
+    recorder.from_backend(complete("BEGIN") + ready("T"))
+    recorder.from_client(parse("select slow") + bind(portal="p") + execute("p", 1) + SYNC)
+    ours = CLOSED + PARSED + CLOSED + BOUND + row() + complete() + CLOSED * 2
+    recorder.from_backend(PARSED + ours + BOUND + row() + message("s") + ours + ready("T"))
+    assert recorder.take()[0].count(execute("p", 1)) == 1
+    for _ in range(2):
+        recorder.from_client(execute("p", 1) + SYNC)
+        sets, _, resets = recorder.take()[0].partition(execute("p", 1))
+        assert b"set_config" in sets
+        assert b"set_config" in resets
+        recorder.from_backend(ours + row() + message("s") + ours + ready("T"))
+        assert recorder.take()[1] == row() + message("s") + ready("T")
+    recorder.from_client(query("commit"))
+    recorder.from_backend(complete("COMMIT") + ready())
+    looks.clear()
+    server.run(batch("select 1"))
+    server.run(batch("select 1"))
+    assert not looks[1:]
