@@ -23,7 +23,7 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope
 from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.catalogue.steps import OTHER_LANGUAGE, CallOf, CheckOf, Node, Step, Steps, UseOf
+from interceptor.catalogue.steps import OTHER_LANGUAGE, CallOf, CheckOf, CompareOf, Node, Step, Steps, UseOf
 from interceptor.sql.effects import Effect
 from interceptor.sql.functions import (
     PINNING,
@@ -134,15 +134,20 @@ class Closures:
         trusted: Callable[[Function], bool] | None = None,
         *,
         key_checks: bool = True,
+        compares: bool = False,
         names: Names | None = None,
     ) -> None:
         """``trusted``: functions for which it is true count as touching nothing, whatever their bodies say.
 
-        ``key_checks``: whether the look-ups count as reads by which PostgreSQL holds foreign keys. ``names``: how names
-        in bodies are resolved, if not by their scope (``NamesAnywhere``).
+        ``key_checks``: whether the look-ups count as reads by which PostgreSQL holds foreign keys.
+        ``compares``: whether who uses a relation counts as comparing the values of its columns, by the operator classes
+        that anybody made.
+        ``names``: how names in bodies are resolved, if not by their scope (``NamesAnywhere``).
         """
         self.snapshot = snapshot
-        self._steps = Steps(snapshot, reader or FactsReader(), trusted, key_checks=key_checks, names=names)
+        self._steps = Steps(
+            snapshot, reader or FactsReader(), trusted, key_checks=key_checks, compares=compares, names=names
+        )
         self._touches: dict[Node, Touches] = {}
         self._verdicts: dict[Node, SessionVerdict] = {}
         self._quiet = harmless_functions(snapshot.server_version)
@@ -166,6 +171,10 @@ class Closures:
     def type_touches(self, type: int, scope: Scope) -> Touches:
         """All that the making of a value of this type may touch: the checks of a domain, and of what is made of it."""
         return self._touched(CheckOf(type, scope))
+
+    def comparison_touches(self, type: int, scope: Scope) -> Touches:
+        """All that comparing values of this type may touch."""
+        return self._touched(CompareOf(type, scope))
 
     def may_change_session(self, function: int, scope: Scope) -> SessionVerdict:
         """What a call of a function may leave behind in its session, whatever its arguments.

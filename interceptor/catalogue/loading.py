@@ -158,11 +158,21 @@ class _Loading:
         self._snapshot.defaults.setdefault(relation, {})[column] = read_expression(tree)
 
     def take_indexes(self, row: Row) -> None:
-        relation, _index, trees, support = cast("tuple[int, int, str, list[int]]", row)
+        relation, index, trees, support = cast("tuple[int, int, str, list[int]]", row)
         expression = read_expression(trees)
         if support:
             expression = replace(expression, functions=expression.functions | set(support))
         self._snapshot.write_expressions.setdefault(relation, []).append(expression)
+        if index != relation:
+            self._snapshot.computing_indexes[index] = relation
+
+    def take_statistics(self, row: Row) -> None:
+        relation, trees = cast("tuple[int, str]", row)
+        self._snapshot.statistics.setdefault(relation, []).append(read_expression(trees))
+
+    def take_comparisons(self, row: Row) -> None:
+        type_oid, functions = cast("tuple[int, list[int]]", row)
+        self._snapshot.comparisons[type_oid] = frozenset(functions)
 
     def take_checks(self, row: Row) -> None:
         relation, domain, tree, operators = cast("tuple[int, int, str | None, list[int]]", row)

@@ -91,6 +91,42 @@ select partrelid, partrelid, partexprs::text, '{{}}' from pg_partitioned_table
 where partexprs is not null and partrelid not in {_TEMPORARY}
 """
 
+# What ANALYZE computes. Expressions of statistics came with PostgreSQL 14.
+STATISTICS: Final = f"""
+select s.stxrelid, to_jsonb(s) ->> 'stxexprs'
+from pg_statistic_ext s
+where to_jsonb(s) ->> 'stxexprs' is not null and s.stxrelid not in {_TEMPORARY}
+"""
+
+# What runs, without being named, where values of a type are compared or sorted: the functions of its default operator
+# classes, and those of a range type. Functions that an extension brought in C are believed, or each citext would be
+# suspect. Type 0: the functions of operator classes that are nobody's default, and have to be named.
+COMPARISONS: Final = """
+with family as (
+  select p.amprocfamily as oid, p.amproc::oid as code from pg_amproc p where p.amproc::oid >= 16384
+  union
+  select a.amopfamily, o.oprcode::oid
+  from pg_amop a join pg_operator o on o.oid = a.amopopr
+  where o.oprcode::oid >= 16384
+), used as (
+  select case when c.opcdefault then c.opcintype else 0::oid end as type, f.code
+  from family f join pg_opclass c on c.opcfamily = f.oid
+  union
+  select u.type, f.code
+  from pg_range r join pg_opclass c on c.oid = r.rngsubopc join family f on f.oid = c.opcfamily,
+    unnest(array[r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid]) u(type)
+  union
+  select r.rngtypid, u.code
+  from pg_range r, unnest(array[r.rngcanonical::oid, r.rngsubdiff::oid]) u(code)
+)
+select u.type, array_agg(u.code)
+from used u join pg_proc p on p.oid = u.code join pg_language l on l.oid = p.prolang
+where u.type is not null and p.oid >= 16384
+  and not (l.lanname = 'c' and exists (select from pg_depend d where d.classid = 'pg_proc'::regclass
+                                       and d.objid = p.oid and d.deptype = 'e'))
+group by u.type
+"""
+
 CHECKS: Final = f"""
 select conrelid, contypid, conbin::text, coalesce(conexclop, '{{}}')
 from pg_constraint
@@ -167,6 +203,8 @@ QUESTIONS: Final = {
     "inheritance": INHERITANCE,
     "defaults": DEFAULTS,
     "indexes": INDEXES,
+    "statistics": STATISTICS,
+    "comparisons": COMPARISONS,
     "checks": CHECKS,
     "foreign_keys": FOREIGN_KEYS,
     "triggers": TRIGGERS,
@@ -206,6 +244,10 @@ _SUMS: Final = (
     _sum("pg_aggregate"),
     _sum("pg_operator", f"oprnamespace not in {_TEMPORARY_SCHEMA}"),
     _sum("pg_amproc"),
+    _sum("pg_amop"),
+    _sum("pg_opclass"),
+    _sum("pg_range"),
+    _sum("pg_statistic_ext", f"stxrelid not in {_TEMPORARY}"),
     _sum("pg_cast"),
     _sum("pg_type", f"typnamespace not in {_TEMPORARY_SCHEMA}"),
     _sum("pg_namespace", "nspname !~ '^pg_(toast_)?temp_'"),

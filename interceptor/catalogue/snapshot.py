@@ -97,6 +97,13 @@ class Snapshot:
     """CHECK constraints by domain."""
     write_expressions: dict[int, list[Expression]] = field(default_factory=dict)
     """What indexes and partition keys compute for each row written, by relation; PostgreSQL's own functions as well."""
+    computing_indexes: dict[int, int] = field(default_factory=dict)
+    """Indexes that compute anything, or whose operator class isn't PostgreSQL's own, and their relations."""
+    statistics: dict[int, list[Expression]] = field(default_factory=dict)
+    """What ANALYZE computes for CREATE STATISTICS, by relation."""
+    comparisons: dict[int, frozenset[int]] = field(default_factory=dict)
+    """By type the functions that its default operator classes and, for a range, its own working call, if anybody made
+    them; those in C that an extension brought are left out. 0: of the operator classes that are no type's default."""
     event_triggers: frozenset[int] = frozenset()
     """The functions that data definition fires."""
 

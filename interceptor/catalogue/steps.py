@@ -27,7 +27,7 @@ from interceptor.catalogue.model import (
 from interceptor.catalogue.names import Names, Scope, Unresolved
 from interceptor.catalogue.snapshot import Snapshot
 
-__all__ = ["OTHER_LANGUAGE", "CallOf", "CheckOf", "Node", "Step", "Steps", "UseOf"]
+__all__ = ["OTHER_LANGUAGE", "CallOf", "CheckOf", "CompareOf", "Node", "Step", "Steps", "UseOf"]
 
 _VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
 _WORD: Final = re.compile(r"\w+")
@@ -66,7 +66,14 @@ class CheckOf(Struct, frozen=True, gc=False):
     scope: Scope
 
 
-Node = CallOf | UseOf | CheckOf
+class CompareOf(Struct, frozen=True, gc=False):
+    """Values of a type are compared, sorted or hashed."""
+
+    type: int
+    scope: Scope
+
+
+Node = CallOf | UseOf | CheckOf | CompareOf
 
 
 class Step(Struct, gc=False):
@@ -95,9 +102,11 @@ class Steps:
         trusted: Callable[[Function], bool] | None = None,
         *,
         key_checks: bool = True,
+        compares: bool = False,
         names: Names | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self._compares = compares
         self.trusted = trusted
         self._key_checks = key_checks
         self.names = names or Names(snapshot)
@@ -116,8 +125,10 @@ class Steps:
                 self._call(known, node)
             elif isinstance(node, UseOf):
                 self._use(known, node)
-            else:
+            elif isinstance(node, CheckOf):
                 self._check(known, node)
+            else:
+                self._comparison(known, node)
         return known
 
     # --- Functions -----------------------------------------------------------------------------------------------
@@ -272,6 +283,23 @@ class Steps:
             for column in self.snapshot.columns(one.relation):
                 self._domain(step, column.type, node.scope)
 
+    def _comparable(self, step: Step, oid: int, scope: Scope) -> None:
+        """Values of this type are at hand, so that PostgreSQL may compare them."""
+        one = self.snapshot.types.get(oid)
+        if one is not None and (oid in self.snapshot.comparisons or one.base or one.element or one.relation):
+            step.then[CompareOf(oid, scope)] = None
+
+    def _comparison(self, step: Step, node: CompareOf) -> None:
+        step.then.update(dict.fromkeys(CallOf(one, node.scope) for one in self.snapshot.comparisons.get(node.type, ())))
+        one = self.snapshot.types.get(node.type)
+        if one is None:
+            return
+        for inner in (one.base, one.element):
+            self._comparable(step, inner, node.scope)
+        if one.relation:
+            for column in self.snapshot.columns(one.relation):
+                self._comparable(step, column.type, node.scope)
+
     # --- Relations -----------------------------------------------------------------------------------------------
 
     def _use(self, step: Step, node: UseOf) -> None:
@@ -282,6 +310,9 @@ class Steps:
             return
         if relation.kind is Kind.FOREIGN_TABLE:
             step.opaque = "it is a foreign table: what reads or writes it is another server, or a program"
+        if self._compares and snapshot.comparisons:
+            for column in snapshot.columns(relation.oid):
+                self._comparable(step, column.type, node.scope)
         self._policies(step, relation, node)
         replaced = self._rules(step, relation, node)
         if relation.kind in _VIEWS:

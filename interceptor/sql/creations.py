@@ -73,6 +73,8 @@ def read_create_table(reader: StatementReader, body: Node, scope: Scope) -> None
     """Read CREATE TABLE."""
     if "partbound" in body:
         reader.words.add("partition of")
+    if any("opclass" in one["PartitionElem"] for one in body.get("partspec", {}).get("partParams", ())):
+        reader.words.add("operator class")
     # LIKE, REFERENCES, INHERITS name other relations, not this one's; of LIKE, under the same field.
     reader.use(body["relation"], Access.DEFINE)
     scope.add(body["relation"]["relname"], reader.relations[0].name)
@@ -95,6 +97,8 @@ def read_index(reader: StatementReader, body: Node, scope: Scope) -> None:
         if "name" in element["IndexElem"]:
             name = QualifiedName(relation["relname"], relation.get("schemaname"), relation.get("catalogname"))
             reader.columns.append(ColumnUse(element["IndexElem"]["name"], None, (name,), -1))
+        if "opclass" in element["IndexElem"]:
+            reader.words.add("operator class")
     read_on_relation(reader, body, scope)
 
 

@@ -19,6 +19,7 @@ from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, 
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
 from interceptor_rules.kinds import kinds_of
 from interceptor_rules.subjects import Subject, Use
+from interceptor_rules.upkeep import compared_by_name, computed
 from interceptor_rules.world import FIRST_USER_OID, Reach, World
 
 __all__ = ["MessageReader"]
@@ -171,6 +172,8 @@ class MessageReader:
                 self._read_column(subject, column, world)
         if facts.objects or facts.alterations or facts.group in ("ddl", "dcl", "utility"):
             self._read_definition(subject, facts, world)
+            for expression in (*computed(facts, world), *compared_by_name(facts, world)):
+                self._read_expression(subject, expression, "what is computed of rows", world)
         return subject
 
     def _read_opaque(self, subject: Subject, facts: StatementFacts, world: World) -> None:
@@ -371,7 +374,7 @@ class MessageReader:
         if oid < FIRST_USER_OID or world.closures is None:
             return
         one = world.snapshot.types.get(oid)
-        if one is not None and (one.kind in "dc" or one.element):
+        if one is not None and (one.kind in "dc" or one.element or oid in world.snapshot.comparisons):
             reach = world.reach_of_type(one)
             if reach.functions or reach.uses or reach.opaque:
                 self._reached(subject, reach, world)

@@ -91,7 +91,7 @@ class Worlds:
             def trusted(function: Function) -> bool:
                 return self.trusted_functions(*snapshot.qualified_name(function))
 
-            self._mine = Closures(snapshot, trusted=trusted, key_checks=False)
+            self._mine = Closures(snapshot, trusted=trusted, key_checks=False, compares=True)
         return self.world(scope)
 
     def world(self, scope: Scope) -> World:
@@ -291,7 +291,10 @@ class World:
     def reach_of_type(self, type: Type) -> Reach:
         """What the making of a value of this type reaches."""
         assert self.closures is not None
-        return self._reached(None, Action.SELECT, [self.closures.type_touches(type.oid, self._scope)])
+        touches = [self.closures.type_touches(type.oid, self._scope)]
+        if self.snapshot.comparisons:
+            touches.append(self.closures.comparison_touches(type.oid, self._scope))
+        return self._reached(None, Action.SELECT, touches)
 
     def _reached(self, start: Relation | None, action: Action, all_touches: Sequence[Touches]) -> Reach:
         snapshot = self.snapshot
@@ -312,8 +315,8 @@ class World:
                     # Names, bodies of functions and what belongs to what would be others than were judged.
                     opaque[f"it writes to the catalogue {relation.name}"] = None
                 # A materialized view that is read is not written; a row that moves to another partition is updated.
-                if number or (oid in parts and done is not action):
-                    done = Action.SELECT if number else action
+                if (number and start is not None) or (oid in parts and done is not action):
+                    done = Action.SELECT if number and start is not None else action
                 here = "" if start is not None and oid == start.oid and done is action else via
                 for one in (oid, *snapshot.ancestors(oid)):
                     found = snapshot.relations.get(one)

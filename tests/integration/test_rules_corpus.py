@@ -11,7 +11,7 @@ from pglast import parser
 from interceptor.testing.postgres import PostgresServer
 from tests.integration.rules_world import CORPUS, Case, RulesWorld, read_cases
 
-EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql", "evasions_late.sql")
+EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql", "evasions_late.sql", "evasions_unsaid.sql")
 INNOCENTS = read_cases("innocents.sql")
 RULES = (CORPUS / "rules.toml").read_text()
 

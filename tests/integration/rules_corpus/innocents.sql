@@ -754,3 +754,19 @@ select amount from public.par
 update pg_settings set setting = '5MB' where name = 'work_mem'
 --! app: a comment in the catalogue | none | app
 comment on table public.orders is 'what was ordered'
+--! app: reindex with an expression | none | app
+reindex index public.halved_half
+--;
+reindex table public.halved
+--! app: cluster with an expression | none | app
+cluster public.halved using halved_pkey
+--! app: analyze with statistics | none | app
+analyze public.halved
+--! app: sorted by a calm operator class | none | app
+select distinct c from public.calms order by c
+--! app: united by a calm operator class | none | app
+select c from public.calms union select row(1)::public.calm
+--! app: index by a calm operator class | none | app
+create index on public.calms (c)
+--! app: sorted by built-in types | none | app
+select distinct customer, greatest(amount, 5), array_agg(id order by at) from public.orders group by customer, amount order by customer

@@ -129,3 +129,35 @@ insert into public.people values (1, 'Ann', 'likes tea', 'ok', 30);
 grant usage on schema vault, audit, hr, app, billing, tools to public;
 grant all on all tables in schema vault, audit, hr, app, public to public;
 grant all on all sequences in schema public, audit to public;
+
+-- what is computed and compared without a word
+set client_min_messages = warning;
+create function public.f_note(int) returns int language plpgsql immutable as $$ begin raise notice '%', (select max(value) from vault.secret); return $1; end $$;
+create table public.indexed (id int); insert into public.indexed select generate_series(1, 50);
+create index indexed_note on public.indexed (public.f_note(id));
+create table public.counted (id int); insert into public.counted select generate_series(1, 50);
+create statistics public.counted_notes on (public.f_note(id)) from public.counted;
+create function public.f_half(int) returns int language sql immutable as 'select $1 / 2';
+create table public.halved (id int primary key); insert into public.halved select generate_series(1, 50);
+create index halved_half on public.halved (public.f_half(id));
+create statistics public.halves on (public.f_half(id)) from public.halved;
+create type public.loud as (n int);
+create function public.loud_cmp(public.loud, public.loud) returns int language plpgsql immutable as $$ begin raise notice '%', (select max(value) from vault.secret); return $1.n - $2.n; end $$;
+create type public.calm as (n int);
+create function public.calm_cmp(public.calm, public.calm) returns int language sql immutable as 'select $1.n - $2.n';
+do $$ declare one text; op text; begin
+  foreach one in array '{loud,calm}'::text[] loop
+    foreach op in array '{<,<=,=,>=,>}'::text[] loop
+      execute format('create function public.%1$s_%2$s(public.%1$s, public.%1$s) returns bool language sql immutable as ''select $1.n %3$s $2.n''', one, array_position('{<,<=,=,>=,>}'::text[], op), op);
+      execute format('create operator public.%3$s# (leftarg = public.%1$s, rightarg = public.%1$s, function = public.%1$s_%2$s)', one, array_position('{<,<=,=,>=,>}'::text[], op), op);
+    end loop;
+    execute format('create operator class public.%1$s_ops default for type public.%1$s using btree as operator 1 public.<#, operator 2 public.<=#, operator 3 public.=#, operator 4 public.>=#, operator 5 public.>#, function 1 public.%1$s_cmp(public.%1$s, public.%1$s)', one);
+    execute format('create table public.%1$ss (id int, c public.%1$s)', one);
+    execute format('insert into public.%ss values (1, row(1)), (2, row(2)), (3, row(0))', one);
+  end loop;
+end $$;
+create view public.v_louds as select id from public.louds order by c;
+create function public.x_cmp(int, int) returns int language plpgsql immutable as $$ begin raise notice '%', (select max(value) from vault.secret); return $1 - $2; end $$;
+create operator class public.x_ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 public.x_cmp(int, int);
+create type public.pair as (a public.checked, b text);
+grant all on all tables in schema public to public;
