@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
-from interceptor.hooks.chain import AtParse
+from interceptor.hooks.chain import AtParse, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond
 from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
 from interceptor.hooks.statement import Execution
@@ -23,12 +23,14 @@ from interceptor.session.substitutes import Answered, Blocked, Described, Reply
 from interceptor.sql.effects import OPAQUE
 
 if TYPE_CHECKING:
-    from interceptor.hooks.chain import Outcome
     from interceptor.session.interception import Interception
 
 PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
 BIND_COMPLETE: Final = b"2\0\0\0\x04"
 CLOSE_COMPLETE: Final = messages.CLOSE_COMPLETE_MESSAGE
+
+_HAVE_PARAMETERS: Final = frozenset(["select", "insert", "update", "delete", "merge"])
+"""Kinds of statements that have all parameters of their text. PREPARE and COPY, to name two, have none."""
 
 MAX_TEXTS: Final = 20_000
 """Statements whose text is remembered for one client; its session refuses more than half as many."""
@@ -127,6 +129,13 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     execution = Execution(
         chain.statement, interception.facts, parameters, protocol="extended", result_formats=bind.result_formats
     )
+    unbindable = _wrong_count(bind, execution, types)
+    if unbindable is not None:
+        # What plugins do with parameters that are not there would count as failures of theirs.
+        outcome = Outcome(execution)
+        outcome.observers = chain.observers
+        tell_refused(outcome, unbindable, "proxy")
+        return interception.put(Blocked(encode_block(unbindable, interception.style), simple=False))
     outcome = yield from decide(chain, execution)
     action = outcome.action
     if isinstance(action, Block):
@@ -165,6 +174,24 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if bind.portal:
         interception.portals_elsewhere |= {bind.portal}
     return message
+
+
+def _wrong_count(bind: BindMessage, execution: Execution, types: bytes) -> Block | None:
+    """PostgreSQL's refusal of a Bind that has not as many values as the client's text; None where only it can tell.
+
+    ``types``: those of its Parse. As exec_bind_message (postgres.c).
+    """
+    facts = execution.statement.facts
+    if facts.opaque or len(facts.statements) != 1 or facts.statements[0].kind not in _HAVE_PARAMETERS:
+        return None
+    wanted = max([int.from_bytes(types[:2], "big"), *[one.number for one in facts.parameters]])
+    if len(bind.data) == wanted:
+        return None
+    name = bind.statement.decode("utf-8", "replace")
+    return Block(
+        "08P01",
+        f'bind message supplies {len(bind.data)} parameters, but prepared statement "{name}" requires {wanted}',
+    )
 
 
 def _bind_as_decided(

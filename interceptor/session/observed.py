@@ -231,18 +231,18 @@ def watch(
     return Run(outcome, runs, by)
 
 
-def tell_refused(outcome: Outcome, block: Block) -> None:
+def tell_refused(outcome: Outcome, block: Block, by: By = "plugin") -> None:
     """Tell observers of an execution that is refused before it begins."""
-    _tell_refused(outcome.observers, outcome.execution, block)
+    _tell_refused(outcome.observers, outcome.execution, block, by)
 
 
 def tell_refused_text(at_parse: AtParse, execution: Execution) -> None:
     """Tell observers of a text that is refused at Parse, as of an execution without parameters."""
     assert at_parse.block is not None
-    _tell_refused(at_parse.observers, execution, at_parse.block)
+    _tell_refused(at_parse.observers, execution, at_parse.block, "plugin")
 
 
-def _tell_refused(audience: Audience, execution: Execution, block: Block) -> None:
+def _tell_refused(audience: Audience, execution: Execution, block: Block, by: By) -> None:
     if audience:
         audience.started(execution)
-        audience.failed(execution, Failure(block.sqlstate, block.message, 0.0, "plugin"))
+        audience.failed(execution, Failure(block.sqlstate, block.message, 0.0, by))

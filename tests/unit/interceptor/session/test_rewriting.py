@@ -180,14 +180,50 @@ def bind_of(*values: bytes, statement: str = "") -> bytes:
     return message("B", b"\0" + statement.encode() + b"\0" + pack("!HH", 0, len(values)) + parameters + b"\0\0")
 
 
-def test_more_parameters_than_the_clients_text_has_are_postgresqls_to_refuse(tmp_path: Path) -> None:
-    fewer = STEP.replace("+ statement.text +", "+ statement.text.replace('$2', '2') +")
-    for text, count, kept in (("select nope, $1", 2, 2), ("select nope, $1, $2", 2, 1), ("select nope", 1, 1)):
-        recorder = PluggedRecorder(tmp_path, fewer)
-        recorder.from_client(parse(text) + SYNC)
-        recorder.from_backend(PARSED + ready())
-        recorder.take()
-        recorder.from_client(bind_of(*[b"7"] * count) + execute() + SYNC)
-        sent, _ = recorder.take()
-        assert (pack("!I", 1) + b"7") * kept in sent
-        assert (pack("!I", 1) + b"7") * (kept + 1) not in sent
+def test_parameters_that_the_new_text_has_not_are_left_out(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, STEP.replace("+ statement.text +", "+ statement.text.replace('$2', '2') +"))
+    recorder.from_client(parse("select nope, $1, $2") + bind_of(b"7", b"7") + execute() + SYNC)
+    sent, _ = recorder.take()
+    assert (pack("!I", 1) + b"7") in sent
+    assert (pack("!I", 1) + b"7") * 2 not in sent
+
+
+SWAPS = """
+@hookimpl
+def rewrite(statement, session):
+    if "swap" in statement.text:
+        return lambda execution: Rewrite("select $2, $1 /* done */", (2, 1))
+
+class All(Observer):
+    def failed(self, execution, failure):
+        execution.session.get(HEARD).append((failure.sqlstate, failure.by))
+
+HEARD = StateKey(list)
+
+@hookimpl
+def observe(statement, session):
+    return All()
+"""
+
+
+@pytest.mark.parametrize("values", [[], [b"1"], [b"1", b"2", b"3"]])
+def test_a_bind_with_another_count_of_values_is_no_failure_of_a_plugin(tmp_path: Path, values: list[bytes]) -> None:
+    recorder = PluggedRecorder(tmp_path, SWAPS)
+    for _ in range(7):
+        recorder.from_client(parse("select $1, $2 /* swap */") + bind_of(*values) + execute() + SYNC)
+        assert b"done" not in recorder.take()[0]
+        recorder.from_backend(PARSED + message("E", b"SERROR\0C42601\0Mno\0\0") + ready())
+        said = recorder.take()[1]
+        assert b"C08P01\0" in said
+        assert b'supplies %d parameters, but prepared statement "" requires 2' % len(values) in said
+    (heard,) = (recorder.facts._state or {}).values()
+    assert heard == [("08P01", "proxy")] * 7
+    recorder.from_client(parse("select $1, $2 /* swap */") + bind_of(b"1", b"2") + execute() + SYNC)
+    assert b"done" in recorder.take()[0]
+
+
+@pytest.mark.parametrize("text", ["prepare swap as select $1", "copy (select $1 as swap) to stdout"])
+def test_a_text_that_has_no_parameters_is_bound_without(tmp_path: Path, text: str) -> None:
+    recorder = PluggedRecorder(tmp_path, SWAPS.replace("swap", "never"))
+    recorder.from_client(parse(text) + bind() + execute() + SYNC)
+    assert bind() in recorder.take()[0]
