@@ -67,9 +67,17 @@ def on_error_in_batch(
         retrying.fail_with(body)
         # What will be sent again has not failed.
         backend.watched.clear()
+        is_sent = any([one in SYNCS for one in backend.owed])
+        if not is_sent:
+            retrying.take_back()
         if b"VFATAL\0" not in body:
             fail_until_sync(backend, client)
-            backend.owed[0] = _RETRIED
+            if is_sent:
+                backend.owed[0] = _RETRIED
+            else:
+                client.ignoring = False
+                backend.owed.append(_RETRIED)
+                backend.write(messages.SYNC_MESSAGE)
         return end
     run = None
     if backend.owed[0] in PLAIN:

@@ -102,6 +102,16 @@ class Retrying:
         fields = messages.decode_error_fields(body)
         self.fail(fields.get("C", ""), fields.get("M", ""))
 
+    def take_back(self) -> None:
+        """The end of the batch was held back until more of it would be answered, and is not to be sent any more."""
+        session = self.interception.session
+        position, kind = 0, 0
+        while kind != messages.SYNC:
+            kind, length = unpack_header(session.rest, position)
+            position += 1 + length
+        session.rest = session.rest[position:]
+        self.interception.known.journal.clear()
+
     def leave(self, error: BackendError | ClientError) -> bool:
         """Its backend can't be had, or has hung up. Whether it goes on elsewhere, at once."""
         session = self.interception.session

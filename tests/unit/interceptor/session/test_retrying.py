@@ -103,6 +103,48 @@ def test_a_batch(tmp_path: Path, cut: Cut, answered: int, source: str) -> None:
     assert recorder.released == 2
 
 
+LIMITED = """
+@hookimpl
+def guard(statement, session):
+    return Forward(limits=Limits(rows=2)) if "elsewhere" in statement.text else None
+"""
+ASKED = """
+@hookimpl
+def guard(statement, session):
+    if "elsewhere" in statement.text:
+        return lambda execution: execution.transaction.before_commit(lambda: None)
+"""
+
+
+def take_but_flushes(recorder: PluggedRecorder) -> tuple[bytes, bytes]:
+    sent, told = recorder.take()
+    return sent.replace(FLUSH, b""), told
+
+
+@cuts
+@pytest.mark.parametrize("held", [LIMITED, ASKED], ids=["limits", "before_commit"])
+@pytest.mark.parametrize("again", [True, False])
+def test_a_batch_whose_sync_is_held(tmp_path: Path, cut: Cut, held: str, again: bool) -> None:
+    recorder = PluggedRecorder(tmp_path, ROUTES + held)
+    recorder.from_client(parse(READ) + bind() + execute() + SYNC + query("select 2"))
+    first, _ = recorder.take()
+    assert first == parse(READ) + bind() + execute() + FLUSH
+    for piece in cut(PARSED + BOUND + failed()):
+        recorder.from_backend(piece)
+    assert take_but_flushes(recorder) == (SYNC, b"")
+    recorder.from_client(query("select 3"))
+    for piece in cut(ready()):
+        recorder.from_backend(piece)
+    assert recorder.take() == (first, b"")
+    assert recorder.targets == ["replica1", "primary"]
+    second = row() + complete() if again else failed()
+    assert answer(recorder, PARSED + BOUND + second, cut) == PARSED + BOUND + second
+    recorder.from_backend(ready())
+    assert take_but_flushes(recorder) == (query("select 2"), ready())
+    recorder.from_backend(RESULT + ready())
+    assert recorder.take() == (query("select 3"), RESULT + ready())
+
+
 @cuts
 def test_what_succeeds_is_shown_as_it_comes(tmp_path: Path, cut: Cut) -> None:
     recorder = PluggedRecorder(tmp_path, ROUTES)
