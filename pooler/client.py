@@ -292,7 +292,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             session = self.server.open_plugin_session(self, welcome)
         except SessionRefused as refused:
-            self._refuse_session(refused)
+            self.refuse_session(refused)
             return
         if isinstance(session, Session):
             self.plugin_session = session
@@ -304,11 +304,12 @@ class ClientConnection(asyncio.Protocol):
         try:
             self.plugin_session = await pending
         except SessionRefused as refused:
-            self._refuse_session(refused)
+            self.refuse_session(refused)
         else:
             self._let_in(welcome)
 
-    def _refuse_session(self, refused: SessionRefused) -> None:
+    def refuse_session(self, refused: SessionRefused) -> None:
+        """A plugin doesn't let the client in: tell it, and hang up."""
         if self.server.config.server.log_pooler_errors:
             logger.warning("%s: refused by a plugin: %s", self, refused)
         block = refused.block

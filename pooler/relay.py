@@ -1,6 +1,7 @@
 """A replication connection: one client, one server connection of its own, and every byte passed on.
 
-Replication speaks commands and a COPY in both directions that no pool can share, so nothing is looked at here.
+Replication speaks commands and a COPY in both directions that no pool can share, so nothing is looked at here. Plugins
+are asked whether they let such a client in (``admit``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pooler.auth import BackendCredential
 from pooler.cancel import send_cancel
 from pooler.config import PoolSettings
 from pooler.login import LoggedIn, log_in
+from pooler.plugins import SessionRefused
 from pooler.tasks import spawn
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Relay:
         self.client = client
         self.settings = settings
         self._credential = credential
+        self._startup = startup
         self._parameters = {
             name: value for name, value in startup.parameters.items() if name not in ("user", "database")
         }
@@ -96,6 +99,12 @@ class Relay:
     async def _log_in(self) -> None:
         client = self.client
         rest = client.take_over()
+        try:
+            await self._server.admit_relay(client, self.settings, self._startup)
+        except SessionRefused as refused:
+            self._server.relays.discard(self)
+            client.refuse_session(refused)
+            return
         try:
             logged_in = await log_in(self.settings, self._parameters, self._credential, self._server.keys)
         except BackendError as error:

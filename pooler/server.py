@@ -328,6 +328,10 @@ class Server:
         """As ``PluginHost.open_session``. Raises SessionRefused."""
         return self.host.open_session(client, welcome)
 
+    async def admit_relay(self, client: ClientConnection, settings: PoolSettings, startup: StartupMessage) -> None:
+        """As ``PluginHost.admit_relay``. Raises SessionRefused."""
+        await self.host.admit_relay(client, settings, startup)
+
     def close_plugin_session(self, client: ClientConnection) -> None:
         """The client is gone, or was never let in."""
         self.host.close_session(client)

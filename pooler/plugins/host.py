@@ -36,8 +36,10 @@ from pooler.tasks import Handle, spawn
 
 if TYPE_CHECKING:
     from interceptor.hooks.sources import PluginSources
+    from interceptor.protocol.startup import StartupMessage
     from pooler.backend import Backend
     from pooler.client import ClientConnection
+    from pooler.config import PoolSettings
     from pooler.login import Welcome
     from pooler.server import Server
 
@@ -275,6 +277,30 @@ class PluginHost:
             session.role = names.role
             session.search_path = names.search_path if session.search_path is None else session.search_path
         return session
+
+    async def admit_relay(self, client: ClientConnection, settings: PoolSettings, startup: StartupMessage) -> None:
+        """Ask the plugins whether a replication client may go on, whose statements and commands none of them will see.
+
+        Raises SessionRefused.
+        """
+        if not self.plugins.implementations("admit"):
+            return
+        self._numbers += 1
+        session = Session(
+            id=self._numbers,
+            database=settings.database,
+            user=settings.client_user,
+            transaction=Transaction(tracked=False),
+            backend_user=settings.user,
+            client_address=client.address,
+            tls=client.encrypted,
+            certificate_subject="" if client.certificate is None else client.certificate.subject,
+            startup=_shared(tuple(startup.parameters.items())),
+        )
+        answer = self.plugins.admit(session, self.waits)
+        refusal = answer if answer is None or isinstance(answer, Block) else await answer
+        if refusal is not None:
+            raise SessionRefused(refusal)
 
     def _admit(self, client: ClientConnection, session: Session) -> Session | Awaitable[Session]:
         answer = self.plugins.admit(session, self.waits)

@@ -11,7 +11,7 @@ from tests.integration.rules_world import CANARY, CORPUS
 from tests.support import frontend as f
 from tests.support.backend import decode_error
 from tests.support.frontend import Frontend
-from tests.support.proxied import Clients, upstream
+from tests.support.proxied import Clients, errors, upstream
 from tests.support.proxy import Tables, run_proxy
 
 SECRET = "select value from secret where id = 1"
@@ -122,6 +122,16 @@ def test_what_names_mean_is_never_taken_for_what_they_meant(clients: Clients, mo
     refusals = [decode_error(one.body)["C"] for one in told if one.tag == b"E"]
     assert "42501" in refusals
     client.close()
+
+
+@pytest.mark.parametrize("kind", ["database", "true"])
+def test_a_replication_connection_whose_sql_nobody_would_see_is_refused(clients: Clients, kind: str) -> None:
+    client = clients.raw()
+    client.send(f.startup({"user": "postgres", "database": "session", "replication": kind}))
+    client.read_to_end()
+    (error,) = errors(client)
+    assert (error["V"], error["C"]) == ("FATAL", "42501")
+    assert "replication" in error["M"]
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
