@@ -18,7 +18,14 @@ from interceptor.session.extended import on_extended
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused
 from interceptor.session.retrying import Retrying, may_be_retried
-from interceptor.session.rewritten import SEVERAL, Refused, refusal_of, rewritten_query, with_conditions
+from interceptor.session.rewritten import (
+    SEVERAL,
+    Refused,
+    refusal_of,
+    refuse_hidden_commit,
+    rewritten_query,
+    with_conditions,
+)
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
 from interceptor.sql.effects import OPAQUE
 
@@ -118,6 +125,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     try:
         if control == "several" and interception.committing.wanted:
             raise Refused(outcome, "", SEVERAL)
+        refuse_hidden_commit(interception, outcome)
         if statement is not chain.statement or outcome.before or commits:
             message = yield from rewritten_query(interception, sql, outcome, commits=commits)
     except Refused as refused:

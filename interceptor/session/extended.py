@@ -18,7 +18,7 @@ from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, tell_refused_text
-from interceptor.session.rewritten import Refused, bind_again, bind_rewritten
+from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit
 from interceptor.session.substitutes import Answered, Blocked, Described, Reply
 from interceptor.sql.effects import OPAQUE
 
@@ -157,6 +157,11 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     except SettingsRefused as unfit_settings:
         tell_refused(outcome, unfit_settings.block)
         return interception.put(Blocked(encode_block(unfit_settings.block, interception.style), simple=False))
+    try:
+        refuse_hidden_commit(interception, outcome)
+    except Refused as refused:
+        tell_refused(outcome, refused.block)
+        return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
     interception.note_text(known.sql)
     statement = outcome.execution.statement
     changed = statement is not chain.statement or outcome.mapping is not None or known.sent is not known.body

@@ -25,9 +25,20 @@ if TYPE_CHECKING:
     from interceptor.session.interception import Interception
     from interceptor.session.lookup import Pending
 
-__all__ = ["SEVERAL", "Refused", "bind_again", "bind_rewritten", "refusal_of", "rewritten_query", "with_conditions"]
+__all__ = [
+    "SEVERAL",
+    "Refused",
+    "bind_again",
+    "bind_rewritten",
+    "refusal_of",
+    "refuse_hidden_commit",
+    "rewritten_query",
+    "with_conditions",
+]
 
 _NO_TYPES = b"\0\0"
+_MAY_END: Final = (b"commit", b"rollback", b"\\", b"uescape")
+"""What the text of a DO has in it that ends its transaction: such a word, or characters that may stand for one."""
 
 
 class Refused(Exception):
@@ -167,7 +178,7 @@ def _before(
         facts = answer if isinstance(answer, MessageFacts) else cast("MessageFacts", (yield answer))
         if len(facts.statements) != 1:
             raise Refused(outcome, f"what runs before it has to be one statement each, and this is not: {text[:60]}")
-        if _may_end_transaction(facts):
+        if _may_end_transaction(facts, sql):
             raise Refused(outcome, f"what runs before it can't begin or end a transaction, as this may: {text[:60]}")
         if not isinstance(item, CopyRows) and _copies_in(facts):
             raise Refused(outcome, f"rows are copied before it by CopyRows alone, and not by: {text[:60]}")
@@ -176,11 +187,27 @@ def _before(
     return tuple(items)
 
 
-def _may_end_transaction(facts: MessageFacts) -> bool:
+def _may_end_transaction(facts: MessageFacts, sql: bytes) -> bool:
     (statement,) = facts.statements
-    if statement.kind == "call" or (statement.kind == "do" and facts.opaque):
+    if statement.kind == "do" and (facts.opaque or any([word in sql.lower() for word in _MAY_END])):
         return True
-    return any(one.group is Group.TRANSACTION and one.runs for one in facts.all)
+    calls = statement.kind == "call" or any([one.kind == "call" for one in facts.all])
+    return calls or any([one.group is Group.TRANSACTION and one.runs for one in facts.all])
+
+
+def refuse_hidden_commit(interception: Interception, outcome: Outcome) -> None:
+    """Raise Refused for a statement that may commit what it does, where somebody wants to be asked before a commit.
+
+    In a transaction block, and behind other statements of a batch, the server refuses that itself.
+    """
+    statement = outcome.execution.statement
+    facts = statement.facts
+    if not interception.committing.wanted or interception.facts.transaction.status != "idle":
+        return
+    if len(facts.statements) != 1 or facts.statements[0].kind not in ("call", "do"):
+        return
+    if _may_end_transaction(facts, statement.sql):
+        raise Refused(outcome, "nobody can be asked before the commits that a CALL or DO may have in it")
 
 
 def _copies_in(facts: MessageFacts) -> bool:

@@ -179,3 +179,23 @@ def test_a_client_cancels_what_it_waits_for_before_a_commit(tmp_path: Path) -> N
     assert not recorder.interception.cancel()
     recorder.go_on()
     assert recorder.take()[0] == SYNC
+
+
+@pytest.mark.parametrize("text", ["call p() -- asks", "do $$ begin insert into t values (1); commit; end $$ -- asks"])
+@pytest.mark.parametrize("simple", [True, False])
+def test_what_may_commit_within_is_refused(tmp_path: Path, text: str, simple: bool) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(text) if simple else parse(text) + bind() + execute() + SYNC)
+    if not simple:
+        assert bind() not in recorder.take()[0]
+        recorder.from_backend(PARSED + error())
+        recorder.from_backend(ready())
+    said = recorder.take()[1]
+    assert b"(rewrite_refused)" in said
+    assert said.endswith(ready())
+
+
+def test_a_do_that_commits_nothing_is_asked_about(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query("do $$ begin insert into t values (1); end $$ -- asks"))
+    assert b"insert into t" in recorder.take()[0]
