@@ -17,6 +17,7 @@ from interceptor.catalogue import (
 )
 from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
+from interceptor_rules.inputs import named_type, runs_code_of_values
 from interceptor_rules.kinds import kinds_of
 from interceptor_rules.subjects import Subject, Use
 from interceptor_rules.upkeep import compared_by_name, computed
@@ -160,7 +161,10 @@ class MessageReader:
             # set_config acts before a function is called that stands behind it.
             calling = world.with_path(None)
         for call in facts.functions:
-            self._read_function_name(subject, call.name, len(call.texts), calling)
+            type_name = named_type(call)
+            if type_name is not None:
+                self._read_type(subject, type_name, calling)
+            self._read_function_name(subject, call.name, len(call.texts), calling, told=type_name is not None)
         for name in facts.operators:
             self._call_all(subject, world.user_operators(name), calling, f"the operator {name}")
         for name in facts.types:
@@ -261,11 +265,14 @@ class MessageReader:
 
     # --- Functions -------------------------------------------------------------------------------------------------
 
-    def _read_function_name(self, subject: Subject, name: QualifiedName, count: int, world: World) -> None:
+    def _read_function_name(
+        self, subject: Subject, name: QualifiedName, count: int, world: World, *, told: bool = False
+    ) -> None:
+        """``told``: the arguments tell whose code it runs, and that is read."""
         candidates = world.functions(name, count)
         if candidates:
             for function in candidates:
-                self._call(subject, function, world)
+                self._call(subject, function, world, told=told)
             return
         subject.functions[(name.schema, name.name)] = ""
         if world.is_assumed and world.is_builtin(name):
@@ -273,7 +280,9 @@ class MessageReader:
         if not world.worlds.trusted_functions(name.schema or "", name.name):
             subject.opaque.append(f"the function {name} is not in the catalogue")
 
-    def _call(self, subject: Subject, function: Function, world: World, through: str = "") -> None:
+    def _call(
+        self, subject: Subject, function: Function, world: World, through: str = "", *, told: bool = False
+    ) -> None:
         schema, name = world.snapshot.qualified_name(function)
         if subject.functions.get((schema, name), " "):
             subject.functions[(schema, name)] = through
@@ -283,6 +292,8 @@ class MessageReader:
             subject.calls.append((function.oid, _inside(function, world)))
         elif schema == "pg_catalog" and name in RUN_SQL_IN_TEXT:
             subject.opaque.append(f"the function {name} runs SQL that it is given as text")
+        elif schema == "pg_catalog" and not told and runs_code_of_values(name, world.snapshot):
+            subject.opaque.append(f"the function {name} runs what was made for the type or table that it is given")
 
     def _call_all(self, subject: Subject, oids: Iterable[int], world: World, through: str) -> None:
         for oid in oids:

@@ -41,3 +41,13 @@ create table public.parted (c public.loud) partition by range (c); create table 
 create index on public.orders (id public.x_ops)
 --! partition key by an operator class that is named | secret
 create table public.parted (c int) partition by range (c public.x_ops); create table public.parted_1 partition of public.parted for values from (1) to (2)
+--! input of a type by its name | secret
+select pg_input_is_valid('1', 'public.checked')
+--! input of a type by a computed name | secret
+select * from pg_input_error_info('1', 'public.' || 'checked')
+--! input of a domain by its number | secret
+select domain_in('1', 'public.checked'::regtype, -1)
+--! input of an array by its number | secret
+select array_in('{1}', 'public.checked'::regtype, -1)
+--! input of a row by its number | secret
+select record_in('(1,a)', 'public.pair'::regtype, -1)

@@ -770,3 +770,7 @@ select c from public.calms union select row(1)::public.calm
 create index on public.calms (c)
 --! app: sorted by built-in types | none | app
 select distinct customer, greatest(amount, 5), array_agg(id order by at) from public.orders group by customer, amount order by customer
+--! app: input of a built-in type | none | app
+select pg_input_is_valid('1', 'integer'), pg_input_is_valid('1', 'numeric(10,2)')
+--! app: input of a harmless domain | none | app
+select pg_input_is_valid('1', 'public.positive')
