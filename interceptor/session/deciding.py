@@ -121,7 +121,11 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     interception.note_text(sql)
     statement = outcome.execution.statement
     control = interception.note_control(statement.sql, statement.facts)
-    commits = interception.committing.wanted and not control and interception.facts.transaction.status == "idle"
+    transaction, facts = interception.facts.transaction, statement.facts
+    commits = interception.committing.wanted and not control and transaction.status == "idle"
+    if not (facts.statements or facts.opaque or transaction.implicit):
+        # An empty Query has nothing to commit.
+        commits = False
     try:
         if control == "several" and interception.committing.wanted:
             raise Refused(outcome, "", SEVERAL)

@@ -199,3 +199,21 @@ def test_a_do_that_commits_nothing_is_asked_about(tmp_path: Path) -> None:
     recorder = PluggedRecorder(tmp_path, ASKS)
     recorder.from_client(query("do $$ begin insert into t values (1); end $$ -- asks"))
     assert b"insert into t" in recorder.take()[0]
+
+
+def test_an_empty_query_commits_nothing(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query("-- asks refused"))
+    assert recorder.take() == (query("-- asks refused"), b"")
+    recorder.from_backend(message("I") + ready())
+    assert recorder.take() == (b"", message("I") + ready())
+    assert not recorder.interception.committing.wanted
+
+
+@cuts
+def test_what_comes_behind_the_tag_stays_behind_it(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(query(f"{INSERT} -- asks"))
+    answer(recorder, PARSED + BOUND + NO_DATA + TAG + CLOSED, cut)
+    behind = message("S", b"TimeZone\0CET\0") + message("A", b"\0\0\0\1c\0p\0")
+    assert answer(recorder, behind + ready(), cut) == (b"", TAG + behind + ready())
