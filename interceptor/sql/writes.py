@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from interceptor.sql.expressions import StatementReader
-from interceptor.sql.facts import Access, ColumnUse, QualifiedName
+from interceptor.sql.facts import Access, ColumnUse, QualifiedName, Where
 from interceptor.sql.joins import is_cartesian
 from interceptor.sql.parsing import Node
 from interceptor.sql.predicates import judge_where
@@ -125,6 +127,10 @@ def _read_joined(
         nodes.append(where)
 
 
+_RESTRICTS: Final = (Where.ABSENT, Where.ALWAYS_TRUE, Where.CONSTANT, Where.GIVEN, Where.NONE)
+"""The least first."""
+
+
 def read_merge(reader: StatementReader, body: Node, parent: Scope | None, ctes: frozenset[str], level: int) -> None:
     """Read a MergeStmt."""
     if "withClause" in body:
@@ -141,8 +147,11 @@ def read_merge(reader: StatementReader, body: Node, parent: Scope | None, ctes: 
             nodes.append(when["condition"])
         nodes.extend(when.get("values", ()))
         command = when["commandType"]
-        if command in ("CMD_UPDATE", "CMD_DELETE"):  # ON says of which rows
-            reader.where = judge_where(condition)
+        if command in ("CMD_UPDATE", "CMD_DELETE"):
+            # ON says of which rows, but for those BY SOURCE: they are the others.
+            others = when.get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
+            where = judge_where(when.get("condition") if others else condition)
+            reader.where = min(reader.where, where, key=_RESTRICTS.index)
         reader.words.add("merge " + command.removeprefix("CMD_").lower())
         if command == "CMD_INSERT" and "targetList" not in when:
             reader.columns.append(ColumnUse("*", None, (name,), relation.get("location", -1), True, False, True))

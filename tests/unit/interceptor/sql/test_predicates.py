@@ -111,6 +111,14 @@ def test_names_no_column(condition: str) -> None:
         ("insert into t select a from u", Where.NONE),
         ("merge into t using (select 1) u on true when matched then delete", Where.ALWAYS_TRUE),
         ("merge into t using u on t.a = u.a when matched then update set b = 1", Where.GIVEN),
+        ("merge into t using u on t.a = u.a when not matched by source then delete", Where.ABSENT),
+        ("merge into t using u on t.a = u.a when not matched by source and true then delete", Where.ALWAYS_TRUE),
+        ("merge into t using u on t.a = u.a when not matched by source and t.b = 1 then delete", Where.GIVEN),
+        (
+            "merge into t using u on t.a = u.a when matched then update set b = 1"
+            " when not matched by source then delete when matched then update set b = 2",
+            Where.ABSENT,
+        ),
         ("merge into t using u on false when not matched then insert values (1)", Where.NONE),
         ("select 1 from t where a union select 2 from u", Where.ABSENT),
         ("select 1 from t where a union select 2 from u where b", Where.GIVEN),
