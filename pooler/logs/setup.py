@@ -11,10 +11,19 @@ from pooler.logs.limit import RateLimit
 
 __all__ = ["set_up_logging"]
 
+_handler: logging.Handler | None = None
+"""Ours; those of whoever embeds the server stay."""
+
 
 def set_up_logging(settings: ServerSettings) -> None:
-    """Log to the standard error, in place of whatever was set up before: also for a reload."""
+    """Log to the standard error, in place of what was set up here before: also for a reload."""
+    global _handler
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format is LogFormat.JSON else TextFormatter())
     handler.addFilter(RateLimit(settings.log_rate_limit))
-    logging.basicConfig(level=logging.DEBUG if settings.verbose else logging.INFO, handlers=[handler], force=True)
+    root = logging.getLogger()
+    if _handler is not None:
+        root.removeHandler(_handler)
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if settings.verbose else logging.INFO)
+    _handler = handler

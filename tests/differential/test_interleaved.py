@@ -30,8 +30,15 @@ FEW_EXAMPLES = 30
 COMBINATIONS = [(18, 1), (18, 2), *([(16, 1), (16, 2)] if EXAMPLES else [])]
 """Version of PostgreSQL, and size of the pool. What a session is hardly differs between versions."""
 
-OF_ONE_BACKEND = frozenset(["a Parse under a setting that is rolled back"])
-"""What is parsed in a transaction, under settings that end with it, is parsed elsewhere under those of the moment."""
+OF_ONE_BACKEND = frozenset(
+    [
+        "a Parse under a setting that is rolled back",
+        "a cached plan that fails within a transaction",
+        "a cached plan that fails behind a write of its batch",
+    ]
+)
+"""What is parsed in a transaction, under settings that end with it, is parsed elsewhere under those of the moment. And
+a plan is old only on the backend that made it, where the client need not be by then."""
 
 Comparer = Callable[[int, int], InterleavedComparison]
 
@@ -91,7 +98,7 @@ def test_each_client_is_answered_as_by_a_session_of_its_own(
     comparison: InterleavedComparison, conversation: Interleaving
 ) -> None:
     if comparison.moves_clients and conversation.name in OF_ONE_BACKEND:
-        pytest.skip("docs/design/session-following.md: on another backend it is parsed under other settings")
+        pytest.skip("docs/design/session-following.md: what comes of it depends on which backend it gets")
     comparison.check_interleaving(conversation)
 
 

@@ -158,7 +158,7 @@ def relayed(postgres18: PostgresServer) -> Iterator[Relayed]:
             "server": {"server_login_retry": 0.1, "log_connections": False, "log_disconnections": False},
             # Each connection serves one client, so that it is known how many bytes it has passed on before.
             'databases."*"': {
-                "primary": f"postgresql://{relay.host}:{relay.port}/{target}",
+                "primary": f"postgresql://{relay.host}:{relay.port}/{target}?sslmode=disable",
                 "pool_mode": "session",
                 "pool_size": 1,
                 "server_lifetime": 0,

@@ -18,7 +18,7 @@ from tests.support.processes import Family, connect_to, worker_of
 from tests.support.proxied import Clients, errors, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.watch import Activity, wait_until
-from tests.support.wire import WireClient
+from tests.support.wire import WireClient, WireError
 
 DATABASE = "processes_console"
 WORKERS = 2
@@ -54,6 +54,15 @@ def shown(console: WireClient, what: str) -> list[dict[str, str | None]]:
         names.append(description[position:end].decode())
         position = end + 19
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def answers(console: WireClient) -> bool:
+    """False while the control is being replaced."""
+    try:
+        console.query("SHOW DATABASES")
+    except WireError:
+        return False
+    return True
 
 
 def pool(console: WireClient) -> dict[str, int]:
@@ -167,6 +176,7 @@ def test_a_reload_holds_for_the_limits_and_for_those_who_are_replaced(
             # One that serves has been told all there is: what nobody alive knows would be lost.
             members = [connect_to(worker, lambda: clients.connect("app")) for worker in (1, 2)]
         console = clients.connect("pgbouncer")
+        wait_until(lambda: answers(console), "the control answers")
         shown_sizes = {row["pool_size"] for row in shown(console, "DATABASES") if row["name"] == "app"}
         assert shown_sizes == {"1"}, "they begin with what was reloaded, whatever the file is by now"
         for worker in (1, 2):
