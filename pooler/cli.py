@@ -22,7 +22,7 @@ from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.values import Unfit
 from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.logs import set_up_logging
-from pooler.plugin_commands import check_config, choose_login, explain, show_plugins
+from pooler.plugin_commands import check_config, choose_login, explain, show_installed_plugins, show_plugins
 from pooler.processes.parent import Parent, needs_processes
 from pooler.server import Server, serve
 from pooler.top import run_top
@@ -96,8 +96,11 @@ def check(config: NeededConfig) -> None:
 
 
 @app.command("plugins")
-def plugins_command(config: NeededConfig) -> None:
-    """List the plugins of a configuration: version, state, what holds when they fail, and their hooks."""
+def plugins_command(config: ConfigOption = None) -> None:
+    """List the plugins of a configuration, or those that are installed: version, state, policy, and their hooks."""
+    if config is None:
+        show_installed_plugins()
+        return
     try:
         show_plugins(_load(config, None, None))
     except ConfigError as error:

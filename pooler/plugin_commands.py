@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interceptor.hooks.installed import installed_statuses
 from interceptor.hooks.loading import PluginsRefused
 from interceptor.hooks.plugins import BrokenPlugin, PluginStatus
 from interceptor.hooks.sources import PluginSources
@@ -22,13 +23,20 @@ from pooler.plugins.explaining import Explained, describe_decision, describe_fac
 from pooler.plugins.trial import check_plugins
 from pooler.server import Server
 
-__all__ = ["Format", "check_config", "choose_login", "explain", "show_plugins"]
+__all__ = ["Format", "check_config", "choose_login", "explain", "show_installed_plugins", "show_plugins"]
 
 Format = Literal["text", "json"]
 
 _WIDTH = 120
 """Columns where the output is no terminal."""
-_STYLES = {"active": "green", "tripped": "yellow", "broken": "bold red", "block": "bold red", "none": "dim"}
+_STYLES = {
+    "active": "green",
+    "installed": "dim",
+    "tripped": "yellow",
+    "broken": "bold red",
+    "block": "bold red",
+    "none": "dim",
+}
 
 
 def _console() -> Console:
@@ -43,9 +51,24 @@ def show_plugins(config: Config) -> None:
     """Print a table of the plugins that the configuration names. Raises ConfigError."""
     with _quiet():
         statuses = _statuses(config)
-    if not statuses:
+    if statuses:
+        _print_plugins(statuses)
+    else:
         print("no plugins: the configuration names none under [plugins]")
-        return
+
+
+def show_installed_plugins() -> None:
+    """Print a table of the plugins that a configuration could name."""
+    with _quiet():
+        statuses = installed_statuses()
+    _print_plugins(statuses)
+    if any(one.state == "installed" for one in statuses):
+        print(
+            "\nA plugin is on when the configuration has its table, such as [plugins.rules]; --config shows those that are."
+        )
+
+
+def _print_plugins(statuses: Sequence[PluginStatus]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("Plugin", "Version", "State", "Policy", "Hooks"):
         table.add_column(heading, overflow="fold")
@@ -71,14 +94,7 @@ def _statuses(config: Config) -> tuple[PluginStatus, ...]:
         {name: table for name, table in sources.tables.items() if name not in gone},
     )
     sound = _status(replace(config, plugins=rest))
-    broken = tuple(
-        PluginStatus(
-            *(one.name, one.version, (), "closed" if one.closed else "open", "broken"),
-            str(one).removeprefix(f"plugin {one.name}: "),
-        )
-        for one in refused
-    )
-    return (*sound, *broken)
+    return (*sound, *[one.status() for one in refused])
 
 
 def _status(config: Config) -> tuple[PluginStatus, ...]:

@@ -8,7 +8,7 @@ import itertools
 import linecache
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,6 +21,8 @@ from interceptor.hooks.sources import ModuleFile
 
 __all__ = [
     "GROUP",
+    "IMPL",
+    "SPEC",
     "Candidate",
     "ImportFailed",
     "describe_error",
@@ -28,10 +30,15 @@ __all__ = [
     "import_installed",
     "installed_plugins",
     "locate",
+    "marked_functions",
 ]
 
 GROUP: Final = "interceptor"
 """The entry-point group."""
+IMPL: Final = "interceptor_impl"
+"""The mark that ``hookimpl`` puts on a function."""
+SPEC: Final = "interceptor_spec"
+"""The mark that ``hookspec`` puts on one."""
 
 _numbers = itertools.count(1)
 
@@ -118,10 +125,21 @@ def import_installed(name: str, points: Sequence[EntryPoint]) -> Candidate:
     return Candidate(name, module, made, info, info.version or version, origin)
 
 
+def marked_functions(made: object, mark: str) -> dict[str, Callable[..., object]]:
+    """The functions of a module or class that carry a mark, by name, in the order of the source."""
+    found = {}
+    for kind in reversed(made.__mro__) if isinstance(made, type) else (made,):
+        for name, value in vars(kind).items():
+            function = getattr(value, "__func__", value)
+            if hasattr(function, mark):
+                found[name] = function
+    return found
+
+
 def _find_declaration(module: ModuleType) -> tuple[object, PluginInfo]:
     """The class that ``plugin`` was put on, or the module itself with its ``plugin_info``."""
     classes = {id(value): value for value in vars(module).values() if declared_info(value) is not None}
-    hooks = sorted(name for name, value in vars(module).items() if hasattr(value, "interceptor_impl"))
+    hooks = sorted(name for name, value in vars(module).items() if hasattr(value, IMPL))
     if len(classes) > 1:
         names = " and ".join(sorted(str(getattr(one, "__name__", one)) for one in classes.values()))
         raise TypeError(f"it declares several plugins, {names}: one module is one plugin")

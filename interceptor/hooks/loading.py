@@ -22,6 +22,8 @@ from interceptor.hooks import specs
 from interceptor.hooks.containment import CLOSED_BY_NATURE, PluginRuntime, Running
 from interceptor.hooks.declare import Contribution, PluginContext, PluginInfo
 from interceptor.hooks.finding import (
+    IMPL,
+    SPEC,
     Candidate,
     ImportFailed,
     describe_error,
@@ -29,6 +31,7 @@ from interceptor.hooks.finding import (
     import_installed,
     installed_plugins,
     locate,
+    marked_functions,
 )
 from interceptor.hooks.plugins import BrokenPlugin, Implementation, LoadedPlugin, PluginSet
 from interceptor.hooks.settings import SettingsProblem, decode_settings
@@ -39,9 +42,6 @@ __all__ = ["ASYNC_HOOKS", "PluginsRefused", "load_plugins"]
 
 ASYNC_HOOKS: Final = frozenset(["admit", "start_node", "start_worker", "stop_node", "stop_worker"])
 """Hooks whose implementations may be async functions. All others of the core are plain functions."""
-
-_IMPL: Final = "interceptor_impl"
-_SPEC: Final = "interceptor_spec"
 
 
 class PluginsRefused(Exception):
@@ -167,22 +167,11 @@ def _is_closed(info: PluginInfo, hooks: Sequence[str]) -> bool:
 
 
 def _report(candidate: Candidate, problem: _Broken) -> BrokenPlugin:
-    closed = _is_closed(candidate.info, list(_marked(candidate.made, _IMPL)))
+    closed = _is_closed(candidate.info, list(marked_functions(candidate.made, IMPL)))
     return BrokenPlugin(candidate.name, problem.file, problem.line, problem.reason, closed, candidate.version)
 
 
 # --- Specs and implementations -------------------------------------------------------------------------------------
-
-
-def _marked(made: object, mark: str) -> dict[str, Callable[..., object]]:
-    """The functions of a module or class that carry a marker, by name, in the order of the source."""
-    found = {}
-    for kind in reversed(made.__mro__) if isinstance(made, type) else (made,):
-        for name, value in vars(kind).items():
-            function = getattr(value, "__func__", value)
-            if hasattr(function, mark):
-                found[name] = function
-    return found
 
 
 def _register_specs(candidates: Sequence[Candidate]) -> tuple[pluggy.PluginManager, list[BrokenPlugin]]:
@@ -190,7 +179,7 @@ def _register_specs(candidates: Sequence[Candidate]) -> tuple[pluggy.PluginManag
     manager.add_hookspecs(specs)
     broken = []
     for candidate in candidates:
-        for name, function in _marked(candidate.module, _SPEC).items():
+        for name, function in marked_functions(candidate.module, SPEC).items():
             caller = getattr(manager.hook, name, None)
             if caller is not None and caller.has_spec():
                 # The same function again is no other hook: a module may import it to call it.
@@ -253,12 +242,12 @@ def _construct(made: type, context: PluginContext[object], origin: Path | None) 
 
 def _validate(candidate: Candidate, manager: pluggy.PluginManager) -> None:
     """Hold every implementation against its spec. Raises _Broken with the place of the function."""
-    functions = _marked(candidate.made, _IMPL)
-    if not functions and not _marked(candidate.module, _SPEC):
+    functions = marked_functions(candidate.made, IMPL)
+    if not functions and not marked_functions(candidate.module, SPEC):
         raise _Broken(str(candidate.origin or ""), 0, "it has no hooks: mark its functions with @hookimpl")
     own = 1 if isinstance(candidate.made, type) else 0
     for attribute, function in functions.items():
-        options = cast("dict[str, object]", getattr(function, _IMPL))
+        options = cast("dict[str, object]", getattr(function, IMPL))
         name = cast("str | None", options.get("specname")) or attribute
         file, line = _place(function)
         if options.get("wrapper") or options.get("hookwrapper"):

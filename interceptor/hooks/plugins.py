@@ -72,6 +72,13 @@ class BrokenPlugin:
         where = f"{self.file}:{self.line}" if self.line else self.file
         return f"plugin {self.name}: {where}: {self.reason}" if where else f"plugin {self.name}: {self.reason}"
 
+    def status(self) -> PluginStatus:
+        """Its line of ``interceptor plugins``."""
+        where = f"{self.file}:{self.line}: " if self.line else ""
+        return PluginStatus(
+            self.name, self.version, (), "closed" if self.closed else "open", "broken", where + self.reason
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
@@ -81,7 +88,7 @@ class PluginStatus:
     version: str
     hooks: tuple[str, ...]
     policy: Literal["open", "closed", "by phase"]
-    state: Literal["active", "tripped", "broken"]
+    state: Literal["active", "tripped", "broken", "installed"]
     reason: str = ""
     calls: int = 0
     failures: int = 0
@@ -272,11 +279,7 @@ class PluginSet:
     def status(self) -> tuple[PluginStatus, ...]:
         """All plugins, those that work and those that don't."""
         shown = [_status(plugin) for plugin in self.plugins]
-        for one in self.broken:
-            policy: Literal["open", "closed"] = "closed" if one.closed else "open"
-            where = f"{one.file}:{one.line}: " if one.line else ""
-            shown.append(PluginStatus(one.name, one.version, (), policy, "broken", where + one.reason))
-        return tuple(shown)
+        return (*shown, *[one.status() for one in self.broken])
 
 
 def _status(plugin: LoadedPlugin) -> PluginStatus:

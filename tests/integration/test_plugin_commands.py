@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -120,6 +121,27 @@ def test_without_plugins_there_is_a_sentence(tmp_path: Path) -> None:
     done = run(tmp_path, "plugins", tables={"server": {"auth_type": "trust"}, "databases.app": {"primary": NOWHERE}})
     assert done.returncode == 0
     assert "no plugins" in done.stdout
+
+
+def test_without_a_configuration_the_installed_plugins_are_listed(tmp_path: Path) -> None:
+    package = tmp_path / "broken_one"
+    package.mkdir()
+    (package / "__init__.py").write_text("from interceptor import hookimpl\n\n1 / 0\n")
+    distribution = tmp_path / "broken_one-3.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-one\nVersion: 3\n")
+    (distribution / "entry_points.txt").write_text("[interceptor]\nbroken_one = broken_one\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pooler", "plugins"],
+        capture_output=True, text=True, timeout=60, cwd=ROOT, check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    assert lines["broken_one"][:4] == ["broken_one", "3", "broken", "open"]
+    assert "ZeroDivisionError" in done.stdout
+    assert lines["rules"][2:4] == ["installed", "closed"]
+    assert "guard," in lines["rules"]
+    assert lines["query_log"][2:5] == ["installed", "by", "phase"]
 
 
 def test_an_unknown_plugin_is_an_error_with_its_line(tmp_path: Path) -> None:
