@@ -63,9 +63,7 @@ def show_installed_plugins() -> None:
         statuses = installed_statuses()
     _print_plugins(statuses)
     if any(one.state == "installed" for one in statuses):
-        print(
-            "\nA plugin is on when the configuration has its table, such as [plugins.rules]; --config shows those that are."
-        )
+        print("\nA plugin is on when the configuration has its table, such as [plugins.rules]; --config lists those.")
 
 
 def _print_plugins(statuses: Sequence[PluginStatus]) -> None:
