@@ -54,6 +54,7 @@ def outcome_of(rules: RuleSet, test: RulesTest) -> list[str]:
         rules.trusts_function,
         rules.trusts_table,
         rules.guards_columns,
+        trusted_extension=rules.trusts_extension,
         trusts_any=bool(rules.trusted_functions),
         assumes=True,
     )

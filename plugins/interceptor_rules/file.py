@@ -61,6 +61,7 @@ class WatchedRules:
                 rules.trusts_function,
                 rules.trusts_table,
                 rules.guards_columns,
+                trusted_extension=rules.trusts_extension,
                 trusts_any=bool(rules.trusted_functions),
             )
         if resolution is None:

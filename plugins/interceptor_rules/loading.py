@@ -12,6 +12,7 @@ from interceptor.hooks.files import SettingsFile
 from interceptor.sql.canonical import canonical_text
 from interceptor_rules.automaton import Automaton, BadExpression
 from interceptor_rules.conditions import What, Who
+from interceptor_rules.extensions import COMPUTING_EXTENSIONS
 from interceptor_rules.kinds import Kinds
 from interceptor_rules.model import Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import Addresses, BadPattern, NamePattern, Words, parse_hours, parse_weekdays
@@ -122,8 +123,23 @@ def _compile(files: list[File]) -> RuleSet:
         learned=tuple([one for file in files for one in file.values.allow]),
         trusted_functions=_patterns(files, "trusted_functions"),
         trusted_tables=_patterns(files, "trusted_tables"),
+        trusted_extensions=_extensions(files),
         sources=tuple([file.values for file in files]),
     )
+
+
+def _extensions(files: list[File]) -> Words:
+    """What the files list together; what is known to do no harm, if none of them says anything."""
+    found: list[str] | None = None
+    for file in files:
+        for index, source in enumerate(file.values.trusted_extensions or ()):
+            try:
+                Words([source])
+            except BadPattern as error:
+                raise file.problem(("trusted_extensions", index), str(error)) from None
+        if file.values.trusted_extensions is not None:
+            found = [*(found or ()), *file.values.trusted_extensions]
+    return Words(COMPUTING_EXTENSIONS if found is None else found)
 
 
 def _patterns(files: list[File], key: str) -> tuple[NamePattern, ...]:

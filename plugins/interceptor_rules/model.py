@@ -130,6 +130,7 @@ class RulesFile(msgspec.Struct, frozen=True, kw_only=True):
     on_opaque: Literal["block", "allow"] | None = None
     trusted_functions: Names = []
     trusted_tables: Names = []
+    trusted_extensions: Names | None = None
     include: Names = []
     """Profiles by name, and files; their rules stand behind those of this file."""
     rule: list[Rule] = []

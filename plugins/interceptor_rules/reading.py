@@ -113,7 +113,7 @@ class MessageReader:
         if function is None:
             subject.opaque.append("it calls a function that is not in the catalogue")
             return subject
-        if not self.world.worlds.trusted_functions(*self.world.snapshot.qualified_name(function)):
+        if not self.world.worlds.trusts(function, self.world.snapshot):
             subject.opaque.append("it is a FunctionCall message")
         self._call(subject, function, self.world)
         self._follow(subject)
@@ -202,12 +202,11 @@ class MessageReader:
             subject.opaque.append("it runs a program on the server")
 
     def _calls_trusted(self, facts: StatementFacts, world: World) -> bool:
-        trusted = world.worlds.trusted_functions
         candidates = world.functions(facts.functions[0].name, len(facts.functions[0].texts))
         if candidates:
-            return all(trusted(*world.snapshot.qualified_name(one)) for one in candidates)
+            return all(world.worlds.trusts(one, world.snapshot) for one in candidates)
         name = facts.functions[0].name
-        return trusted(name.schema or "", name.name)
+        return world.worlds.trusted_functions(name.schema or "", name.name)
 
     # --- Relations -------------------------------------------------------------------------------------------------
 
@@ -286,7 +285,7 @@ class MessageReader:
         schema, name = world.snapshot.qualified_name(function)
         if subject.functions.get((schema, name), " "):
             subject.functions[(schema, name)] = through
-        if world.worlds.trusted_functions(schema, name):
+        if world.worlds.trusts(function, world.snapshot):
             return
         if function.oid >= FIRST_USER_OID:
             subject.calls.append((function.oid, _inside(function, world)))

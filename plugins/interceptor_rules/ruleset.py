@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from interceptor.catalogue import Function
 from interceptor.hooks.files import SettingsFile
 from interceptor_rules.conditions import What, Who, Whom
+from interceptor_rules.extensions import COMPUTING_EXTENSIONS, may_be_believed
 from interceptor_rules.model import LearnedStatement, Mode, Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import NamePattern, Words
 from interceptor_rules.subjects import Subject
@@ -195,6 +197,7 @@ class RuleSet:
     learned: tuple[LearnedStatement, ...] = ()
     trusted_functions: tuple[NamePattern, ...] = ()
     trusted_tables: tuple[NamePattern, ...] = ()
+    trusted_extensions: Words = field(default_factory=lambda: Words(COMPUTING_EXTENSIONS))
     sources: tuple[RulesFile, ...] = ()
     _subsets: dict[tuple[int, ...], Subset] = field(default_factory=dict)
     _known: dict[Whom, Subset] = field(default_factory=dict)
@@ -240,6 +243,10 @@ class RuleSet:
     def trusts_function(self, schema: str, name: str) -> bool:
         """Whether somebody vouched for a function."""
         return any(pattern.match((schema, name)) for pattern in self.trusted_functions)
+
+    def trusts_extension(self, function: Function) -> bool:
+        """Whether somebody vouched for the extension that brought a function, as far as that goes."""
+        return may_be_believed(function) and self.trusted_extensions.match(function.extension)
 
     def trusts_table(self, schema: str, name: str) -> bool:
         """Whether somebody vouched for a foreign table."""

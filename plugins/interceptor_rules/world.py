@@ -55,7 +55,8 @@ class Worlds:
     """The world of each session's scope, kept as long as the catalogue is the same.
 
     ``trusted_functions`` and ``trusted_tables`` say whether somebody vouched for a function, or a foreign table, by
-    schema and name; ``guarded`` whether any rule names columns of a table.
+    schema and name; ``trusted_extension`` for a function because of the extension that brought it; ``guarded`` whether
+    any rule names columns of a table.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Worlds:
         trusted_tables: Callable[[str, str], bool],
         guarded: Callable[[str | None, str], bool],
         *,
+        trusted_extension: Callable[[Function], bool] = lambda function: False,
         trusts_any: bool = False,
         assumes: bool = False,
     ) -> None:
@@ -73,6 +75,7 @@ class Worlds:
         self.trusts_any = trusts_any
         self.trusted_functions = trusted_functions
         self.trusted_tables = trusted_tables
+        self._trusted_extension = trusted_extension
         self.guarded = guarded
         self._closures: Closures | None = None
         self._mine: Closures | None = None
@@ -89,7 +92,7 @@ class Worlds:
             snapshot = closures.snapshot
 
             def trusted(function: Function) -> bool:
-                return self.trusted_functions(*snapshot.qualified_name(function))
+                return self.trusts(function, snapshot)
 
             self._mine = Closures(snapshot, trusted=trusted, key_checks=False, compares=True)
         return self.world(scope)
@@ -100,6 +103,10 @@ class Worlds:
         if world is None:
             world = self._known[scope] = World(self, self._mine, scope)
         return world
+
+    def trusts(self, function: Function, snapshot: Snapshot) -> bool:
+        """Whether somebody vouched for a function, so that it is not looked into."""
+        return self._trusted_extension(function) or self.trusted_functions(*snapshot.qualified_name(function))
 
     # --- What is the same for all scopes of one catalogue ------------------------------------------------------------
 

@@ -42,6 +42,7 @@ RULE = '[[rule]]\nname = "a"\naction = "block"\n'
         ('include = ["none"]', 1, "include[0]", "there is no profile 'none'; there are"),
         ('include = ["./none.toml"]', 1, "include[0]", "can't be read"),
         ('trusted_functions = ["a.b.c"]', 1, "trusted_functions[0]", "has 3 parts"),
+        ('trusted_extensions = ["a", "a*b*c*d*e*f*g*h*i*j*k*l*m*n*o*"]', 1, "trusted_extensions[1]", "stars"),
     ],
 )
 def test_what_is_wrong(text: str, line: int, key: str, message: str) -> None:
