@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import tempfile
 import tracemalloc
 from collections.abc import Callable
@@ -77,6 +78,12 @@ def _harness(directory: str, count: int, catalogue: Snapshot) -> PluginHarness:
     return PluginHarness("rules", config={"file": str(file)}, catalogue=catalogue)
 
 
+def _analyse() -> Callable[[], object]:
+    """Analyse another text each time: the last one's tree is kept."""
+    numbers = itertools.count()
+    return lambda: analyse_facts(_SQL % (next(numbers) % 1_000_000))
+
+
 def _look_up(harness: PluginHarness, text: bytes, *, seen: bool) -> Callable[[], object]:
     """Look up a text, the same one or each time another."""
     session = harness.session(search_path="public", user=USER)
@@ -100,7 +107,7 @@ def measure_costs(catalogue: Snapshot) -> list[Cost]:
     """Facts alone, and whole plans under ten and a thousand rules."""
     with tempfile.TemporaryDirectory(prefix="interceptor-bench-") as directory:
         ten, thousand = _harness(directory, 10, catalogue), _harness(directory, 1000, catalogue)
-        facts = cost(lambda: analyse_facts(_SQL % 1))
+        facts = cost(_analyse())
         unseen, many = cost(_look_up(ten, _SQL, seen=False)), cost(_look_up(thousand, _SQL, seen=False))
         other = cost(_look_up(ten, _OTHER_VALUES, seen=False))
         seen = cost(_look_up(ten, _SQL, seen=True))

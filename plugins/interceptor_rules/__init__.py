@@ -28,6 +28,7 @@ from interceptor_rules.config import Config
 from interceptor_rules.counting import Notes
 from interceptor_rules.estimates import Estimates
 from interceptor_rules.file import WatchedRules
+from interceptor_rules.glancing import is_quiet
 from interceptor_rules.judging import Judgement, judge
 from interceptor_rules.learning import Learner
 from interceptor_rules.rewriting import limited
@@ -78,6 +79,8 @@ class Rules:
         subset = session.label
         assert isinstance(subset, Subset)
         world = self._file.world(statement.resolution, session.database)
+        if is_quiet(subset, world, statement):
+            return None
         judgement = judge(subset, world, statement, user=session.user, database=session.database)
 
         def judge_text(text: bytes) -> Judgement:

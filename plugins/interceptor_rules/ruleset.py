@@ -107,6 +107,8 @@ class Subset:
         self.rules: Final = tuple(rules)
         self.owner: Final = owner
         self.rewrites: Final = any(rule.source.add_limit is not None for rule in self.rules)
+        self.may_be_quiet: Final = not (owner.default_blocks or owner.needs_text)
+        """There are statements of which the rules need know no more than what they touch."""
         self._nameless: dict[tuple[frozenset[str], str], tuple[int, ...]] = {}
         self._plain = [number for number, rule in enumerate(self.rules) if not rule.what.names and not _by_text(rule)]
         self._doubtful: list[int] | None = None

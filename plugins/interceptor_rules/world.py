@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from interceptor.catalogue import (
     Action,
@@ -24,6 +24,10 @@ from interceptor.sql.facts import QualifiedName
 from interceptor.sql.functions import harmless_functions
 from interceptor_rules.subjects import ColumnName, FunctionName, Subject, Use
 
+if TYPE_CHECKING:
+    from interceptor_rules.glancing import Glance
+    from interceptor_rules.ruleset import Subset
+
 __all__ = ["FIRST_USER_OID", "Reach", "World", "Worlds"]
 
 FIRST_USER_OID: Final = 16384
@@ -32,6 +36,7 @@ _SCHEMAS_OF_STORAGE: Final = "pg_toast"
 _ASSUMED_VERSION: Final = 180000
 _MOST_SCOPES: Final = 1000
 _MOST_REMEMBERED: Final = 5000
+_MOST_GLANCES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Worlds:
         self._mine: Closures | None = None
         self._known: dict[Scope, World] = {}
         self._casts: dict[int, list[int]] | None = None
+        self._glances = 0
 
     def of(self, closures: Closures | None, scope: Scope) -> World:
         """The world of a scope. ``closures`` None: there is no catalogue."""
@@ -88,6 +94,7 @@ class Worlds:
             self._closures = closures
             self._known = {}
             self._mine = self._casts = None
+            self._glances = 0
         if self._mine is None and closures is not None:
             snapshot = closures.snapshot
 
@@ -107,6 +114,14 @@ class Worlds:
     def trusts(self, function: Function, snapshot: Snapshot) -> bool:
         """Whether somebody vouched for a function, so that it is not looked into."""
         return self._trusted_extension(function) or self.trusted_functions(*snapshot.qualified_name(function))
+
+    def count_glance(self) -> None:
+        """One more is kept. All are forgotten where they are too many."""
+        self._glances += 1
+        if self._glances > _MOST_GLANCES:
+            self._glances = 1
+            for world in self._known.values():
+                world.glances.clear()
 
     # --- What is the same for all scopes of one catalogue ------------------------------------------------------------
 
@@ -146,8 +161,15 @@ class World:
         self._relations: dict[QualifiedName, tuple[Relation, ...]] = {}
         self.bodies: Final[dict[int, Subject]] = {}
         """What functions do by themselves, as far as it was read: kept here by who reads them."""
+        self.glances: Final[dict[Subset, Glance]] = {}
+        """What is known of parts of statements for some rules: kept here by ``keep_glance``."""
         self._functions: dict[tuple[str, str | None, int | None], tuple[Function, ...]] = {}
         self._operators: dict[tuple[str, str | None], tuple[int, ...]] = {}
+
+    def keep_glance(self, subset: Subset, glance: Glance) -> None:
+        """Remember it as long as names mean the same."""
+        self.worlds.count_glance()
+        self.glances[subset] = glance
 
     # --- Names -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import pytest
 from pglast import parser
 
+from interceptor import Statement
+from interceptor.catalogue import Closures, Scope
+from interceptor.sql.statements import analyse_facts
 from interceptor.testing.postgres import PostgresServer
+from interceptor_rules.conditions import Whom
+from interceptor_rules.glancing import is_quiet
+from interceptor_rules.judging import judge
+from interceptor_rules.loading import read_rules
+from interceptor_rules.world import Worlds
 from tests.integration.rules_world import CORPUS, Case, RulesWorld, read_cases
 
 EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql", "evasions_late.sql", "evasions_unsaid.sql")
@@ -51,6 +59,25 @@ def test_an_innocent_passes_and_works(world: RulesWorld, case: Case) -> None:
             assert attack.try_rules(message) == []
             attack.run(message)
         assert [str(one) for one in attack.replies if one.tag == b"E"] == []
+
+
+def test_what_is_quiet_at_a_glance_is_what_no_rule_matches(world: RulesWorld) -> None:
+    rules = read_rules(RULES)
+    subset = rules.for_session(Whom("world", "app", "app", "postgres", "", "127.0.0.1", False, ""))
+    closures = Closures(world.snapshot)
+    quiet = 0
+    for path in (("$user", "public"), ("vault", "public"), None):
+        names = Worlds(rules.trusts_function, rules.trusts_table, rules.guards_columns)
+        for case in EVASIONS + INNOCENTS:
+            for message in case.messages:
+                statement = Statement(message.encode(), analyse_facts(message))
+                meaning = names.of(closures, Scope(path, "postgres"))
+                if is_quiet(subset, meaning, statement):
+                    judgement = judge(subset, meaning, statement, user="app", database="world")
+                    assert judgement.courses == (), message
+                    assert (judgement.executes, judgement.fetches, judgement.prepares) == ((), (), ()), message
+                    quiet += 1
+    assert quiet > 200
 
 
 def shape_of(node: object) -> object:
