@@ -69,6 +69,7 @@ class Backend(asyncio.Protocol):
         "pool",
         "process_id",
         "profile",
+        "reported_at_login",
         "rest_seconds",
         "rested_at",
         "secret",
@@ -92,6 +93,7 @@ class Backend(asyncio.Protocol):
         self.number = next_number()
         self.profile = profile
         self.address = logged_in.address
+        self.reported_at_login = logged_in.welcome.reported
         self.process_id = logged_in.process_id
         self.secret = logged_in.secret
         self.transport = logged_in.transport

@@ -22,6 +22,7 @@ from interceptor.errors import (
     Failure,
 )
 from pooler.backend import BackendState
+from pooler.hosts.draining import look_after_hosts
 from pooler.judges import USE_INTERVAL
 from pooler.metrics.counting import Histogram
 from pooler.pool import Pool, describe_pins
@@ -86,6 +87,7 @@ class Janitor:
             if sweep:
                 self._check_resting(pool, now)
                 pool.keep_minimum()
+                look_after_hosts(pool)
                 if pool.successor is not None:
                     self._server.reloader.look_after(pool)
         if sweep:

@@ -1,91 +1,70 @@
-"""Opening a connection to a PostgreSQL server, from the first packet to the first ReadyForQuery."""
+"""Logging in to a PostgreSQL server: which of its hosts, over which address, with TLS or without it, until one will do.
+
+A connection string may name several hosts, and each may have several addresses. As libpq does, they are tried one after
+the other, each for ``server_connect_timeout`` at most, until one can be reached and is what ``target_session_attrs``
+asks for. A server that refuses this very login ends the search, unless it is starting up or shutting down (57P03).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, cast
+from dataclasses import dataclass, replace
+from typing import Final
 
 from interceptor.errors import (
     BACKEND_CONNECT,
     BACKEND_LOGIN,
-    BACKEND_LOST,
     BACKEND_PROTOCOL,
     BACKEND_TLS,
     BackendError,
     ProtocolViolation,
 )
-from interceptor.protocol import messages
-from interceptor.protocol.framing import FrameBuffer
-from interceptor.session.reported import Reported, reported_of
-from pooler.auth import BackendCredential, BackendLogin, KeyCache, Work
+from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
-from pooler.config.tls import ServerTls, SslMode
-from pooler.tasks import derive
+from pooler.config.hosts import TargetSessionAttrs
+from pooler.config.tls import SslMode
+from pooler.config.values import HostPort
+from pooler.hosts import host_memory, names
+from pooler.hosts.fitness import why_unfit
+from pooler.hosts.order import rounds
+from pooler.login_exchange import (
+    MAX_LOGIN_MESSAGE,
+    BackendAddress,
+    FrameReader,
+    LoggedIn,
+    Welcome,
+    ask,
+    converse,
+)
 from pooler.tls import TlsTransport
-from pooler.tls.connecting import connect_with_tls
 
-MAX_LOGIN_MESSAGE: Final = 1024 * 1024
-"""Bytes of all that a server says when it logs us in, and of one message when it does housekeeping for us."""
-
+__all__ = ["MAX_LOGIN_MESSAGE", "BackendAddress", "LoggedIn", "Welcome", "log_in"]
 
 _NOT_IN_HBA: Final = "28000"
 """The SQLSTATE of "no pg_hba.conf entry", which may be different with TLS, or without it."""
 
-
-@dataclass(frozen=True, slots=True)
-class BackendAddress:
-    """Where a server listens: a TCP address, or the directory of a Unix socket where ``host`` begins with "/"; and how
-    it is spoken to."""
-
-    host: str
-    port: int
-    tls: ServerTls | None = None
-    """None: in the clear."""
-
-    @property
-    def socket_path(self) -> str | None:
-        """The Unix socket, as PostgreSQL names it; None for TCP."""
-        return f"{self.host}/.s.PGSQL.{self.port}" if self.host.startswith("/") else None
-
-    def __str__(self) -> str:
-        return self.socket_path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
-
-    async def connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """Connect, with TLS if that is said. Raises OSError, and BackendError where TLS can't be had."""
-        if self.tls is None:
-            return await self._connect(protocol)
-        return await connect_with_tls(self._connect, self.host, self.tls, protocol)
-
-    async def _connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        loop = asyncio.get_running_loop()
-        path = self.socket_path
-        if path is not None:
-            return (await loop.create_unix_connection(lambda: protocol, path))[0]
-        return (await loop.create_connection(lambda: protocol, self.host, self.port))[0]
+_CANNOT_CONNECT_NOW: Final = "57P03"
+"""It is starting up, shutting down, or in recovery without hot_standby: another host may do, as in libpq."""
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
-    """What a server tells at login, for the clients of the same startup parameters."""
+class _Login:
+    """Who logs in."""
 
-    messages: bytes
-    """The ParameterStatus messages as they came."""
-    reported: Reported
-    """What they say."""
+    settings: PoolSettings
+    profile: Mapping[str, str]
+    credential: BackendCredential | None
+    keys: KeyCache
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """A connection to a server that is ready for its first query."""
+class _Failure:
+    """Why one address of one host was of no use."""
 
-    transport: asyncio.Transport
-    address: BackendAddress
-    process_id: int
-    secret: bytes = field(repr=False)
-    welcome: Welcome = field(repr=False)
+    place: BackendAddress
+    reason: str
+    error: BackendError
 
 
 async def log_in(
@@ -95,43 +74,115 @@ async def log_in(
 
     Raises BackendError that says which server and why; then nothing is left open.
     """
-    place = BackendAddress(settings.host, settings.port)
+    login = _Login(settings, profile, credential, keys)
+    retry = settings.server_login_retry
+    failures: list[_Failure] = []
+    for attrs in rounds(settings.choice):
+        # Of a second round only what it says anew is of interest.
+        failures.clear()
+        for host in host_memory.order(settings, attrs):
+            host_memory.on_attempt(host, attrs, retry)
+            logged_in = await _try_host(login, host, attrs, failures)
+            if logged_in is not None:
+                host_memory.on_found(host, attrs)
+                return logged_in
+            host_memory.on_failed(host, attrs, retry)
+    raise _sum_up(settings, failures)
+
+
+async def _try_host(
+    login: _Login, host: HostPort, attrs: TargetSessionAttrs, failures: list[_Failure]
+) -> LoggedIn | None:
+    """One host, with all its addresses. None if it is of no use, and ``failures`` says why.
+
+    Raises BackendError where the search is over.
+    """
+    settings = login.settings
+    place = BackendAddress(host.host, host.port)
     try:
         async with asyncio.timeout(settings.server_connect_timeout or None):
-            *others, last = _ways(settings)
+            found = await names.addresses(host.host, settings.dns_max_ttl, settings.dns_nxdomain_ttl)
+    except OSError as error:
+        failures.append(_unreachable(settings, place, error))
+        return None
+    for ip in host_memory.shuffled(settings.choice, found):
+        place = BackendAddress(host.host, host.port, ip="" if host.host.startswith("/") else ip)
+        try:
+            return await _try_address(login, place, attrs)
+        except _Unusable as unusable:
+            failures.append(unusable.failure)
+    return None
+
+
+class _Unusable(Exception):
+    """This address is of no use; another may be."""
+
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+async def _try_address(login: _Login, place: BackendAddress, attrs: TargetSessionAttrs) -> LoggedIn:
+    """One address, in all the ways that sslmode allows. Raises _Unusable, or BackendError where the search is over."""
+    settings = login.settings
+    try:
+        async with asyncio.timeout(settings.server_connect_timeout or None):
+            *others, last = _ways(settings, place)
             for address in others:
                 try:
-                    return await _log_in(address, settings, profile, credential, keys)
+                    return await _log_in(address, login, attrs)
                 except _TryOtherWay:
                     continue
-            return await _log_in(last, settings, profile, credential, keys)
+            return await _log_in(last, login, attrs)
     except OSError as error:
-        # TimeoutError is an OSError too, and says nothing by itself.
-        reason = (
-            f"no answer within {settings.server_connect_timeout:g} s"
-            if isinstance(error, TimeoutError)
-            else (error.strerror or str(error))
-        )
-        raise BackendError(
-            BACKEND_CONNECT,
-            f'cannot connect to the server of database "{settings.database}" at {place}: {reason}',
-            hint="Check that the server runs, and the address in the configuration.",
-        ) from error
+        raise _Unusable(_unreachable(settings, place, error)) from error
     except ProtocolViolation as error:
-        raise BackendError(
+        refusal = BackendError(
             BACKEND_PROTOCOL,
             f'the server of database "{settings.database}" at {place} does not speak PostgreSQL\'s protocol: '
             f"{error.message}",
-        ) from error
+        )
+        raise _Unusable(_Failure(place, f"no PostgreSQL: {error.message}", refusal)) from error
     except (BackendError, _TryOtherWay) as failed:
-        refusal = failed.error if isinstance(failed, _TryOtherWay) else failed
-        raise BackendError(
-            refusal.failure,
-            f'cannot log in to the server of database "{settings.database}" at {place}: {refusal.message}',
-            sqlstate=refusal.sqlstate,
-            detail=refusal.detail,
-            hint=refusal.hint,
-        ) from refusal
+        reason = failed.error if isinstance(failed, _TryOtherWay) else failed
+        refusal = BackendError(
+            reason.failure,
+            f'cannot log in to the server of database "{settings.database}" at {place}: {reason.message}',
+            sqlstate=reason.sqlstate,
+            detail=reason.detail,
+            hint=reason.hint,
+        )
+        if reason.failure is BACKEND_LOGIN and reason.sqlstate != _CANNOT_CONNECT_NOW:
+            raise refusal from reason
+        raise _Unusable(_Failure(place, reason.message, refusal)) from reason
+
+
+def _unreachable(settings: PoolSettings, place: BackendAddress, error: OSError) -> _Failure:
+    # TimeoutError is an OSError too, and says nothing by itself.
+    reason = (
+        f"no answer within {settings.server_connect_timeout:g} s"
+        if isinstance(error, TimeoutError) and not error.strerror
+        else (error.strerror or str(error))
+    )
+    failure = BackendError(
+        BACKEND_CONNECT,
+        f'cannot connect to the server of database "{settings.database}" at {place}: {reason}',
+        hint="Check that the server runs, and the address in the configuration.",
+    )
+    failure.__cause__ = error
+    return _Failure(place, reason, failure)
+
+
+def _sum_up(settings: PoolSettings, failures: list[_Failure]) -> BackendError:
+    """What to say when no host will do."""
+    if len(failures) == 1:
+        return failures[0].error
+    reasons = "; ".join(f"{failure.place}: {failure.reason}" for failure in failures)
+    return BackendError(
+        BACKEND_CONNECT,
+        f'no server of database "{settings.database}" can be used: {reasons}',
+        hint="Check that the servers run, their addresses in the configuration, and target_session_attrs.",
+    )
 
 
 class _TryOtherWay(Exception):
@@ -142,27 +193,21 @@ class _TryOtherWay(Exception):
         self.error = error
 
 
-def _ways(settings: PoolSettings) -> list[BackendAddress]:
+def _ways(settings: PoolSettings, place: BackendAddress) -> list[BackendAddress]:
     """With TLS or without it, in the order in which libpq tries them."""
-    plain = BackendAddress(settings.host, settings.port)
     tls = settings.tls
-    if tls.mode is SslMode.DISABLE or plain.socket_path is not None:
-        return [plain]
-    encrypted = BackendAddress(settings.host, settings.port, tls)
+    if tls.mode is SslMode.DISABLE or place.socket_path is not None:
+        return [place]
+    encrypted = replace(place, tls=tls)
     if tls.mode is SslMode.ALLOW:
-        return [plain, BackendAddress(settings.host, settings.port, tls.without_fallback())]
-    return [encrypted, plain] if tls.mode is SslMode.PREFER else [encrypted]
+        return [place, replace(place, tls=tls.without_fallback())]
+    return [encrypted, place] if tls.mode is SslMode.PREFER else [encrypted]
 
 
-async def _log_in(
-    address: BackendAddress,
-    settings: PoolSettings,
-    profile: Mapping[str, str],
-    credential: BackendCredential | None,
-    keys: KeyCache,
-) -> LoggedIn:
+async def _log_in(address: BackendAddress, login: _Login, attrs: TargetSessionAttrs) -> LoggedIn:
     """One attempt. Raises _TryOtherWay where a connection that is encrypted in another way may fare better."""
-    reader = _FrameReader()
+    settings = login.settings
+    reader = FrameReader()
     as_asked = True
     try:
         transport = await address.connect(reader)
@@ -170,8 +215,14 @@ async def _log_in(
         as_asked = encrypted or address.tls is None
         # What is sent later, such as a cancel request, goes the way that this went.
         tls = address.tls.without_fallback() if address.tls is not None and encrypted else None
-        address = BackendAddress(address.host, address.port, tls)
-        return await _converse(reader, address, settings, profile, credential, keys)
+        address = replace(address, tls=tls)
+        logged_in = await converse(reader, address, settings, login.profile, login.credential, login.keys)
+        unfit = await why_unfit(attrs, logged_in.welcome, login.profile, lambda query: ask(reader, query))
+        if unfit:
+            await reader.farewell()
+            reason = f'{unfit}, and target_session_attrs is "{settings.choice.attrs.value}"'
+            raise BackendError(BACKEND_CONNECT, reason)
+        return logged_in
     except BackendError as error:
         reader.abort()
         if error.failure is BACKEND_TLS or (error.sqlstate == _NOT_IN_HBA and as_asked):
@@ -180,105 +231,3 @@ async def _log_in(
     except BaseException:
         reader.abort()
         raise
-
-
-async def _converse(
-    reader: _FrameReader,
-    address: BackendAddress,
-    settings: PoolSettings,
-    profile: Mapping[str, str],
-    credential: BackendCredential | None,
-    keys: KeyCache,
-) -> LoggedIn:
-    transport = reader.transport
-    transport.write(messages.encode_startup({"user": settings.user, "database": settings.dbname, **profile}))
-    end_point = transport.peer_end_point() if isinstance(transport, TlsTransport) else None
-    login = BackendLogin(settings.user, credential, keys, end_point, settings.tls.channel_binding)
-    parameters: dict[bytes, bytes] = {}
-    reports: list[bytes] = []
-    process_id, secret = 0, b""
-    while True:
-        kind, body = await reader.read_frame()
-        if kind == messages.AUTHENTICATION and not login.done:
-            step = login.receive(body)
-            if isinstance(step, Work):
-                step = login.resume(await derive(step.function))
-            if step is not None:
-                transport.write(step.data)
-        elif kind == messages.ERROR_RESPONSE:
-            raise _refusal(body)
-        elif kind == messages.PARAMETER_STATUS and login.done:
-            name, position = messages.decode_cstring(body, 0)
-            parameters[name] = messages.decode_cstring(body, position)[0]
-            reports.append(messages.encode_message(kind, body))
-        elif kind == messages.BACKEND_KEY_DATA and login.done and len(body) >= 8:
-            process_id, secret = int.from_bytes(body[:4], "big"), body[4:]
-        elif kind == messages.READY_FOR_QUERY and login.done and body == b"I":
-            welcome = Welcome(b"".join(reports), reported_of(parameters))
-            return LoggedIn(transport, address, process_id, secret, welcome)
-        elif kind not in (messages.NOTICE_RESPONSE, messages.NEGOTIATE_PROTOCOL_VERSION):
-            raise ProtocolViolation(f"message type {kind} during login")
-
-
-def _refusal(body: bytes) -> BackendError:
-    """The server's own error, with its own SQLSTATE: the client asked for what the server refuses."""
-    fields = messages.decode_error_fields(body)
-    return BackendError(
-        BACKEND_LOGIN,
-        fields.get("M", "it gave no reason"),
-        sqlstate=fields.get("C", ""),
-        detail=fields.get("D", ""),
-        hint=fields.get("H", ""),
-    )
-
-
-class _FrameReader(asyncio.Protocol):
-    """Frames to await, for a conversation that is written down as one function."""
-
-    transport: asyncio.Transport
-
-    def __init__(self) -> None:
-        self._buffer = FrameBuffer(MAX_LOGIN_MESSAGE)
-        self._frames: deque[tuple[int, bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
-        self._received = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not an asyncio.Transport by inheritance where uvloop made it, but one in all it does.
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += len(data)
-        self._buffer.feed(data)
-        try:
-            if self._received > MAX_LOGIN_MESSAGE:
-                raise ProtocolViolation(f"more than {MAX_LOGIN_MESSAGE} bytes during login")
-            while (frame := self._buffer.next_frame()) is not None:
-                self._frames.append(frame)
-        except ProtocolViolation as error:
-            self._failure = error
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._failure = self._failure or BackendError(
-            BACKEND_LOST, f"the server closed the connection during login{f' ({exc})' if exc else ''}"
-        )
-        self._wake()
-
-    async def read_frame(self) -> tuple[int, bytes]:
-        """The next message. Raises what ended the connection."""
-        while not self._frames:
-            if self._failure is not None:
-                raise self._failure
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._frames.popleft()
-
-    def abort(self) -> None:
-        if hasattr(self, "transport"):
-            self.transport.abort()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

@@ -5,6 +5,7 @@ Every decision here is synchronous; what takes time (logging in, a query of our 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +22,12 @@ from interceptor.session import BackendSession
 from interceptor.sql.effects import Effect
 from pooler.auth import BackendCredential, KeyCache
 from pooler.backend import RETIRED, Backend, BackendState
+from pooler.backoff import Backoff
 from pooler.cancel import cancel_backend
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.config.pool_settings import PRIMARY
+from pooler.hosts import names
 from pooler.login import LoggedIn, Welcome, log_in
 from pooler.pool_counts import PoolStats, PoolTimes
 from pooler.tasks import spawn
@@ -138,7 +141,9 @@ class Pool:
         """Names of custom settings that clients have set, for each may be set in ways that no text tells."""
         self.credential: BackendCredential | None = None
         """What logs in, where the connection string names no user: what the last client's login gave."""
-        self.login_blocked_until = 0.0
+        self.backoff = Backoff()
+        self.refused: BackendCredential | None = None
+        """What was refused by the last login, where the server said no to the role."""
         self.last_error: BackendError | None = None
         """Why the last login failed; None once one has succeeded."""
         self.draining = False
@@ -218,15 +223,24 @@ class Pool:
         self.waiting.for_backend.add(client, self.clock.tick())
         if len(self.active) < self.settings.pool_size:
             self.grow()
+            if self.last_error is not None and _is_role_refused(self.unreachable):
+                asyncio.get_running_loop().call_soon(self._refuse_waiting)
         return None
+
+    def _refuse_waiting(self) -> None:
+        error = self.unreachable
+        if error is not None:
+            for client in list(self.waiting.for_backend.since):
+                self.forget(client)
+                client.on_backend_failed(error)
 
     def await_welcome(self, client: ClientConnection) -> Welcome | None:
         """What the server says at login to a session of this client's profile; or None, and the client waits for it.
 
         Raises BackendError at once where the server could not be reached a moment ago: a new client loses nothing.
         """
-        if self.last_error is not None and self.clock.now < self.login_blocked_until and not self.size:
-            raise self.last_error
+        if self.unreachable is not None:
+            raise self.unreachable
         welcome = self.welcomes.get(client.profile)
         if welcome is None:
             welcome = self.capacity.known_welcome(self, client.profile)
@@ -301,7 +315,13 @@ class Pool:
     @property
     def unreachable(self) -> BackendError | None:
         """Why no backend can be had at present; None where one can, or where that is not known."""
-        return self.last_error if self.clock.now < self.login_blocked_until and not self.size else None
+        return self.last_error if self.is_resting and not self.size else None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no login is tried yet, because the last ones failed. Another password is tried at once."""
+        resting = self.clock.now < self.backoff.until
+        return resting and (self.refused is None or self.refused == self.credential)
 
     def on_backend_lost(self, backend: Backend, exc: Exception | None) -> None:
         """The connection is gone, by whoever's wish: its place is free."""
@@ -366,10 +386,10 @@ class Pool:
         here is closed as soon as nobody uses it; else those that are too many."""
         self.settings = settings
         self._read_settings()
+        self.backoff.reset()
         if moved:
             self.welcomes.clear()
             self.last_error = None
-            self.login_blocked_until = 0.0
             self.retire()
             return
         surplus = self.size - settings.pool_size - settings.reserve_pool_size
@@ -455,10 +475,12 @@ class Pool:
 
     def grow(self) -> None:
         """Log in as many backends as waiters need and limits allow."""
-        if self.draining or self.clock.now < self.login_blocked_until:
+        if self.draining or self.is_resting:
             return
         # A login begins here, but nobody's wait ends: the generator meets the queues as they were.
         for profile in self._missing_profiles():
+            if self.backoff.failures and self.logging_in:
+                return  # one login shows whether the server is back
             if self._at_limit():
                 if not self.capacity.ask(self):
                     self._evict_for(profile)
@@ -466,11 +488,13 @@ class Pool:
             self._open(profile)
 
     def keep_minimum(self) -> None:
-        """Log in one more backend where there are fewer than min_pool_size."""
+        """Log in one more backend where there are fewer than min_pool_size; or one, to see if the server is back."""
         settings = self.settings
         wanted = self.capacity.minimum(self) if settings.forced_user or self.clients else 0
+        if self.backoff.failures and self.clients and not _is_role_refused(self.last_error):
+            wanted = max(wanted, 1)
         if self.size < wanted and not self.logging_in and not self.draining:
-            if self.clock.now < self.login_blocked_until:
+            if self.is_resting:
                 return
             if self._at_limit():
                 self.capacity.ask_for_minimum(self)
@@ -536,12 +560,13 @@ class Pool:
             logged_in = await log_in(self.settings, dict(profile.parameters), credential, self.keys)
         except BackendError as error:
             del self.logging_in[token]
-            self._on_login_failed(profile, error)
+            self._on_login_failed(profile, credential, error)
             return
         except Exception as error:
             # A bug of ours: those who wait are told all the same, and the task's end tells the log.
             del self.logging_in[token]
-            self._on_login_failed(profile, BackendError(BACKEND_PROTOCOL, f"the login to the server broke: {error!r}"))
+            broken = BackendError(BACKEND_PROTOCOL, f"the login to the server broke: {error!r}")
+            self._on_login_failed(profile, credential, broken)
             raise
         except BaseException:
             self.logging_in.pop(token, None)
@@ -553,12 +578,13 @@ class Pool:
 
     def _on_logged_in(self, logged_in: LoggedIn, profile: Profile, *, outdated: bool) -> None:
         self.stats.logins += 1
-        self.last_error = None
-        self.login_blocked_until = 0.0
+        self.last_error = self.refused = None
+        self.backoff.reset()
         welcome = self.welcomes.get(profile)
         if welcome != logged_in.welcome:
             welcome = logged_in.welcome
         backend = Backend(self, logged_in, profile)
+        outdated = outdated or names.has_left(backend.address.host, backend.address.ip)
         self.backends[backend.state][backend] = None
         logged_in.transport.set_protocol(backend)
         self.capacity.on_connected(backend)
@@ -580,15 +606,21 @@ class Pool:
             self.forget(client)
             client.on_welcome(welcome)
 
-    def _on_login_failed(self, profile: Profile, error: BackendError) -> None:
+    def _on_login_failed(self, profile: Profile, credential: BackendCredential | None, error: BackendError) -> None:
         """Those who are logging in hear of it at once, for they lose nothing. Those at work wait for better days,
         unless the server itself said no."""
         self.stats.login_failures += 1
         self.last_error = error
         logger.warning("login to %s failed: %s", self, error)
         refused = error.failure is BACKEND_LOGIN and error.sqlstate[:2] in _FINAL_REFUSALS
+        role_refused = _is_role_refused(error)
+        self.refused = credential if role_refused else None
+        if role_refused or not refused:
+            self.backoff.on_failed(self.clock.tick(), self.settings.server_login_retry)
         waiting = self.waiting
-        if refused:
+        if role_refused and not self.size:
+            affected = [*waiting.for_welcome.since, *waiting.for_backend.since]
+        elif refused:
             affected = [
                 *waiting.for_welcome.by_profile.get(profile, ()),
                 *waiting.for_backend.by_profile.get(profile, ()),
@@ -596,7 +628,6 @@ class Pool:
         else:
             affected = list(waiting.for_welcome.since)
             affected += [client for client in waiting.for_backend.since if client.session.may_go_elsewhere]
-            self.login_blocked_until = self.clock.tick() + self.settings.server_login_retry
         for client in affected:
             self.forget(client)
             client.on_backend_failed(error)
@@ -606,6 +637,11 @@ class Pool:
         self.capacity.on_freed(self)
         self.grow()
         self.capacity.on_settled(self)
+
+
+def _is_role_refused(error: BackendError | None) -> bool:
+    """Whether the server refuses the role or the database, whatever the startup parameters are."""
+    return error is not None and error.failure is BACKEND_LOGIN and error.sqlstate[:2] in ("28", "3D")
 
 
 def describe_pins(reasons: frozenset[Effect]) -> str:

@@ -37,7 +37,7 @@ __all__ = ["Reloader"]
 
 logger = logging.getLogger(__name__)
 
-_WHERE: Final = ("host", "port", "dbname", "user", "password", "forced_user", "parameters", "tls")
+_WHERE: Final = ("hosts", "choice", "dbname", "user", "password", "forced_user", "parameters", "tls")
 """What a connection to a server is made of: where one of these differs, connections are made anew."""
 
 

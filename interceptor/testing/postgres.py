@@ -353,8 +353,9 @@ class PostgresServer:
         return len(lines) >= 8 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready"
 
     def _write_configuration(self) -> None:
-        settings = self._settings | {
+        settings = {
             "listen_addresses": self.host,
+            **self._settings,
             "port": self.port,
             "unix_socket_directories": str(self.socket_directory),
         }

@@ -1,28 +1,38 @@
-"""Where a PostgreSQL server is and how to log in there: ``postgresql://user:secret@host:port/dbname?option=value``.
+"""Where a PostgreSQL server is and how to log in there: ``postgresql://user:secret@host:port/dbname?option=value``, or
+``host=a,b user=app``.
 
-The form is libpq's connection URI (PostgreSQL manual, 34.1.1.2). No error here repeats a part of the text, since a
+The forms are libpq's (PostgreSQL manual, 34.1.1). No error here repeats a part of the text, since a
 password in which a character was not escaped ends up in whatever part follows it.
 """
 
 from __future__ import annotations
 
 import enum
-import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
+from pooler.config.conninfo import is_conninfo, split_conninfo
+from pooler.config.hosts import (
+    ANY_HOST,
+    DEFAULT_PORT,
+    HostChoice,
+    LoadBalanceHosts,
+    TargetSessionAttrs,
+    hosts_of,
+    split_address,
+)
 from pooler.config.secret import Secret
 from pooler.config.suggest import did_you_mean
 from pooler.config.tls import ChannelBinding, SslMode, SslNegotiation
-from pooler.config.values import Kind, Unfit
+from pooler.config.values import HostPort, Kind, Unfit
 
 __all__ = ["DEFAULT_PORT", "SCHEMES", "TlsOptions", "Upstream", "parse_dsn", "upstream", "upstreams"]
 
 E = TypeVar("E", bound=enum.StrEnum)
 
-DEFAULT_PORT = 5432
 SCHEMES = ("postgresql://", "postgres://")
 
 # What PostgreSQL takes in a StartupMessage and a pool may set for all of its connections.
@@ -32,8 +42,6 @@ _PLAIN_ONLY = {"gssencmode": "GSSAPI encryption"}
 _TLS = ("sslmode", "sslnegotiation", "channel_binding", "sslrootcert", "sslcert", "sslkey")
 _INSTEAD = {
     "connect_timeout": "use the setting server_connect_timeout",
-    "target_session_attrs": "servers are not chosen by their state yet",
-    "load_balance_hosts": "a primary is one host",
     "hostaddr": "use host, which may be an address",
     "sslcrl": "lists of revoked certificates are not read",
     "sslpassword": "store the key without a passphrase, readable by the proxy's user alone",
@@ -41,7 +49,8 @@ _INSTEAD = {
     "ssl_min_protocol_version": "use the setting server_tls_protocols",
     "ssl_max_protocol_version": "use the setting server_tls_protocols",
 }
-_OPTIONS = (*_PLACES, *_PARAMETERS, *_TLS, *_PLAIN_ONLY)
+_CHOICE = ("target_session_attrs", "load_balance_hosts")
+_OPTIONS = (*_PLACES, *_PARAMETERS, *_TLS, *_CHOICE, *_PLAIN_ONLY)
 _PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -61,7 +70,8 @@ class TlsOptions:
 class Upstream:
     """A PostgreSQL server, and the login there.
 
-    ``host`` is a name, an address without brackets, or, beginning with "/", the directory of a Unix socket.
+    ``host`` is a name, an address without brackets, or, beginning with "/", the directory of a Unix socket. Where there
+    are ``other_hosts``, ``choice`` says which of all of them a connection goes to.
     ``dbname`` None stands for the database name that the client asked for; ``user`` None for the client's own name.
     With a ``user`` but no ``password``, the password is the one that auth_file has for that user.
     ``parameters`` go into the StartupMessage of every connection.
@@ -74,10 +84,19 @@ class Upstream:
     password: Secret | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     tls: TlsOptions = TlsOptions()
+    other_hosts: tuple[HostPort, ...] = ()
+    choice: HostChoice = ANY_HOST
+
+    @property
+    def hosts(self) -> tuple[HostPort, ...]:
+        """All of them, in the order of the connection string."""
+        return (HostPort(self.host, self.port), *self.other_hosts)
 
 
 def parse_dsn(dsn: str) -> Upstream:
-    """Parse a connection URI. Raises Unfit, whose text holds no part of the URI's login."""
+    """Parse a connection string of either form. Raises Unfit, whose text holds no part of its login."""
+    if is_conninfo(dsn):
+        return _parse_conninfo(dsn)
     scheme = next((scheme for scheme in SCHEMES if dsn.startswith(scheme)), None)
     if scheme is None:
         raise Unfit
@@ -99,9 +118,9 @@ def parse_dsn(dsn: str) -> Upstream:
     parts |= {"dbname": _decode(dbname, "the database name")} if dbname else {}
     if at and not user:
         raise Unfit("the user name before the @ is missing")
-    tls: dict[str, str] = {}
-    parameters = _query(query, parts, tls)
-    return _upstream(parts, parameters, _tls_options(tls))
+    said = _Said(parts)
+    _query(query, said)
+    return said.upstream()
 
 
 def _split_at(rest: str, characters: str) -> tuple[str, str, str]:
@@ -126,29 +145,53 @@ def _decode(encoded: str, part: str) -> str:
 
 
 def _address(address: str) -> dict[str, str]:
-    if "," in address:
-        raise Unfit("a primary is one host: several hosts, separated by commas, are not built yet")
-    if address.startswith("["):
-        host, bracket, port = address[1:].partition("]")
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            raise Unfit("an IPv6 address belongs between the brackets") from None
-        if not bracket or (port and not port.startswith(":")):
-            raise Unfit("after the ] of an IPv6 address only :PORT may follow")
-        port = port[1:]
-    else:
-        host, _, port = address.partition(":")
-        if ":" in port:
-            raise Unfit("an IPv6 address must stand in brackets, as in [::1]:5432")
-    parts = {"host": _decode(host, "the host")} if host else {}
-    return parts | ({"port": port} if port else {})
+    if not address:
+        return {}
+    hosts, ports = zip(*map(split_address, address.split(",")), strict=True)
+    parts = {"host": ",".join(_decode(host, "the host") for host in hosts)} if any(hosts) else {}
+    return parts | ({"port": ",".join(ports)} if any(ports) else {})
 
 
-def _query(query: str, parts: dict[str, str], tls: dict[str, str]) -> dict[str, str]:
-    """Put options that say where into ``parts``, those about TLS into ``tls``, and give back startup parameters."""
-    parameters: dict[str, str] = {}
-    seen: set[str] = set()
+def _parse_conninfo(dsn: str) -> Upstream:
+    said = _Said()
+    for number, (name, value) in enumerate(split_conninfo(dsn), 1):
+        if name not in _OPTIONS and name not in _INSTEAD:
+            raise Unfit(f"option {number} is unknown{did_you_mean(name, _OPTIONS)}")
+        if "\0" in value:
+            raise Unfit(f"the option {name} must not hold a NUL character")
+        said.take(name, value)
+    return said.upstream()
+
+
+class _Said:
+    """What the options say: where, how it is encrypted, which host, and startup parameters."""
+
+    def __init__(self, places: Mapping[str, str] | None = None) -> None:
+        self.places = dict(places or {})
+        self.tls: dict[str, str] = {}
+        self.choice: dict[str, str] = {}
+        self.parameters: dict[str, str] = {}
+
+    def take(self, name: str, value: str) -> None:
+        """One of _OPTIONS or _INSTEAD."""
+        if name in _INSTEAD:
+            raise Unfit(f"there is no option {name} here: {_INSTEAD[name]}")
+        if name in _PLAIN_ONLY:
+            if value != "disable":
+                raise Unfit(f"{_PLAIN_ONLY[name]} is not built yet: write {name}=disable")
+            return
+        kinds = ((_PLACES, self.places), (_TLS, self.tls), (_CHOICE, self.choice), (_PARAMETERS, self.parameters))
+        said = next(said for names, said in kinds if name in names)
+        if name in said:
+            raise Unfit(f"the option {name} says again what was said before")
+        said[name] = value
+
+    def upstream(self) -> Upstream:
+        """What all of it means."""
+        return _upstream(self.places, self.parameters, _tls_options(self.tls), _choice(self.choice))
+
+
+def _query(query: str, said: _Said) -> None:
     for number, option in enumerate(query.split("&") if query else (), 1):
         name, equals, encoded = option.partition("=")
         if not equals:
@@ -156,21 +199,14 @@ def _query(query: str, parts: dict[str, str], tls: dict[str, str]) -> dict[str, 
         if name not in _OPTIONS and name not in _INSTEAD:
             # The name is not repeated: an unescaped ? or & of a password makes what follows look like one.
             raise Unfit(f"option {number} after the ? is unknown{did_you_mean(name, _OPTIONS)}")
-        value = _decode(encoded, f"the option {name}")
-        if name in seen or name in parts:
-            raise Unfit(f"the option {name} says again what was said before")
-        seen.add(name)
-        if name in _PLACES:
-            parts[name] = value
-        elif name in _TLS:
-            tls[name] = value
-        elif name in _PARAMETERS:
-            parameters[name] = value
-        elif name in _INSTEAD:
-            raise Unfit(f"there is no option {name} here: {_INSTEAD[name]}")
-        elif value != "disable":
-            raise Unfit(f"{_PLAIN_ONLY[name]} is not built yet: write {name}=disable")
-    return parameters
+        said.take(name, _decode(encoded, f"the option {name}"))
+
+
+def _choice(said: dict[str, str]) -> HostChoice:
+    return HostChoice(
+        _one_of(TargetSessionAttrs, "target_session_attrs", said) or TargetSessionAttrs.ANY,
+        _one_of(LoadBalanceHosts, "load_balance_hosts", said) or LoadBalanceHosts.DISABLE,
+    )
 
 
 def _tls_options(said: dict[str, str]) -> TlsOptions:
@@ -197,23 +233,22 @@ def _one_of(enumeration: type[E], name: str, said: dict[str, str]) -> E | None:
         raise Unfit(f"the option {name} must be one of {offered}") from None
 
 
-def _upstream(parts: dict[str, str], parameters: dict[str, str], tls: TlsOptions) -> Upstream:
-    host, port, password = parts.get("host"), parts.get("port", str(DEFAULT_PORT)), parts.get("password")
-    if not host:
-        raise Unfit("it names no host: write postgresql://HOST/..., or ?host=/DIRECTORY for a Unix socket")
-    if not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
-        raise Unfit("the port must be a number from 1 to 65535")
+def _upstream(parts: dict[str, str], parameters: dict[str, str], tls: TlsOptions, choice: HostChoice) -> Upstream:
+    first, *others = hosts_of(parts)
+    password = parts.get("password")
     if password is not None and not parts.get("user"):
         raise Unfit("it has a password, but no user name")
     return Upstream(
-        host=host,
-        port=int(port),
+        host=first.host,
+        port=first.port,
         dbname=parts.get("dbname") or None,
         user=parts.get("user") or None,
         # libpq takes an empty password for none.
         password=Secret(password) if password else None,
         parameters=tuple(parameters.items()),
         tls=tls,
+        other_hosts=tuple(others),
+        choice=choice,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
+from pooler.config.conninfo import is_conninfo, join_conninfo, split_conninfo
 from pooler.config.dsn import SCHEMES
 from pooler.config.values import Unfit
 
@@ -35,6 +36,8 @@ def expand_dsn(dsn: str, environ: Mapping[str, str]) -> str:
     variable may hold more than one part (the whole URL, or ``host:port``) and is put in as it is.
     """
     scheme = next((scheme for scheme in SCHEMES if dsn.startswith(scheme)), None)
+    if scheme is None and is_conninfo(dsn):
+        return join_conninfo([(name, expand(value, environ)) for name, value in split_conninfo(dsn)])
     if scheme is None:
         return expand(dsn, environ)
     rest = dsn.removeprefix(scheme)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from pooler.config.hosts import HostChoice
 from pooler.config.secret import Secret
 from pooler.config.settings import EMPTY_QUERY, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.tls import ServerTls, server_tls, server_tls_of
-from pooler.config.values import PoolMode
+from pooler.config.values import HostPort, PoolMode
 
 __all__ = ["PRIMARY", "PoolSettings", "merge", "settings_of_target", "target_names"]
 
@@ -32,9 +33,10 @@ class PoolSettings:
     client_user: str
     """The name that the client logged in with."""
 
-    host: str
-    """A name, an address, or the directory of a Unix socket, beginning with "/"."""
-    port: int
+    hosts: tuple[HostPort, ...]
+    """A name, an address, or the directory of a Unix socket, beginning with "/", and the port, of each."""
+    choice: HostChoice
+    """Which of the hosts a connection goes to."""
     dbname: str
     """The name of the database on the server."""
     user: str
@@ -83,6 +85,10 @@ class PoolSettings:
     server_idle_timeout: float
     server_connect_timeout: float
     server_login_retry: float
+    dns_max_ttl: float
+    """How long the addresses of a name are used before it is looked up again."""
+    dns_nxdomain_ttl: float
+    """How long it is believed that a name can't be looked up."""
     cancel_wait_timeout: float
     max_pinned: int
     """Clients that may keep their backends beyond a transaction; 0: as many as there are backends."""
@@ -99,6 +105,16 @@ class PoolSettings:
     connect_query: str
     """Sent once after login, its errors logged only; "" where none."""
     max_packet_size: int
+
+    @property
+    def host(self) -> str:
+        """The hosts, with commas between them: for people to read."""
+        return ",".join(place.host for place in self.hosts)
+
+    @property
+    def port(self) -> int:
+        """That of the first host."""
+        return self.hosts[0].port
 
     @property
     def pool_key(self) -> tuple[str, str, str]:
@@ -120,8 +136,8 @@ def merge(
     return PoolSettings(
         database=name,
         client_user=client_user,
-        host=primary.host,
-        port=primary.port,
+        hosts=primary.hosts,
+        choice=primary.choice,
         dbname=primary.dbname or name,
         user=user,
         password=primary.password,
@@ -151,6 +167,8 @@ def merge(
         server_idle_timeout=server.server_idle_timeout,
         server_connect_timeout=server.server_connect_timeout,
         server_login_retry=server.server_login_retry,
+        dns_max_ttl=server.dns_max_ttl,
+        dns_nxdomain_ttl=server.dns_nxdomain_ttl,
         cancel_wait_timeout=server.cancel_wait_timeout,
         max_pinned=max(pool_size - 1, 1) if max_pinned < 0 else max_pinned,
         pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
@@ -179,8 +197,8 @@ def settings_of_target(settings: PoolSettings, database: DatabaseSettings, targe
     replica = replicas[target]
     return replace(
         settings,
-        host=replica.host,
-        port=replica.port,
+        hosts=replica.hosts,
+        choice=replica.choice,
         dbname=replica.dbname or settings.dbname,
         password=replica.password or settings.password,
         tls=server_tls_of(settings.tls, replica),

@@ -90,6 +90,8 @@ class ServerSettings:
     server_idle_timeout: _Duration = 600.0
     server_connect_timeout: _Duration = 15.0
     server_login_retry: _Duration = 15.0
+    dns_max_ttl: _Duration = 15.0
+    dns_nxdomain_ttl: _Duration = 15.0
 
     client_login_timeout: _Duration = 60.0
     query_timeout: _Duration = 0.0

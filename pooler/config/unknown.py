@@ -26,7 +26,6 @@ _NOT_BUILT = frozenset(
         *("track_extra_parameters", "so_reuseport", "peer_id"),
         *("max_db_client_connections", "max_user_client_connections", "application_name_add_host", "disable_pqexec"),
         *("server_fast_close", "query_wait_notify", "suspend_timeout", "pool_idle_timeout", "autodb_idle_timeout"),
-        *("load_balance_hosts",),
         *("log_stats", "unix_socket_mode", "unix_socket_group", "login_notify_message"),
         *("tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_user_timeout"),
     ]
@@ -51,8 +50,6 @@ _INSTEAD = {
     "sbuf_loopcnt": _BUFFERS,
     "tcp_defer_accept": _KERNEL,
     "tcp_socket_buffer": _KERNEL,
-    "dns_max_ttl": _NAMES,
-    "dns_nxdomain_ttl": _NAMES,
     "dns_zone_check_period": _NAMES,
     "resolv_conf": _NAMES,
     **dict.fromkeys(("client_tls_ecdhcurve", "client_tls_dheparams", "client_tls13_ciphers"), _OPENSSL),
@@ -64,7 +61,10 @@ _INSTEAD = {
 }
 _INSTEAD_IN_DATABASE = {
     **dict.fromkeys(("host", "port", "dbname", "user", "password"), _IN_PRIMARY),
-    **{name: _PARAMETER.format(name) for name in ("client_encoding", "datestyle", "timezone", "application_name")},
+    **{
+        name: _PARAMETER.format(name)
+        for name in ("client_encoding", "datestyle", "timezone", "application_name", "load_balance_hosts")
+    },
     "reserve_pool": "its name is reserve_pool_size",
     "default_pool_size": "its name is pool_size here",
 }

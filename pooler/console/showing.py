@@ -99,7 +99,8 @@ async def _fds(server: Server) -> list[Row]:
 
 async def _pools(server: Server) -> list[Row]:
     rows = merge(await server.node.ask_all("pools"), 2, range(2, 13), (13,))
-    return [[*row[:13], *divmod(_integer(row[13]), 1_000_000), row[14], None] for row in rows]
+    balanced = {str(row[0]): row[10] for row in await _databases(server)}
+    return [[*row[:13], *divmod(_integer(row[13]), 1_000_000), row[14], balanced.get(str(row[0]))] for row in rows]
 
 
 async def _databases(server: Server) -> list[Row]:
@@ -109,6 +110,10 @@ async def _databases(server: Server) -> list[Row]:
 
 async def _users(server: Server) -> list[Row]:
     return merge(await server.node.ask_all("users"), 1, (5, 7))
+
+
+async def _dns_hosts(server: Server) -> list[Row]:
+    return merge(await server.node.ask_all("dns_hosts"), 1, (), (1,))
 
 
 async def _lists(server: Server) -> list[Row]:
@@ -124,7 +129,7 @@ async def _lists(server: Server) -> list[Row]:
         "login_clients": numbers[1],
         "free_servers": 0,
         "used_servers": numbers[2],
-        "dns_names": 0,
+        "dns_names": len(await _dns_hosts(server)),
         "dns_zones": 0,
         "dns_queries": 0,
         "dns_pending": 0,
@@ -253,7 +258,7 @@ SHOWS: Final[dict[str, Show]] = {
     "CLIENTS": _clients,
     "CONFIG": _config,
     "DATABASES": _databases,
-    "DNS_HOSTS": _nothing,
+    "DNS_HOSTS": _dns_hosts,
     "DNS_ZONES": _nothing,
     "FDS": _fds,
     "HOOKS": _hooks,

@@ -12,6 +12,7 @@ from pooler.config import ANY_DATABASE
 
 if TYPE_CHECKING:
     from pooler.config import Upstream
+    from pooler.config.values import HostPort
     from pooler.node import Node
     from pooler.server import Server
 
@@ -86,14 +87,20 @@ class Readiness:
 
 
 async def _probe(upstream: Upstream) -> str:
+    """Ask the servers all at once whether they speak TLS; why none of them answers, or "" if one does."""
+    reasons = await asyncio.gather(*(_probe_host(place) for place in upstream.hosts))
+    return "; ".join(reasons) if all(reasons) else ""
+
+
+async def _probe_host(place: HostPort) -> str:
     """Ask a server whether it speaks TLS, which any PostgreSQL answers with one byte; why not, or "" if it did."""
-    where = f"{upstream.host}:{upstream.port}"
+    where = str(place)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            if upstream.host.startswith("/"):
-                reader, writer = await asyncio.open_unix_connection(f"{upstream.host}/.s.PGSQL.{upstream.port}")
+            if place.host.startswith("/"):
+                reader, writer = await asyncio.open_unix_connection(f"{place.host}/.s.PGSQL.{place.port}")
             else:
-                reader, writer = await asyncio.open_connection(upstream.host, upstream.port)
+                reader, writer = await asyncio.open_connection(place.host, place.port)
             try:
                 writer.write(SSL_REQUEST_PACKET)
                 answer = await reader.read(1)

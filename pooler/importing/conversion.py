@@ -40,7 +40,7 @@ _NO_LIMIT: Final = 1000
 """Connections that a pool may have, where PgBouncer's had no limit, which does not exist here."""
 
 _IN_CONNECTION_STRING: Final = ("host", "port", "dbname", "user", "password")
-_PARAMETERS: Final = ("client_encoding", "datestyle", "timezone", "application_name")
+_PARAMETERS: Final = ("client_encoding", "datestyle", "timezone", "application_name", "load_balance_hosts")
 
 _Settings = Callable[..., object]
 
@@ -109,9 +109,11 @@ class _Conversion:
             return
         self.lines.append(f"[databases.{key(name)}]")
         if "," in pairs.get("host", ""):
-            first = pairs["host"].split(",")[0].strip()
-            self._incomplete(f"the database {name} has several hosts, and its primary is the first of them, {first}")
-            pairs["host"] = first
+            # PgBouncer takes blanks around its commas, and begins each connection with the next host.
+            pairs["host"] = ",".join(host.strip() for host in pairs["host"].split(",") if host.strip())
+            pairs.setdefault("load_balance_hosts", "round-robin")
+        else:
+            pairs.pop("load_balance_hosts", None)  # of one host there is no choice
         self.lines.append(f"primary = {quote(self._connection_string(pairs))}")
         self.imported.taken += 1
         for option, value in pairs.items():
@@ -184,22 +186,21 @@ class _Conversion:
     def _connection_string(self, pairs: Mapping[str, str]) -> str:
         host = pairs.get("host", "")
         options = [f"{name}={percent(pairs[name], safe='')}" for name in _PARAMETERS if name in pairs]
-        if not host or host.startswith("/"):
+        hosts = host.split(",")
+        port = pairs.get("port", "5432")
+        if not host or any(one.startswith("/") for one in hosts):
             # PgBouncer's default is libpq's: the folder that PostgreSQL was built with, /tmp if it was not changed.
-            options.insert(0, f"host={percent(host or '/tmp', safe='/')}")
+            options.insert(0, f"host={percent(host or '/tmp', safe='/,')}")
             address = ""
         else:
-            address = f"[{host}]" if ":" in host else percent(host, safe="")
+            address = ",".join(f"{f'[{one}]' if ':' in one else percent(one, safe='')}:{port}" for one in hosts)
         login = ""
         if pairs.get("user"):
             password = pairs.get("password", "")
             login = percent(pairs["user"], safe="") + (f":{percent(password, safe='')}" if password else "") + "@"
         elif pairs.get("password"):
             self._incomplete("a password without a user logs in no one here: name the user in the connection string")
-        port = pairs.get("port", "5432")
-        if address:
-            address += f":{port}"
-        elif port != "5432":
+        if not address and port != "5432":
             options.append(f"port={percent(port, safe='')}")
         dbname = percent(pairs.get("dbname", ""), safe="")
         return f"postgresql://{login}{address}/{dbname}" + (f"?{'&'.join(options)}" if options else "")

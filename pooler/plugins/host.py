@@ -357,10 +357,10 @@ class PluginHost:
         settings = next((one.helper.settings for one in self.catalogues if one.database == database), None)
         if settings is None:
             return
-        place = settings.host, settings.port, settings.dbname
+        place = settings.hosts, settings.dbname
         for one in self.catalogues:
             other = one.helper.settings
-            if (other.host, other.port, other.dbname) == place:
+            if (other.hosts, other.dbname) == place:
                 one.catalogue.on_ddl()
 
     def _catalogue_of(self, session: Session) -> Catalogue | None:

@@ -11,7 +11,7 @@ from typing import Final
 from interceptor.errors import ROUTE_REFUSED, ClientError
 from interceptor.services import SharedState, Target
 from pooler.auth import BackendCredential
-from pooler.config import Config, DatabaseSettings, PoolSettings
+from pooler.config import Config, DatabaseSettings, PoolSettings, Upstream
 from pooler.config.pool_settings import PRIMARY, settings_of_target, target_names
 from pooler.pool import Pool
 from pooler.registry import Registry
@@ -67,7 +67,7 @@ class TargetRegistry:
         primary = self.primary_of(database)
         servers = (found.primary, *found.replicas)
         targets = [
-            self._target(database, name, server.host, server.port, name == primary)
+            self._target(database, name, server, name == primary)
             for name, server in zip(target_names(found), servers, strict=True)
         ]
         return sorted(targets, key=lambda target: not target.is_primary)
@@ -189,7 +189,7 @@ class TargetRegistry:
             raise LookupError(f'database "{database}" has no target "{target}"')
         return self._states.setdefault((database, target), _State())
 
-    def _target(self, database: str, name: str, host: str, port: int, is_primary: bool) -> Target:
+    def _target(self, database: str, name: str, server: Upstream, is_primary: bool) -> Target:
         state = self._states.get((database, name)) or _State()
         outstanding = sum(
             len(backend.session.owed)
@@ -197,4 +197,5 @@ class TargetRegistry:
             if pool.settings.database == database and pool.settings.target == name
             for backend in pool.active
         )
-        return Target(name, database, host, port, is_primary, state.available, outstanding, state.seconds)
+        host = ",".join(place.host for place in server.hosts)
+        return Target(name, database, host, server.port, is_primary, state.available, outstanding, state.seconds)

@@ -302,7 +302,7 @@ class Control:
             with contextlib.suppress(LookupError):  # the database is in the configuration no more
                 settings = self._server.config.pool_settings(database, user)
                 tls = self._server.targets.settings_for(settings, target).tls.without_fallback()
-        return BackendAddress(opened.host, opened.port, tls)
+        return BackendAddress(opened.host, opened.port, tls, opened.ip)
 
     def _free(self, holder: int, key: Key, count: int) -> None:
         self.tell(self.ledger.give_back(holder, key, count, time.monotonic()))

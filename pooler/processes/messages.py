@@ -115,6 +115,8 @@ class Opened(_Tagged):
     secret: bytes
     encrypted: bool
     """By TLS; then a cancel request is, too."""
+    ip: str = ""
+    """The address that the host had."""
 
 
 class Closed(_Tagged):

@@ -251,7 +251,8 @@ class Permits:
         key = backend.pool.settings.pool_key
         encrypted = address.tls is not None
         process_id, secret = backend.process_id, backend.secret
-        self._send(Opened(key, number, address.host, address.port, process_id, secret, encrypted), fd)
+        opened = Opened(key, number, address.host, address.port, process_id, secret, encrypted, address.ip)
+        self._send(opened, fd)
 
 
 if TYPE_CHECKING:

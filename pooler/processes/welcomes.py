@@ -48,7 +48,7 @@ class SharedWelcomes:
 def _name(pool: Pool, profile: Profile) -> str:
     """After a reload a pool may be that of another server."""
     settings = pool.settings
-    place = settings.host, settings.port, settings.dbname
+    place = [(host.host, host.port) for host in settings.hosts], settings.dbname
     return msgspec.json.encode((*settings.pool_key, *place, profile.parameters)).decode()
 
 

@@ -13,6 +13,7 @@ from pooler.reports.bans import bans
 from pooler.reports.commands import obey
 from pooler.reports.connections import clients, file_descriptors, servers, sockets
 from pooler.reports.counts import memory, numbers, statistics
+from pooler.reports.names import dns_hosts
 from pooler.reports.plugins import hooks, pins, plugins
 from pooler.reports.pools import databases, pools, users
 from pooler.reports.queries import queries
@@ -29,6 +30,7 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
     "bans": bans,
     "clients": clients,
     "databases": databases,
+    "dns_hosts": dns_hosts,
     "fds": file_descriptors,
     "hooks": hooks,
     "memory": memory,

@@ -250,7 +250,7 @@ def _address_of_peer(client: ClientConnection) -> tuple[str, int]:
 
 def _address(backend: Backend) -> tuple[str, int]:
     address = backend.address
-    return ("unix" if address.socket_path else address.host), address.port
+    return ("unix" if address.socket_path else address.ip or address.host), address.port
 
 
 def _own_address(transport: asyncio.Transport | None) -> tuple[str, int]:

@@ -116,7 +116,7 @@ def _database(server: Server, name: str, size: int, clients: int) -> Row:
         settings.reserve_pool_size,
         round(settings.server_lifetime),
         None if found.pool_mode is None else found.pool_mode.value,
-        None,
+        settings.choice.load_balance.value if len(settings.hosts) > 1 else None,
         settings.max_db_connections,
         *state,
     ]

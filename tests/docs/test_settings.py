@@ -31,6 +31,7 @@ PGBOUNCER = {
     "server_round_robin": "0", "server_reset_query": "DISCARD ALL", "server_reset_query_always": "0",
     "server_check_query": "<empty>", "server_check_delay": "30.0", "server_lifetime": "3600.0",
     "server_idle_timeout": "600.0", "server_connect_timeout": "15.0", "server_login_retry": "15.0",
+    "dns_max_ttl": "15.0", "dns_nxdomain_ttl": "15.0",
     "client_login_timeout": "60.0", "query_timeout": "0.0", "query_wait_timeout": "120.0",
     "cancel_wait_timeout": "10.0", "max_prepared_statements": "200",
     "client_idle_timeout": "0.0", "idle_transaction_timeout": "0.0",

@@ -264,7 +264,7 @@ def test_others_may_connect_only_where_there_is_a_password(listen: str) -> None:
     ("dsn", "listen", "error"),
     [
         (
-            "host=h",
+            "h:5432",
             None,
             "--upstream: expected a connection string of the form postgresql://USER:PASSWORD@HOST:PORT/DBNAME",
         ),

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from interceptor.errors import ConfigError
 from pooler.config import Config, PoolMode, load_config
+from pooler.config.hosts import LoadBalanceHosts
+from pooler.config.values import HostPort
 from pooler.importing import Imported, import_pgbouncer, what_is_missing
 from pooler.importing.ini import parse_pairs
 from pooler.importing.toml import key, quote
@@ -111,9 +113,19 @@ def test_a_zero_of_a_narrower_section_is_not_taken_for_a_limit_lifted(tmp_path: 
     assert "query_timeout" not in tomllib.loads(made.toml)["users"]["a"]
 
 
-def test_several_hosts_have_to_be_completed(tmp_path: Path) -> None:
-    made = imported(tmp_path, "[databases]\nx = host=10.0.0.1,10.0.0.2\n")
-    assert "10.0.0.1" in made.incomplete[0]
+def test_several_hosts_are_taken_over_with_the_order_in_which_they_are_tried(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path,
+        "[databases]\nx = host='10.0.0.1, ::2' port=6000 load_balance_hosts=disable\ny = host=a,/tmp\n"
+        "z = host=a load_balance_hosts=disable\n"
+        "[pgbouncer]\nlisten_addr = ::1\nauth_type = trust\ndns_max_ttl = 7\n",
+    )
+    x, y = config.databases["x"].primary, config.databases["y"].primary
+    assert x.hosts == (HostPort("10.0.0.1", 6000), HostPort("::2", 6000))
+    assert x.choice.load_balance is LoadBalanceHosts.DISABLE
+    assert y.hosts == (HostPort("a", 5432), HostPort("/tmp", 5432))
+    assert y.choice.load_balance is LoadBalanceHosts.ROUND_ROBIN
+    assert config.server.dns_max_ttl == 7
 
 
 def test_files_that_are_included_count(tmp_path: Path) -> None:
