@@ -84,6 +84,7 @@ class LocalPortal:
         "description",
         "outcome",
         "run",
+        "stands",
         "tag",
     )
 
@@ -93,6 +94,8 @@ class LocalPortal:
         self.outcome = outcome
         self.run: Run | None = None
         """Whom its observers are told of."""
+        self.stands = False
+        """The backend has, or had, a portal of ours that shares its fate (``stand_ins``)."""
         self.count = 0
         """Rows sent by the Execute under way, or the last one."""
         self._answer: Answer | None = None

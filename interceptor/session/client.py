@@ -27,6 +27,7 @@ from interceptor.session.prepared import ClientStatements, Prepared, PreparedReg
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, INTERCEPTED, Handler
 from interceptor.session.splice import HOLD
+from interceptor.session.stand_ins import stand_ins_for
 from interceptor.session.states import PoolMode, Request
 from interceptor.session.substitutes import SUBSTITUTE, act_alone, refuse
 from interceptor.session.watching import must_hold
@@ -445,7 +446,8 @@ class ClientSession:
     def fail(self, error: bytes, *, simple: bool) -> None:
         """End what was being answered here with an error, as a server would have."""
         if self.backend is not None:
-            self.backend.write(refuse(self, self.backend, error, simple=simple))
+            first = b"" if self.interception is None else stand_ins_for(self.backend, self.interception)
+            self.backend.write(first + refuse(self, self.backend, error, simple=simple))
             return
         if self.interception is not None:
             self.interception.executions.on_error()

@@ -44,6 +44,9 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
     interception.known.begin()
     interception.known.settle_unnamed()
     interception.target = interception.routed = None
+    # Some may have been bound behind an error.
+    interception.portals = dict(interception.standing)
+    interception.revived = False
     targets: set[str | None] = set()
     was_open = interception.facts.transaction.open
     first = True
@@ -67,8 +70,6 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
                     raise
                 interception.canceled = False
                 message = interception.put(Blocked(CANCELED, simple=kind not in _EXTENDED))
-        elif kind == messages.SYNC and not interception.facts.transaction.open:
-            interception.portals.clear()
         if message[0] in COUNTED:
             interception.known.journal.append(interception.note)
         out.append(message)
@@ -117,7 +118,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     if isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed":
         portal = interception.open_portal(outcome)
         portal.run = interception.executions.begin_here(outcome)
-        return interception.put(Answered(portal, 0, simple=True))
+        return interception.put(Answered(portal, simple=True))
     interception.note_text(sql)
     statement = outcome.execution.statement
     control = interception.note_control(statement.sql, statement.facts)

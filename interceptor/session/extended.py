@@ -19,18 +19,20 @@ from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, tell_refused_text
 from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit
-from interceptor.session.substitutes import Answered, Blocked, Described, Reply
+from interceptor.session.substitutes import Answered, Blocked, Closed, Described, Opened, Reply, Shown
 from interceptor.sql.effects import OPAQUE
+from interceptor.sql.facts import MessageFacts
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
 
 PARSE_COMPLETE: Final = messages.PARSE_COMPLETE_MESSAGE
-BIND_COMPLETE: Final = b"2\0\0\0\x04"
 CLOSE_COMPLETE: Final = messages.CLOSE_COMPLETE_MESSAGE
 
 _HAVE_PARAMETERS: Final = frozenset(["select", "insert", "update", "delete", "merge"])
 """Kinds of statements that have all parameters of their text. PREPARE and COPY, to name two, have none."""
+
+_ABORTED: Final = Block("25P02", "current transaction is aborted, commands ignored until end of transaction block")
 
 MAX_TEXTS: Final = 20_000
 """Statements whose text is remembered for one client; its session refuses more than half as many."""
@@ -65,7 +67,7 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
             )
             block = relocated(at_parse.block, chain.statement, at_parse.statement)
             return interception.put(Blocked(encode_block(block, interception.style), simple=False))
-        if at_parse.shape is not None:
+        if at_parse.shape is not None and not interception.failed:
             known = replace(known, sent=b"", shape=at_parse.shape)
         elif at_parse.statement is not chain.statement:
             types = map_types(body, at_parse.parameters)
@@ -98,9 +100,10 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         targets.add(None)
         return message
     if bind.portal and bind.portal in interception.portals:
-        error = Block("42P03", f'cursor "{bind.portal.decode("utf-8", "replace")}" already exists')
-        return interception.put(Blocked(encode_block(error, interception.style), simple=False))
-    interception.close_portal(bind.portal)
+        # The server refuses this, unless SQL took the portal away.
+        del interception.portals[bind.portal]
+    else:
+        interception.close_portal(bind.portal)
     interception.rewritten_portals.pop(bind.portal, None)
     interception.described.pop(bind.portal, None)
     interception.control_portals.pop(bind.portal, None)
@@ -113,7 +116,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if chain is None:
         interception.note_text(known.sql)
         interception.executions.count()
-        interception.control_portals[bind.portal] = control_of(interception, known.sql)
+        _note_control(interception, bind.portal, known.sql)
     if chain is None and known.shape is None:
         targets.add(None)
         if known.sent is known.body:
@@ -141,8 +144,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     if isinstance(action, Block):
         tell_refused(outcome, action)
         return interception.put(Blocked(encode_refusal(outcome, interception.style), simple=False))
-    answers = isinstance(action, (Respond, Replay)) and interception.facts.transaction.status != "failed"
-    if answers and bind.portal not in interception.portals_elsewhere:
+    if isinstance(action, (Respond, Replay)) and not interception.failed:
         try:
             portal = interception.open_portal(outcome, bind.result_formats)
         except ValueError as error:
@@ -151,7 +153,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             return interception.put(Blocked(encode_block(unfit, interception.style), simple=False))
         portal.run = interception.executions.begin_here(outcome)
         interception.portals[bind.portal] = portal
-        return interception.put(Reply(BIND_COMPLETE))
+        return interception.put(Opened(portal, bind.portal))
     try:
         conditions = conditions_of(outcome)
     except SettingsRefused as unfit_settings:
@@ -172,13 +174,18 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             tell_refused(outcome, refused.block)
             return interception.put(Blocked(encode_block(refused.block, interception.style), simple=False))
         interception.note_text(statement.sql)
-    interception.control_portals[bind.portal] = control_of(interception, statement.sql, statement.facts)
+    _note_control(interception, bind.portal, statement.sql, statement.facts)
     targets.add(outcome.target)
     interception.note_retry(outcome)
     interception.executions.begin(outcome, bind.portal, conditions)
-    if bind.portal:
-        interception.portals_elsewhere |= {bind.portal}
     return message
+
+
+def _note_control(interception: Interception, portal: bytes, sql: bytes, facts: MessageFacts | None = None) -> None:
+    """This portal, at the server, runs this text: remember what that does to the transaction."""
+    interception.control_portals[portal] = control_of(interception, sql, facts)
+    if interception.failed and interception.session.effects_of(sql).transaction_control:
+        interception.revived = True
 
 
 def _wrong_count(bind: BindMessage, execution: Execution, types: bytes) -> Block | None:
@@ -243,6 +250,8 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
         if known.shape is None:
             interception.note_rewriting(known.rewriting(interception.style.encoding))
             return message
+        if interception.failed and known.shape.columns is not None:
+            return interception.put(Blocked(encode_block(_ABORTED, interception.style), simple=False))
         return interception.put(Reply(encode_shape(known.shape, interception.style)))
     answer = interception.portals.get(name)
     if answer is None:
@@ -254,7 +263,7 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
         return message
     if answer.run is not None:
         answer.run.describe(answer.description[5:])
-    return interception.put(Reply(answer.description))
+    return interception.put(Shown(answer, name))
 
 
 def _on_execute(interception: Interception, message: bytes) -> bytes:
@@ -270,9 +279,8 @@ def _on_execute(interception: Interception, message: bytes) -> bytes:
         return message
     if answer.run is not None:
         answer.run.pending += 1
-    return interception.put(
-        Answered(answer, int.from_bytes(message[portal_end + 1 : portal_end + 5], "big"), simple=False)
-    )
+    max_rows = int.from_bytes(message[portal_end + 1 : portal_end + 5], "big")
+    return interception.put(Answered(answer, portal, max_rows=max_rows))
 
 
 def _on_close(interception: Interception, message: bytes) -> bytes:
@@ -281,10 +289,10 @@ def _on_close(interception: Interception, message: bytes) -> bytes:
         known = interception.known.by_name.pop(name, None)
         if known is not None and known.shape is not None:
             return interception.put(Reply(CLOSE_COMPLETE, None if name else b""))
-    elif interception.close_portal(name):
-        return interception.put(Reply(CLOSE_COMPLETE))
     else:
-        interception.portals_elsewhere -= {name}
+        answer = interception.close_portal(name)
+        if answer is not None:
+            return interception.put(Closed(answer, name))
     return message
 
 

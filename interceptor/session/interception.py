@@ -61,13 +61,14 @@ class Interception(Naming):
         "executions",
         "note",
         "portals",
-        "portals_elsewhere",
         "redoes",
         "retrying",
+        "revived",
         "rewritten_portals",
         "routed",
         "sight",
         "stage",
+        "standing",
         "substitutes",
         "target",
         "unclosed",
@@ -88,8 +89,11 @@ class Interception(Naming):
         self.portals: dict[bytes, LocalPortal] = {}
         self.unclosed: frozenset[LocalPortal] = _NONE_OPEN
         """All answers whose source may have to be told that nobody wants more of it."""
-        self.portals_elsewhere = NO_NAMES
-        """Named portals that the backend may have."""
+        """Answers of plugins by the names of their portals, as they will be when all that was looked at is acted on."""
+        self.standing: dict[bytes, LocalPortal] = {}
+        """Those that have been bound."""
+        self.revived = False
+        """The batch that is looked at may have ended the failure of its transaction."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
         """Portals at the backend that run another text than the client's."""
         self.described: dict[bytes, Described] = {}
@@ -286,16 +290,21 @@ class Interception(Naming):
         self.known.journal.extend(self.known.again)
         self.known.again = ()
 
-    def close_portal(self, name: bytes) -> bool:
-        """The message that is looked at closes, or replaces, this portal. Whether it was answered here."""
+    def close_portal(self, name: bytes) -> LocalPortal | None:
+        """The message that is looked at closes, or replaces, this portal. Returns the answer that it was, if any."""
         portal = self.portals.pop(name, None)
         self.executions.close_portal(name, portal)
-        return portal is not None
+        return portal
 
     def take_target(self) -> str | None:
         """Where the batch that comes now is to run."""
         target, self.target = self.target, None
         return target
+
+    @property
+    def failed(self) -> bool:
+        """The transaction has failed, so that the server refuses what is looked at."""
+        return self.facts.transaction.status == "failed" and not self.revived
 
     @property
     def in_batch(self) -> bool:
@@ -321,13 +330,14 @@ class Interception(Naming):
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES
             self.settle_names()
-            self.portals_elsewhere = NO_NAMES
             self.rewritten_portals.clear()
             self.control_portals.clear()
             self.described.clear()
-            self.portals.clear()
-        if self.unclosed:
-            self._close_portals(self.portals.values())
+            if not self.stirred:
+                self.portals.clear()
+                self.standing.clear()
+        if self.unclosed and not self.session.deciding:
+            self._close_portals(self.standing.values())
 
 
 def _all_seen() -> None:

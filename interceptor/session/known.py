@@ -135,15 +135,18 @@ class KnownStatements:
         """What a name stands for; None if the client has no such statement, or made it by SQL."""
         known = self.by_name.get(name)
         named = self._session.named
-        if known is None and named is not None and name in named.by_name:
+        if known is None and named is not None and name in named.by_name and not self._changes(name):
             # It was thought to be gone, but what was to take it away never ran.
             body = named.by_name[name].body
             known = self.by_name[name] = Known(body, body)
         if known is None or known.shape is not None or not name:
             return known
-        in_batch = any(one is not None and one.change is not None and one.change[0] == name for one in self.journal)
-        if named is not None and name not in named.by_name and not in_batch:
+        if named is not None and name not in named.by_name and not self._changes(name):
             # DEALLOCATE took it.
             del self.by_name[name]
             return None
         return known
+
+    def _changes(self, name: bytes) -> bool:
+        """Whether what has been looked at, and nobody has acted on yet, makes or drops this statement."""
+        return any(one is not None and one.change is not None and one.change[0] == name for one in self.journal)

@@ -158,9 +158,6 @@ def _text_of_bind(
     name_end = data.find(0, portal_end + 1, end)
     if portal_end < 0 or name_end < 0:
         return None
-    if portal_end > position + 5:
-        interception.portals_elsewhere |= {data[position + 5 : portal_end]}
-        interception.stirred = True
     if name_end == portal_end + 1:
         return parsed
     return _text_of(interception, data[portal_end + 1 : name_end])

@@ -19,6 +19,7 @@ from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_va
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.staging import on_bound, on_staged
+from interceptor.session.stand_ins import act_on_portal, note_bind, stand_ins_before
 from interceptor.session.statements import (
     close_named,
     deallocate,
@@ -28,7 +29,19 @@ from interceptor.session.statements import (
     use_named,
 )
 from interceptor.session.states import PoolMode, Request
-from interceptor.session.substitutes import SUBSTITUTE, Bound, Described, Staged, on_described, on_substitute
+from interceptor.session.substitutes import (
+    SUBSTITUTE,
+    Answered,
+    Bound,
+    Closed,
+    Described,
+    Opened,
+    Reply,
+    Shown,
+    Staged,
+    on_described,
+    on_substitute,
+)
 from interceptor.session.watching import watch_last
 from interceptor.sql.analysis import opaque_effects
 from interceptor.sql.effects import NONE, OPAQUE, Effect
@@ -247,6 +260,8 @@ def _on_substitute(session: ClientSession, backend: BackendSession, data: bytes,
     if isinstance(substitute, Described):
         interception.substitutes.popleft()
         return on_described(backend, substitute, end)
+    if isinstance(substitute, (Opened, Shown, Closed, Answered)):
+        return act_on_portal(session, backend, interception, substitute, end)
     return on_substitute(session, backend, interception, end)
 
 
@@ -267,6 +282,24 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         if interception.committing.holds(backend, planned):
             return HOLD
         interception.committing.pass_on(backend, planned)
+    if not interception.standing:
+        return _act(session, backend, interception, data, position, end)
+    substitute = interception.substitutes[0] if data[position] == SUBSTITUTE else None
+    owed = len(backend.owed)
+    outcome = _act(session, backend, interception, data, position, end)
+    if outcome is HOLD or isinstance(substitute, (Reply, Opened, Shown, Closed, Answered)):
+        return outcome
+    outcome = stand_ins_before(backend, interception, outcome, position, owed)
+    if isinstance(substitute, Bound):
+        note_bind(interception, substitute.message)
+    elif data[position] == messages.BIND:
+        note_bind(interception, data[position:end])
+    return outcome
+
+
+def _act(
+    session: ClientSession, backend: BackendSession, interception: Interception, data: bytes, position: int, end: int
+) -> Outcome:
     noted, owed = len(backend.changes), len(backend.owed)
     retries = session.retry is not None
     outcome = HANDLERS[data[position]](session, backend, data, position, end)

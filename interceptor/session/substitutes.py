@@ -62,14 +62,41 @@ class Reply:
     """What is the client's unnamed statement from then on (``ClientSession.unnamed``); None where it stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Rows in the place of a Query or an Execute."""
+@dataclass(slots=True)
+class _OfPortal:
+    """What is done with a portal that a plugin answers."""
 
     portal: LocalPortal
-    max_rows: int
+    name: bytes = b""
+    asked: bool = False
+    """The backend was asked for what stands for the portal there (``stand_ins``)."""
+
+
+class Opened(_OfPortal):
+    """BindComplete in the place of a Bind."""
+
+    __slots__ = ()
+
+
+class Shown(_OfPortal):
+    """The description of its rows in the place of a Describe."""
+
+    __slots__ = ()
+
+
+class Closed(_OfPortal):
+    """CloseComplete in the place of a Close."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class Answered(_OfPortal):
+    """Rows in the place of a Query or an Execute."""
+
+    max_rows: int = 0
     """As in Execute; 0 is all."""
-    simple: bool
+    simple: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +149,35 @@ class Staged:
     """Settings that hold for it."""
 
 
-Substitute = Blocked | Reply | Answered | Bound | Described | Staged
+PortalSubstitute = Opened | Shown | Closed | Answered
+Substitute = Blocked | Reply | PortalSubstitute | Bound | Described | Staged
 
 
 def on_substitute(session: ClientSession, backend: BackendSession, interception: Interception, end: int) -> Outcome:
     """Act on the next substitute while a backend is linked (a handler of ``requests``)."""
     substitute = interception.substitutes[0]
-    if isinstance(substitute, (Reply, Answered)) and backend.owed:
+    if isinstance(substitute, Reply) and backend.owed:
         session.wants_flush = True
         return hold(session)
-    assert isinstance(substitute, (Reply, Answered, Blocked))
+    assert isinstance(substitute, (Reply, Blocked))
     interception.substitutes.popleft()
-    if isinstance(substitute, Reply):
-        if substitute.unnamed is not None:
-            session.unnamed = substitute.unnamed
-            backend.unnamed_ready = backend.unnamed_in_batch = False
-        session.write(substitute.messages)
-    elif isinstance(substitute, Answered):
-        if substitute.simple:
-            # As a Query would have.
-            session.unnamed = b""
-            backend.unnamed_ready = backend.unnamed_in_batch = False
-        interception.delivery.start(substitute, messages.READY[backend.status] if substitute.simple else b"")
-        session.held = session.held or interception.busy
-    else:
+    if isinstance(substitute, Blocked):
         return refuse(session, backend, substitute.error, simple=substitute.simple), end
+    if substitute.unnamed is not None:
+        session.unnamed = substitute.unnamed
+        backend.unnamed_ready = backend.unnamed_in_batch = False
+    session.write(substitute.messages)
     return b"", end
+
+
+def deliver(session: ClientSession, backend: BackendSession, interception: Interception, answered: Answered) -> None:
+    """Send the rows of an answer while a backend is linked, which owes nothing."""
+    if answered.simple:
+        # As a Query would have.
+        session.unnamed = b""
+        backend.unnamed_ready = backend.unnamed_in_batch = False
+    interception.delivery.start(answered, messages.READY[backend.status] if answered.simple else b"")
+    session.held = session.held or interception.busy
 
 
 def on_described(backend: BackendSession, described: Described, end: int) -> Outcome:
@@ -174,14 +204,26 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
     substitute = interception.substitutes[0]
     if isinstance(substitute, (Bound, Described, Staged)):
         return False
+    if isinstance(substitute, Opened) and substitute.name and substitute.name in interception.standing:
+        # The name is taken, and the server says so best.
+        return False
     interception.substitutes.popleft()
     if isinstance(substitute, Reply):
         if substitute.unnamed is not None:
             session.unnamed = substitute.unnamed
         session.write(substitute.messages)
+    elif isinstance(substitute, Opened):
+        interception.standing[substitute.name] = substitute.portal
+        session.write(messages.BIND_COMPLETE_MESSAGE)
+    elif isinstance(substitute, Shown):
+        session.write(substitute.portal.description)
+    elif isinstance(substitute, Closed):
+        interception.standing.pop(substitute.name, None)
+        session.write(messages.CLOSE_COMPLETE_MESSAGE)
     elif isinstance(substitute, Answered):
         if substitute.simple:
             session.unnamed = b""
+            interception.standing.pop(b"", None)
         interception.delivery.start(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
         session.unnamed = b""

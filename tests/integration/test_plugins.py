@@ -173,3 +173,13 @@ def test_within_a_transaction_nothing_is_sent_elsewhere(client: WireClient) -> N
     say(client, f.query("begin"))
     assert "DataRow b'plugged'" in say(client, f.query("select current_database()"))
     say(client, f.query("rollback"))
+
+
+@pytest.mark.parametrize("sql", ["fetch x", "move all in x"])
+def test_sql_takes_no_rows_from_a_portal_that_a_plugin_answers(client: WireClient, sql: str) -> None:
+    say(client, f.query("begin"))
+    say(client, f.parse("select hello()"), f.bind(portal="x"), f.sync())
+    assert say(client, f.query(sql)) == ["Error 42704", "ReadyForQuery E"]
+    fields = decode_error(client.replies[-2].body)
+    assert "a plugin answers this portal" in fields["M"]
+    say(client, f.query("rollback"))

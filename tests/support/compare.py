@@ -312,12 +312,13 @@ def _tail_text(reference: Transcript) -> str:
 
 
 def without_place(reply: Reply) -> Reply:
-    """An error of a failed transaction, or of a Bind, without its place in PostgreSQL's source.
+    """An error of a failed transaction, a Bind, or a portal that is gone, without its place in PostgreSQL's source.
 
     Where a statement has to be prepared on another backend first, that is what is refused, and not its execution. And a
-    Bind with another count of values than its text has is refused by the proxy, before a plugin sees it.
+    Bind with another count of values than its text has is refused by the proxy, before a plugin sees it. Whether there
+    is a portal that a plugin answers, the server is asked by a Describe.
     """
-    if reply.tag == b"E" and decode_error(reply.body).get("C") in ("25P02", "08P01"):
+    if reply.tag == b"E" and decode_error(reply.body).get("C") in ("25P02", "08P01", "34000"):
         fields = [field for field in reply.body.split(b"\0") if field[:1] not in (b"F", b"L", b"R")]
         return Reply(b"E", b"\0".join(fields))
     return reply
