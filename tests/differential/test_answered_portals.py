@@ -25,7 +25,7 @@ from tests.support.frontend import (
     sync,
 )
 from tests.support.proxy import Tables, run_proxy
-from tests.support.script import PoolMode, Stream, part, stream
+from tests.support.script import Part, PoolMode, Stream, part, stream
 from tests.support.wire import Endpoint
 from tests.support.world import ROLE, World
 
@@ -61,6 +61,12 @@ BEGIN, ROLLBACK, SAVEPOINT, BACK = map(query, ("BEGIN", "ROLLBACK", "SAVEPOINT a
 RUN = part(describe_portal("x"), execute("x"), sync())
 FAIL = query("SELECT 1 / 0")
 
+BACKS: list[tuple[str, list[Part | Frontend]]] = [
+    ("", [BEGIN, SAVEPOINT, part(*answered("x"), sync()), BACK]),
+    (", by message", [BEGIN, SAVEPOINT, part(*answered("x"), sync()), part(*server("ROLLBACK TO a"), sync())]),
+    (", in a pipeline", [BEGIN, SAVEPOINT, part(*answered("x"), *server("ROLLBACK TO a"), execute("x"), sync())]),
+]
+
 STREAMS = [
     stream(
         "a statement that is closed in the batch that would run it",
@@ -87,18 +93,7 @@ STREAMS = [
         ROLLBACK,
         RUN,
     ),
-    *[
-        stream(f"ROLLBACK TO a savepoint from before its Bind{how}", BEGIN, SAVEPOINT, made, back, RUN, RUN, ROLLBACK)
-        for how, made, back in [
-            ("", part(*answered("x"), sync()), BACK),
-            (", by message", part(*answered("x"), sync()), part(*server("ROLLBACK TO a"), sync())),
-            (
-                ", in a pipeline",
-                part(*answered("x"), *server("ROLLBACK TO a"), execute("x"), sync()),
-                query("SELECT 1"),
-            ),
-        ]
-    ],
+    *[stream(f"ROLLBACK TO a savepoint from before its Bind{how}", *parts, RUN, RUN, ROLLBACK) for how, parts in BACKS],
     stream(
         "ROLLBACK TO a savepoint from behind its Bind",
         BEGIN,
