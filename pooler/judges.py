@@ -33,8 +33,8 @@ _SLICE: Final = 0.001
 """Seconds of work between two pauses."""
 
 _PAUSE_AFTER_READING: Final = 4.0
-"""After a catalogue has been read, it isn't read again for so many times as long as that took. In between, backends are
-asked."""
+"""After a catalogue has been read, it isn't read again for so many times as long as that took, unless a statement waits
+for it. In between, backends are asked."""
 
 _RETRY_AFTER: Final = 30.0
 """Seconds until a catalogue that could not be read is asked for again."""
@@ -64,8 +64,14 @@ class DatabaseJudge:
         self._closed = False
         self._reading = False
         self._may_read_at = 0.0
+        self._last_took = 0.0
+        """Seconds that the last reading took."""
         self._surveyed: tuple[Snapshot, Findings] | None = None
         self._sees = asyncio.Event()
+        self._awaited = asyncio.Event()
+        """A statement waits until it sees."""
+        self._in_vain = False
+        """One has waited for as long as it may, and it sees nothing yet: the next would wait as long for nothing."""
 
     def touch(self) -> None:
         """The database is in use."""
@@ -86,17 +92,33 @@ class DatabaseJudge:
             self._start_reading()
 
     def sight(self) -> Awaitable[object] | None:
-        """What to wait for until more is known than nothing, be it for a second at most; None where it is."""
+        """What to wait for until more is known than nothing, be it for a second at most; None where it is, or where
+        no wait would help."""
         if self.judge.sight is not Sight.BLIND:
             return None
-        self._sees.clear()
         self._start_reading()
+        if self._in_vain or self._last_took > _MOST_AWAITED:
+            return None
+        self._sees.clear()
+        self._awaited.set()
         return self._await_sight()
 
     async def _await_sight(self) -> None:
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_MOST_AWAITED):
                 await self._sees.wait()
+        except TimeoutError:
+            self._in_vain = self.judge.sight is Sight.BLIND
+
+    def _see(self, findings: Findings | None) -> None:
+        """Tell the judge; None: the catalogue can't be read."""
+        if findings is None:
+            self.judge.see_dimly()
+        else:
+            self.judge.see(findings)
+        self._in_vain = False
+        self._awaited.clear()
+        self._sees.set()
 
     def _start_reading(self) -> None:
         if not self._reading and not self._closed:
@@ -113,7 +135,7 @@ class DatabaseJudge:
     async def _read_once(self) -> bool:
         """Whether all is known now."""
         if self._catalogue.snapshot is None:
-            await asyncio.sleep(max(0.0, self._may_read_at - time.monotonic()))
+            await self._pause()
         begun = time.monotonic()
         try:
             snapshot = await self._catalogue.current()
@@ -124,20 +146,24 @@ class DatabaseJudge:
                 return False
             if self.judge.sight is not Sight.DIM:
                 logger.warning("functions and triggers of %s are judged by their names alone: %s", self._name, error)
-                self.judge.see_dimly()
-                self._sees.set()
+                self._see(None)
             await asyncio.sleep(self._retry_after)
             return False
         if self._surveyed is None or self._surveyed[0] is not snapshot:
             self._surveyed = snapshot, await _survey(snapshot)
             self.readings += 1
         now = time.monotonic()
-        self._may_read_at = now + _PAUSE_AFTER_READING * (now - begun)
+        self._last_took = now - begun
+        self._may_read_at = now + _PAUSE_AFTER_READING * self._last_took
         if self._catalogue.snapshot is not snapshot:
             return False
-        self.judge.see(self._surveyed[1])
-        self._sees.set()
+        self._see(self._surveyed[1])
         return True
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._may_read_at - time.monotonic())):
+                await self._awaited.wait()
 
 
 async def _survey(snapshot: Snapshot) -> Findings:

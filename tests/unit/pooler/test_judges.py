@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from interceptor.catalogue import Snapshot
 from interceptor.catalogue.judging import Sight
 from interceptor.catalogue.service import Listener
 from interceptor.errors import BACKEND_LOST, HELPER_TIMEOUT, BackendError
 from interceptor.sql.effects import NONE, Effect
+from pooler import judges
 from pooler.judges import DatabaseJudge
 
 
@@ -131,4 +134,60 @@ async def test_a_server_that_is_busy_is_no_reason_to_trust() -> None:
     await until(lambda: catalogue.asked == 1)
     await asyncio.sleep(0)
     assert judge.judge.sight is Sight.BLIND
+    judge.close()
+
+
+async def test_who_waits_for_it_does_not_wait_for_the_pause_between_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "_PAUSE_AFTER_READING", 1e9)
+    monkeypatch.setattr(judges, "_MOST_AWAITED", 60.0)
+    catalogue = Played()
+    judge = DatabaseJudge("app", catalogue)
+    for _ in range(3):
+        effect(judge, b"select a from t")
+        awaited = judge.sight()
+        assert awaited is not None
+        async with asyncio.timeout(10):
+            await awaited
+        assert judge.judge.sight is Sight.CLEAR
+        catalogue.on_ddl()
+    # Where nobody waits, the pause is kept.
+    effect(judge, b"select a from t")
+    await asyncio.sleep(0.01)
+    assert (judge.judge.sight, catalogue.asked) == (Sight.BLIND, 3)
+    judge.close()
+
+
+async def test_what_was_waited_for_in_vain_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "_MOST_AWAITED", 0.001)
+    catalogue = Played()
+    judge = DatabaseJudge("app", catalogue)
+    catalogue.error = BackendError(HELPER_TIMEOUT, "no")
+    awaited = judge.sight()
+    assert awaited is not None
+    await awaited
+    assert judge.judge.sight is Sight.BLIND
+    assert judge.sight() is None
+    catalogue.error = None
+    monkeypatch.setattr(judges, "_MOST_AWAITED", 60.0)
+    judge.close()
+    judge = DatabaseJudge("app", catalogue)
+    for _ in range(2):
+        awaited = judge.sight()
+        assert awaited is not None
+        await awaited
+        assert judge.sight() is None
+        catalogue.on_ddl()
+    judge.close()
+
+
+async def test_a_catalogue_that_takes_longer_than_anybody_waits_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judges, "_MOST_AWAITED", 0.0)
+    catalogue = Played()
+    judge = DatabaseJudge("app", catalogue)
+    effect(judge, b"select a from t")
+    await until(lambda: judge.judge.sight is Sight.CLEAR)
+    catalogue.on_ddl()
+    assert judge.sight() is None
     judge.close()
