@@ -55,6 +55,8 @@ class SessionVerdict(Struct, frozen=True, gc=False):
     because: str = ""
     defines: bool = False
     """Something is created, altered or dropped on the way. Told only up to CHANGES: UNKNOWN may be anything."""
+    reads_sequence: bool = False
+    """It asks for ``currval()`` or ``lastval()`` on the way; told as far as ``defines`` is."""
 
 
 class OpaqueThing(Struct, frozen=True, gc=False):
@@ -122,6 +124,9 @@ _MOST_TOUCHES: Final = 5_000  # some 2 KB each
 _MOST_VERDICTS: Final = 20_000
 _HARMLESS: Final = SessionVerdict(SessionChange.HARMLESS)
 _SEQUENCES: Final = SessionVerdict(SessionChange.SEQUENCES, "it takes values of a sequence")
+_READS_SEQUENCE: Final = SessionVerdict(
+    SessionChange.SEQUENCES, "it asks for the last value of a sequence", reads_sequence=True
+)
 
 
 class Closures:
@@ -276,17 +281,18 @@ class Closures:
         if known is not None:
             return known
         known = _HARMLESS
-        defines = False
+        defines = reads_sequence = False
         for node, step in self._reachable(start):
             defines = defines or step.defines
             found = self._judge(node, step)
+            reads_sequence = reads_sequence or found.reads_sequence
             if found.change > known.change:
                 known = found
                 if known.change is SessionChange.UNKNOWN:
                     break
             yield
-        if defines:
-            known = replace(known, defines=True)
+        if defines or reads_sequence:
+            known = replace(known, defines=defines, reads_sequence=reads_sequence)
         if len(self._verdicts) >= _MOST_VERDICTS:
             self._verdicts.clear()
         self._verdicts[start] = known
@@ -338,7 +344,9 @@ class Closures:
             return _HARMLESS
         if name == "set_config":
             return SessionVerdict(SessionChange.CHANGES, f"function {name}: {Effect.SETTING.value}")
-        if name in SEQUENCE_READERS or name in SEQUENCE_WRITERS:
+        if name in SEQUENCE_READERS:
+            return _READS_SEQUENCE
+        if name in SEQUENCE_WRITERS:
             return _SEQUENCES
         reason = PINNING.get(name)
         if reason is not None:

@@ -16,7 +16,7 @@ from interceptor.catalogue.closure import Closures, SessionChange, SessionVerdic
 from interceptor.catalogue.model import FIRST_USER_OID, Action, Expression, Function, Kind
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.catalogue.steps import CallOf, CheckOf, UseOf
-from interceptor.sql.effects import NONE, SessionEffects
+from interceptor.sql.effects import NONE, WRITES, SessionEffects
 from interceptor.sql.functions import harmless_functions
 
 __all__ = ["Dangers", "Findings", "Survey", "survey"]
@@ -25,7 +25,7 @@ _QUERIED: Final = frozenset([Kind.TABLE, Kind.PARTITIONED_TABLE, Kind.VIEW, Kind
 _TRIGGERS: Final = frozenset([2279, 3838])
 """What trigger and event trigger functions return (pg_type.dat). SQL can't call them."""
 
-_SEQUENCES: Final = SessionEffects(None, 1, reads_sequence=True, touches_sequence=True)
+_READS_SEQUENCE: Final = SessionEffects(None, 1, reads_sequence=True, touches_sequence=True)
 _DEFINES: Final = SessionEffects(None, 1, reads_sequence=True, touches_sequence=True, defines=True)
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9_]+")
@@ -101,7 +101,9 @@ def _graver(one: SessionEffects | None, other: SessionEffects | None) -> Session
         return None
     if one.defines or other.defines:
         return _DEFINES
-    return _SEQUENCES if one.reads_sequence or other.reads_sequence else NONE
+    if one.reads_sequence or other.reads_sequence:
+        return _READS_SEQUENCE
+    return WRITES if one.touches_sequence or other.touches_sequence else NONE
 
 
 def survey(snapshot: Snapshot) -> Generator[None, None, Findings]:
@@ -275,7 +277,8 @@ def _put(table: dict[str, dict[str, SessionEffects | None]], name: str, schema: 
     """Note what one of possibly several of this name does."""
     effects: SessionEffects | None = None
     if verdict.change < SessionChange.CHANGES:
-        effects = _SEQUENCES if verdict.change is SessionChange.SEQUENCES else NONE
+        effects = WRITES if verdict.change is SessionChange.SEQUENCES else NONE
+        effects = _READS_SEQUENCE if verdict.reads_sequence else effects
         effects = _DEFINES if verdict.defines else effects
     by_schema = table.setdefault(name, {})
     by_schema[schema] = _graver(by_schema[schema], effects) if schema in by_schema else effects

@@ -31,8 +31,13 @@ TAKES_AWAY: Final = SessionEffects(None, 1, ends_pin=True)
 """Those of a Close."""
 
 
-def note_effects(session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int) -> Outcome:
-    """Note what the statement at ``position`` may do to the session; send before it what that calls for."""
+def note_effects(
+    session: ClientSession, backend: BackendSession, effects: SessionEffects, position: int, *, simple: bool = False
+) -> Outcome:
+    """Note what the statement at ``position`` may do to the session; send before it what that calls for.
+
+    ``simple``: it is a Query.
+    """
     if not session.follows:
         return None
     by_name = effects.effect is Effect.PREPARED_STATEMENT and session.named is not None
@@ -47,21 +52,41 @@ def note_effects(session: ClientSession, backend: BackendSession, effects: Sessi
     if backend.status == messages.FAILED_TRANSACTION:
         return None
     named, session.named = session.named, None
-    return make_private(backend, named, partial(setattr, session, "named", named)), position
+    apart = simple and backend.reusable
+    return make_private(backend, named, partial(setattr, session, "named", named), apart=apart), position
 
 
 def refuse_stale_value(
-    session: ClientSession, backend: BackendSession, effects: SessionEffects, *, simple: bool
-) -> bytes | None:
+    session: ClientSession, backend: BackendSession, effects: SessionEffects, end: int, *, simple: bool
+) -> Outcome:
     """What is sent in the place of a statement that would read another client's sequence value; None if it would not.
 
-    At the beginning of a transaction such values are taken away; in the midst of a batch that can't be done any more.
+    ``end``: where its message ends. Where it begins a transaction, such values are taken away; in the midst of one that
+    can't be done any more.
     """
+    if not _would_read(session, backend, effects):
+        return None
+    if backend.reusable or (backend.owed and backend.between_batches):
+        return hide_stale_values(session, backend, effects)
+    return refuse(session, backend, _NO_VALUE, simple=simple), end
+
+
+def hide_stale_values(session: ClientSession, backend: BackendSession, effects: SessionEffects) -> Outcome:
+    """Take away other clients' sequence values before a batch that would read them. May hold it."""
+    if _would_read(session, backend, effects) and backend.between_batches:
+        if backend.owed:
+            # Whether a transaction is open is known when all is answered.
+            session.wants_flush = True
+            return hold(session)
+        if backend.reusable:
+            session.belongings.hide_sequences(backend)
+    return None
+
+
+def _would_read(session: ClientSession, backend: BackendSession, effects: SessionEffects) -> bool:
     if effects.effect is not None or not effects.reads_sequence or not session.follows:
-        return None
-    if session.belongings.may_read_sequences(backend):
-        return None
-    return refuse(session, backend, _NO_VALUE, simple=simple)
+        return False
+    return not session.belongings.may_read_sequences(backend)
 
 
 def runs_several(data: bytes, position: int) -> bool:

@@ -218,6 +218,10 @@ class ClientStatements:
             self.spoken.clear()
         self.spoken[prepared.name] = name
 
+    def speaks_otherwise(self, prepared: Prepared, name: bytes) -> bool:
+        """Whether it has another name too for this statement, and used that last."""
+        return self.spoken.get(prepared.name, name) != name
+
     @property
     def full(self) -> bool:
         """Whether one more is one too many."""
@@ -282,14 +286,17 @@ def renewal(backend: BackendSession, prepared: Prepared) -> bytes:
     return prepared.close_message
 
 
-def make_private(backend: BackendSession, statements: ClientStatements, undo: Callable[[], None]) -> bytes:
+def make_private(
+    backend: BackendSession, statements: ClientStatements, undo: Callable[[], None], *, apart: bool
+) -> bytes:
     """What has to be sent so that the backend has this client's statements under the client's own names, and no others.
 
     For a client that looks at, or runs, prepared statements by SQL. The backend must stay with it from now on. Nothing
     must be owed, and no transaction failed. ``undo`` is called should all this be skipped.
 
     A Close for each, and not DEALLOCATE ALL: whatever is executed in a batch, VACUUM behind it is refused, and a Query
-    or a Sync of ours would end the client's batch.
+    or a Sync of ours would end the client's batch. ``apart``: there is no batch, so that each statement may be parsed
+    in one of its own. Else a Query would find a transaction begun, in which it can't set the isolation level.
     """
     owed = backend.owed
     out = []
@@ -299,7 +306,17 @@ def make_private(backend: BackendSession, statements: ClientStatements, undo: Ca
         owed.append(Request.INJECTED_NAMED_CLOSE)
         out.append(prepared.close_message)
     for name, prepared in statements.by_name.items():
-        backend.note_change(undo)
         owed.append(Request.INJECTED_NAMED_PARSE)
         out.append(Prepared(prepared.body, name, prepared.effects).parse_message)
+        if apart:
+            # One that can't be parsed any more is not there for the client either.
+            backend.note_change(_nothing)
+            owed.append(Request.INJECTED_SYNC)
+            out.append(SYNC_MESSAGE)
+        else:
+            backend.note_change(undo)
     return b"".join(out)
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""

@@ -44,7 +44,7 @@ from interceptor.session.substitutes import (
 )
 from interceptor.session.watching import watch_last
 from interceptor.sql.analysis import opaque_effects
-from interceptor.sql.effects import NONE, OPAQUE, Effect
+from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
@@ -77,12 +77,12 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
                 splice = deallocate(session, backend, data[position + 5 : end - 1], end)
                 if splice is not None:
                     return splice
-            refusal = refuse_stale_value(session, backend, effects, simple=True)
+            refusal = refuse_stale_value(session, backend, effects, end, simple=True)
             if refusal is not None:
-                return refusal, end
+                return refusal
             if effects.reduces:
                 effects = look_up_by_name(session, data[position + 5 : end - 1], effects)
-            splice = note_effects(session, backend, effects, position)
+            splice = note_effects(session, backend, effects, position, simple=True)
             if splice is HOLD:
                 return splice
     if session.named is not None:
@@ -104,9 +104,9 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
         effects = session.effects_of(sql) if whole else opaque_effects(sql)
         if effects is not NONE:
             if data[end : end + 1] == b"B":
-                refusal = refuse_stale_value(session, backend, effects, simple=False)
+                refusal = refuse_stale_value(session, backend, effects, end, simple=False)
                 if refusal is not None:
-                    return refusal, end
+                    return refusal
             if effects.reduces:
                 effects = look_up_by_name(session, sql, effects)
             splice = note_effects(session, backend, effects, position)
@@ -130,21 +130,30 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
     if session.belongings.doubt is not None:
         session.belongings.note_values(data[name_end:end])
     splice: Splice | None = None
+    if name_end <= name_at and session.reused is not None and backend.unnamed_in_batch:
+        return use_reused(session, backend, data, position, name_at, name_end)
+    if backend.sequences_of:
+        refusal = refuse_stale_value(
+            session, backend, _effects_of_bound(session, backend, data[name_at:name_end]), end, simple=False
+        )
+        if refusal is not None:
+            return refusal
     if name_end <= name_at:
-        if session.reused is not None and backend.unnamed_in_batch:
-            return use_reused(session, backend, data, position, name_at, name_end)
         splice = _bind_unnamed(session, backend, position)
     elif session.named is not None:
-        if backend.sequences_of:
-            prepared = session.named.by_name.get(data[name_at:name_end])
-            effects = NONE if prepared is None else session.judge_anew(prepared)
-            refusal = refuse_stale_value(session, backend, effects, simple=False)
-            if refusal is not None:
-                return refusal, end
         splice = use_named(session, backend, data, position, name_at, name_end)
     if splice is not HOLD:
         backend.owed.append(_OWED_BIND)
     return splice
+
+
+def _effects_of_bound(session: ClientSession, backend: BackendSession, name: bytes) -> SessionEffects:
+    """What the statement may do that a Bind names, as far as it is known here; else that was noted at its Parse."""
+    if name:
+        prepared = None if session.named is None else session.named.by_name.get(name)
+        return NONE if prepared is None else session.judge_anew(prepared)
+    parse = backend.parses[-1] if backend.parses else session.unnamed
+    return session.effects_of(parse[6 : parse.find(0, 6)]) if parse else NONE
 
 
 def _bind_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
@@ -194,6 +203,9 @@ def _on_close(session: ClientSession, backend: BackendSession, data: bytes, posi
 
 
 def _on_function_call(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
+    if session.follows and not backend.between_batches:
+        # As a Query in such a place.
+        session.keep(Effect.UNCOUNTED)
     # A function by number, so what it does to the session is not known.
     splice = note_effects(session, backend, OPAQUE, position)
     if splice is not HOLD:

@@ -290,10 +290,12 @@ def _note(
         return b"", False
     effects = session.effects_of(body[: body.find(0)])
     if effects is not NONE:
-        refusal = refuse_stale_value(session, backend, effects, simple=simple)
+        refusal = refuse_stale_value(session, backend, effects, 0, simple=simple)
+        if refusal is HOLD:
+            return HOLD
         if refusal is not None:
-            return refusal, True
-    splice = note_effects(session, backend, effects, 0) if effects is not NONE else None
+            return refusal[0], True
+    splice = note_effects(session, backend, effects, 0, simple=simple) if effects is not NONE else None
     if splice is HOLD:
         return HOLD
     for item in before:

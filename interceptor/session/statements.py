@@ -11,7 +11,7 @@ from interceptor.errors import TOO_MANY_STATEMENTS, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import pack_header, unpack_header
 from interceptor.session.backend import BackendSession
-from interceptor.session.noting import PREPARES, note_effects
+from interceptor.session.noting import PREPARES, hide_stale_values, note_effects
 from interceptor.session.prepared import (
     MAX_STATEMENT_BYTES,
     MAX_STATEMENTS,
@@ -65,6 +65,9 @@ def parse_named(
     existing = named.by_name.get(name)
     if existing is not None:
         # PostgreSQL says best itself what is wrong with that.
+        if backend.owed and named.speaks_otherwise(existing, name):
+            session.wants_flush = True
+            return hold(session)
         named.speak(existing, name)
         before = provide(backend, existing)
         backend.owed.append(_OWED_PARSE)
@@ -77,6 +80,8 @@ def parse_named(
             hint="Close statements that are not needed any more.",
         )
     prepared = _prepared_for(session, named, data[name_end + 1 : end])
+    if backend.sequences_of and hide_stale_values(session, backend, prepared.effects) is HOLD:
+        return HOLD
     backend.client_parses += 1
     named.add(name, prepared)
     named.in_batch.add(name)
@@ -126,6 +131,10 @@ def use_named(
     prepared = named.by_name.get(name)
     if prepared is None:
         return None
+    if backend.owed and named.speaks_otherwise(prepared, name):
+        # An error of what is owed has to tell the name that was used there.
+        session.wants_flush = True
+        return hold(session)
     if prepared.era is not session.texts.era:
         session.judge_anew(prepared)
     # Before its effects are noted: what is in doubt is not moved to other settings and back.

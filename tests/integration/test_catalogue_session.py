@@ -52,6 +52,8 @@ FUNCTIONS: list[tuple[str, str, SessionChange]] = [
     ("defines", "() returns void language plpgsql as $$ begin create table made (a int); end $$", HARMLESS),
     ("declares", "() returns void language plpgsql as $$ declare n checked; begin n := 1; end $$", HARMLESS),
     ("takes_next", "() returns bigint language sql as $$ select nextval('s') $$", SEQUENCES),
+    ("asks_last", "() returns bigint language sql as $$ select nextval('s'); select lastval() $$", SEQUENCES),
+    ("asks_deep", "() returns bigint language plpgsql as $$ begin return asks_last(); end $$", SEQUENCES),
     ("inserts_serial", "() returns void language sql as 'insert into serials (a) values (''y'')'", SEQUENCES),
     ("inserts_deep", "() returns void language sql as 'select inserts_serial()'", SEQUENCES),
     ("atomic_identity", "() returns int begin atomic insert into identities (a) values ('x'); select 1; end",
@@ -199,6 +201,14 @@ def test_defaults_that_an_update_sets_count(judged: Judged) -> None:
     assert verdict.change is SEQUENCES
     changed, _ = judged.world.differences("update serials set id = default")
     assert actual(changed) is SEQUENCES
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [("takes_next", False), ("inserts_deep", False), ("asks_last", True), ("asks_deep", True), ("pure", False)],
+)
+def test_it_is_told_whether_the_last_value_of_a_sequence_is_asked_for(judged: Judged, name: str, reads: bool) -> None:
+    assert judged.function(name).reads_sequence is reads
 
 
 def test_definitions_inside_functions_are_told(judged: Judged) -> None:

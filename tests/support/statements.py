@@ -119,6 +119,7 @@ SIMPLE: tuple[str, ...] = (
     "SHOW TimeZone",
     "SELECT pg_advisory_xact_lock(1)",
     "DO $$BEGIN RAISE NOTICE 'one'; RAISE WARNING 'two' USING DETAIL = 'in detail', HINT = 'a hint'; END$$",
+    "CALL commit_twice()",
 )
 
 # Statements that fail, at parsing, at analysis, at execution, or at the end of the transaction.

@@ -309,6 +309,21 @@ EXTENDED_STREAMS: tuple[Stream, ...] = (
         part(*_run("DISCARD ALL"), sync()),
         _COUNT,
     ),
+    stream(
+        "two names for one text, of which the first is in an error",
+        part(parse("SELECT $1::int", "one"), parse("SELECT $1::int", "two"), sync()),
+        part(bind([b"1", b"2"], statement="one"), sync(), describe_statement("two"), sync()),
+        part(bind([b"1"], statement="two"), describe_statement("one"), bind([], statement="two"), execute(), sync()),
+    ),
+    stream(
+        "a transaction with an isolation level in a Query that prepares by SQL",
+        part(parse("SELECT 1", "s"), sync()),
+        query("START TRANSACTION ISOLATION LEVEL REPEATABLE READ; PREPARE p AS SELECT 2"),
+        part(bind(statement="s"), execute(), sync()),
+        query("EXECUTE p; COMMIT"),
+        query("DEALLOCATE p"),
+        modes=NOT_STATEMENT,
+    ),
     stream("a procedure that commits in a pipeline", part(*_run("CALL commit_twice()"), sync()), _COUNT),
     # Each of these changes its meaning if anything was executed before it in the same batch.
     stream(

@@ -754,18 +754,27 @@ def make_private(recorder: Recorder, sql: str = "EXECUTE s") -> bytes:
 def test_a_client_that_names_statements_in_sql_has_them_under_its_own_names() -> None:
     recorder = Recorder()
     name = prepare(recorder, "s")
-    assert make_private(recorder) == close("S", name.decode()) + parse("SELECT 1", "s")
-    recorder.from_backend(CLOSED + PARSED + RESULT + ready())
+    assert make_private(recorder) == close("S", name.decode()) + parse("SELECT 1", "s") + SYNC
+    recorder.from_backend(CLOSED + PARSED + ready() + RESULT + ready())
     asked, to_client = recorder.take()
     assert to_client == RESULT + ready()
     assert b"'statement'" in text_of(asked)
+
+
+def test_one_that_can_not_be_parsed_any_more_is_no_hindrance_to_the_query() -> None:
+    recorder = Recorder()
+    prepare(recorder, "s")
+    prepare(recorder, "gone", "SELECT FROM dropped")
+    make_private(recorder, "PREPARE p AS SELECT 1")
+    recorder.from_backend(CLOSED + CLOSED + PARSED + ready() + error("42P01") + ready() + complete("PREPARE") + ready())
+    assert recorder.take()[1] == complete("PREPARE") + ready()
 
 
 def test_statements_are_shared_again_once_sql_has_made_none_of_them() -> None:
     recorder = Recorder()
     prepare(recorder, "s")
     make_private(recorder)
-    recorder.from_backend(CLOSED + PARSED + RESULT + ready())
+    recorder.from_backend(CLOSED + PARSED + ready() + RESULT + ready())
     recorder.take()
     recorder.from_backend(answer(found("statement", "s", b"SELECT 1", ""), count=1))
     assert recorder.take() == (query("DEALLOCATE ALL"), b"")
@@ -1019,6 +1028,60 @@ def test_the_unnamed_statement_is_judged_where_it_runs() -> None:
     recorder.client = reader
     recorder.from_client(bind() + execute() + SYNC)
     assert recorder.take()[0] == DISCARD_SEQUENCES + parse("SELECT lastval()") + bind() + execute() + SYNC
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        query("SELECT lastval()"),
+        parse("SELECT lastval()") + bind() + execute() + SYNC,
+        parse("SELECT lastval()", "r") + bind("r") + execute() + SYNC,
+    ],
+    ids=["simple", "unnamed", "named"],
+)
+def test_behind_a_batch_that_does_not_ask_they_are_taken_away_before_one_that_does(reads: bytes) -> None:
+    recorder = Recorder()
+    touch(recorder)
+    recorder.new_client()
+    writes = query("INSERT INTO t VALUES (1)")
+    recorder.from_client(writes + reads)
+    assert recorder.take()[0] == writes + FLUSH
+    recorder.from_backend(complete("INSERT 0 1") + ready())
+    sent, _ = recorder.take()
+    assert sent.startswith(DISCARD_SEQUENCES)
+    assert b"SELECT lastval()" in sent
+    assert b"blocked" not in sent
+
+
+def test_in_a_transaction_that_was_begun_without_asking_they_are_refused() -> None:
+    recorder = Recorder()
+    touch(recorder)
+    recorder.new_client()
+    recorder.from_client(query("INSERT INTO t VALUES (1)") + query("BEGIN") + query("SELECT lastval()"))
+    recorder.from_backend(complete("INSERT 0 1") + ready() + complete("BEGIN") + ready("T"))
+    recorder.take()
+    recorder.from_backend(error("42601") + ready("E"))
+    assert b"55000" in recorder.take()[1]
+
+
+@pytest.mark.parametrize("name", ["", "r"])
+def test_in_the_midst_of_a_batch_they_are_refused(name: str) -> None:
+    recorder = Recorder()
+    touch(recorder)
+    recorder.new_client()
+    recorder.from_client(parse("SELECT 1", "one") + FLUSH)
+    recorder.from_backend(PARSED)
+    recorder.take()
+    read = parse("SELECT lastval()", name) + describe("S", name) + bind(name) + execute() + SYNC
+    recorder.from_client(read)
+    recorder.from_backend(PARSED + message("t", bytes(2)) + ROW_DESCRIPTION + error("42601") + ready())
+    assert b"55000" in recorder.take()[1]
+
+
+def test_a_function_call_in_an_open_batch_keeps_the_backend() -> None:
+    recorder = Recorder()
+    recorder.from_client(parse("SELECT 1") + message("F", bytes(10)) + SYNC)
+    assert recorder.client.belongings.pins == {Effect.UNCOUNTED}
 
 
 def test_in_session_mode_sequences_are_the_backends_own() -> None:
