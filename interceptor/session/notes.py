@@ -31,7 +31,8 @@ class Note:
     """The execution that it is a part of, where somebody looks after that."""
     rewriting: Rewriting | None = None
     """The server was sent another text than the client's, of which its errors speak."""
-
+    statement: bytes | None = None
+    """What the client calls the statement that the server knows by ``prelude.PASSING_NAME``."""
     may_fail: bool = False
     """An error of it may be one after which it is run elsewhere."""
     conditions: Conditions | None = None

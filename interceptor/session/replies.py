@@ -8,6 +8,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.rows import with_formats
 from interceptor.session.notes import become, note_of
+from interceptor.session.prelude import PASSING_NAME
 from interceptor.session.prepared import Prepared
 from interceptor.session.states import PLAIN, SYNCS, Action, Request
 from interceptor.session.substitutes import SUBSTITUTE
@@ -36,6 +37,7 @@ _PRELUDE: Final = frozenset({Request.PRELUDE, Request.FILL, Request.DESCRIBED_QU
 _NOTHING_TO_COPY: Final = messages.encode_message(
     messages.COPY_FAIL, b"what a plugin runs before a statement copies rows by CopyRows alone\0"
 )
+_PASSING: Final = b'"%b"' % PASSING_NAME
 _DATA_EXCEPTION: Final = b"\0C22"
 """Where the SQLSTATE of an ErrorResponse begins with class 22."""
 
@@ -117,6 +119,8 @@ def on_error_in_batch(
     replaced = note is not None and bool(note.error)
     if note is not None and note.rewriting is not None and not replaced:
         renamed = note.rewriting.mend(renamed)
+        if note.statement is not None:
+            renamed = renamed.replace(_PASSING, b'"%b"' % note.statement)
     if renamed == body and not replaced:
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))

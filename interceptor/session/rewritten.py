@@ -138,7 +138,7 @@ def bind_rewritten(
         if outcome.mapping is not None:
             bound = encode_bind(bind.portal, PASSING_NAME, _values(interception, outcome), bind.result_formats)
     interception.rewritten_portals[bind.portal] = rewriting
-    return interception.put(Bound(body, bound, Note(rewriting=rewriting), before))
+    return interception.put(Bound(body, bound, Note(rewriting=rewriting, statement=bind.statement), before))
 
 
 def bind_again(interception: Interception, bind: BindMessage, outcome: Outcome) -> bytes:

@@ -381,3 +381,13 @@ def test_temporary_tables_that_stay_keep_the_backend(clients: Clients) -> None:
     say(client, *batch("select set_config('work_mem', '5MB', false) /* r:tagged  */"), f.sync())
     assert other.query("show work_mem") == [("4MB",)]
     assert client.query("show work_mem") == [("5MB",)]
+
+
+@pytest.mark.parametrize("name", ["", "mine"])
+@pytest.mark.parametrize("kind", ["before insert", "tagged "])
+def test_an_error_of_a_bind_names_the_clients_statement(client: WireClient, kind: str, name: str) -> None:
+    sql = f"/* r:{kind} */ explain select $1::int4"
+    sent = [f.parse(sql, name), f.bind([], statement=name), f.sync()]
+    assert say(client, *sent)[-2:] == ["Error 08P01", "ReadyForQuery I"]
+    text = decode_error(client.replies[-2].body)["M"]
+    assert text == f'bind message supplies 0 parameters, but prepared statement "{name}" requires 1'
