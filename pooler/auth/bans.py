@@ -2,6 +2,9 @@
 
 So that a list of passwords can't be tried, and so that failed logins cost a bounded part of the processor: what a
 banned address asks for is refused after one look into a table.
+
+With several workers each tells the control of its failures, which counts those of all and tells all of a ban. Each
+counts its own too, so that bans hold while there is no control.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = ["Ban", "BanSettings", "Bans"]
+
+_SAME: Final = 1.0
+"""Seconds within which two ends of a ban are one: the word of it takes its time."""
 
 _MOST_ENTRIES: Final = 10_000
 """Of each table. Then what was touched longest ago goes first."""
@@ -46,6 +52,8 @@ class Bans:
         self._clock = clock
         self._failures: OrderedDict[Key, deque[float]] = OrderedDict()
         self._banned: OrderedDict[Key, Ban] = OrderedDict()
+        self.on_counted: Callable[[str, str, float], None] | None = None
+        """Told of each failure here: address, database, and for how many seconds that bans; 0 if it does not."""
 
     def find(self, address: str, database: str) -> Ban | None:
         """The ban that holds for this address and database, if there is one."""
@@ -59,9 +67,15 @@ class Bans:
 
     def on_failure(self, address: str, database: str) -> Ban | None:
         """A login has failed. The ban that follows from it, if it is one too many."""
-        settings = self.settings
-        if not settings.failures:
+        if not self.settings.failures:
             return None
+        ban = self._count(address, database)
+        if self.on_counted is not None:
+            self.on_counted(address, database, 0.0 if ban is None else self.seconds_left(ban))
+        return ban
+
+    def _count(self, address: str, database: str) -> Ban | None:
+        settings = self.settings
         key = address, database
         now = self._clock()
         times = self._failures.get(key)
@@ -75,16 +89,23 @@ class Bans:
         times.append(now)
         if len(times) < settings.failures or now - times[0] > settings.window:
             return None
-        del self._failures[key]
-        return self.add(address, database)
+        return self._add(address, database, settings.duration)
 
-    def add(self, address: str, database: str) -> Ban:
-        """Ban from now on."""
+    def _add(self, address: str, database: str, duration: float) -> Ban:
         now = self._clock()
-        ban = self._banned[address, database] = Ban(address, database, now, now + self.settings.duration)
+        self._failures.pop((address, database), None)
+        ban = self._banned[address, database] = Ban(address, database, now, now + duration)
         self._banned.move_to_end((address, database))
         _bound(self._banned)
         return ban
+
+    def adopt(self, address: str, database: str, seconds: float) -> bool:
+        """Another process has banned, for so many seconds from now on. False if that was known."""
+        known = self.find(address, database)
+        if known is not None and self.seconds_left(known) > seconds - _SAME:
+            return False
+        self._add(address, database, seconds)
+        return True
 
     def seconds_left(self, ban: Ban) -> float:
         """How long it holds from now on."""

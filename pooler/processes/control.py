@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pooler.login import BackendAddress
+from pooler.processes.bans import BanCounter
 from pooler.processes.cancels import CancelRouter
 from pooler.processes.channel import Channel
 from pooler.processes.ledger import Action, Ledger, Limits
 from pooler.processes.messages import (
     Answered,
     Ask,
+    Banned,
     Busy,
     Calm,
     Cancel,
@@ -97,6 +99,7 @@ class Control:
         self.cancels: Final = CancelRouter(self.peers)
         self.questions: Final = QuestionRouter(self.peers)
         self.values: Final = ValueStore(self.peers)
+        self.bans: Final = BanCounter(server.access.bans, self.peers)
         self._orphans: dict[Orphan, int] = {}
         self._losses = 0
         self._awaited = {slot for slot in range(1, memory.workers + 1) if memory.seats[slot].pid}
@@ -205,6 +208,8 @@ class Control:
                 self.ledger.calm(slot, key)
             case Busy(key=key):
                 self.tell(self.ledger.busy(slot, key, now))
+            case Banned():
+                self.bans.on_message(peer, message)
             case Cancel():
                 self.cancels.on_request(peer, message)
             case Canceled():
@@ -236,6 +241,7 @@ class Control:
             self.ledger.adopt(peer.slot, held.key, held.count, time.monotonic())
         if peer.slot != self.predecessor:
             self.values.welcome(peer)
+            self.bans.welcome(peer)
             peer.channel.send(Welcome())
         self._awaited.discard(peer.slot)
 

@@ -10,10 +10,12 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pooler.processes.bans import held
 from pooler.processes.cancels import RANDOM_IDS, make_process_id
 from pooler.processes.channel import Channel
 from pooler.processes.messages import (
     Answered,
+    Banned,
     Cancel,
     Canceled,
     Full,
@@ -90,6 +92,8 @@ class Link:
         """The control has said what a worker has to know before it serves."""
         self.node: Final = ProcessNode(server, self.send)
         self._sharing = Sharing(server.host.shared, self.send, slot)
+        self._bans: Final = server.access.bans
+        self._bans.on_counted = lambda *told: self.send(Banned(*told))
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -123,6 +127,8 @@ class Link:
         self.send(Register(self.slot, os.getpid(), self.permits.held()))
         for put in self._sharing.values():
             self.send(put)
+        for banned in held(self._bans):
+            self.send(banned)
         self.node.connected = True
         self.permits.report_all()
 
@@ -172,6 +178,8 @@ class Link:
                 self.permits.on_full(message)
             case Release():
                 self.permits.on_release(message)
+            case Banned():
+                self._on_banned(message)
             case Cancel(ticket=ticket):
                 found = self._server.cancel_own(
                     message.process_id, message.secret, lambda: self.send(Canceled(ticket, found=True))
@@ -192,6 +200,9 @@ class Link:
                 self._sharing.on_put(message)
             case _:
                 raise AssertionError(f"the control says {type(message).__name__}")
+
+    def _on_banned(self, banned: Banned) -> None:
+        self._bans.adopt(banned.address, banned.database, banned.seconds)
 
 
 if TYPE_CHECKING:

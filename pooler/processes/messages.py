@@ -9,6 +9,7 @@ import msgspec
 __all__ = [
     "Answered",
     "Ask",
+    "Banned",
     "Busy",
     "Calm",
     "Cancel",
@@ -166,6 +167,14 @@ class Cancel(_Tagged):
     secret: bytes
 
 
+class Banned(_Tagged):
+    """An address is left outside of a database for so many seconds; 0, from a worker: one login from there failed."""
+
+    address: str
+    database: str
+    seconds: float
+
+
 class Canceled(_Tagged):
     """It has been dealt with. ``found``: there is such a client."""
 
@@ -221,6 +230,7 @@ Message: TypeAlias = (
     | Grant
     | Full
     | Release
+    | Banned
     | Cancel
     | Canceled
     | Put

@@ -32,8 +32,8 @@ _ANSWER_WITHIN: Final = 5.0
 _OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
 _GATES: Final = "gates"
 _SET: Final = "set"
-_OF_ALL: Final = frozenset({"RELOAD", "SET"})
-"""Commands that the control obeys too: it has the limits."""
+_OF_ALL: Final = frozenset({"RELOAD", "SET", "UNBAN"})
+"""Commands that the control obeys too: it has the limits, and counts failed logins."""
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from pooler.processes.bans import held
 from pooler.processes.channel import Channel
 from pooler.processes.ledger import Limits
 from pooler.processes.messages import (
     Ask,
+    Banned,
     Busy,
     Calm,
     Cancel,
@@ -76,6 +78,8 @@ class Succession:
         self._channel.send(Register(self._slot, self._pid, [Held(key, count) for key, count in self._allowed.items()]))
         for put in self._control.values.settled:
             self._channel.send(put)
+        for banned in held(self._control.bans.known):
+            self._channel.send(banned)
 
     def _on_message(self, message: Message, fd: int) -> None:
         ledger = self._control.ledger
@@ -93,7 +97,7 @@ class Succession:
                     asyncio.get_running_loop().call_later(_SEARCH, self._give_up, key)
             case Cancel():
                 self._control.cancels.on_request(self, message)
-            case Full() | Put() | Question():
+            case Banned() | Full() | Put() | Question():
                 pass  # our workers have been told, or go soon
             case _:
                 raise AssertionError(f"the next node says {type(message).__name__}")

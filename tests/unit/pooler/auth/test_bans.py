@@ -82,3 +82,21 @@ def test_neither_table_grows_without_end() -> None:
     assert len(bans.list()) == 10_000
     assert bans.find("10.0.0.1", "app") is None
     assert len(bans._failures) == 10_000
+
+
+def test_what_is_counted_here_is_told_and_what_others_banned_holds() -> None:
+    clock = Clock()
+    bans = Bans(BanSettings(2, 150.0, 120.0), clock)
+    told: list[tuple[str, str, float]] = []
+    bans.on_counted = lambda *failure: told.append(failure)
+    assert fail(bans, 2)
+    assert told == [("192.0.2.1", "app", 0.0), ("192.0.2.1", "app", 120.0)]
+    assert not bans.adopt("192.0.2.1", "app", 119.5)  # its own, on its way back
+    assert not fail(bans, 1, "192.0.2.2")
+    assert bans.adopt("192.0.2.2", "app", 30.0)
+    assert bans.adopt("192.0.2.2", "app", 60.0)
+    clock.now += 59
+    assert bans.find("192.0.2.2", "app") is not None
+    clock.now += 2
+    assert bans.find("192.0.2.2", "app") is None
+    assert not fail(bans, 1, "192.0.2.2")  # what it counted before went with the ban

@@ -1,0 +1,108 @@
+"""Bans over several workers: failures are counted for all together, and a ban holds and is lifted everywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from interceptor.testing.postgres import PostgresServer
+from tests.support.login import LoginFailed
+from tests.support.processes import Family
+from tests.support.proxied import Clients, upstream
+from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.watch import wait_for, wait_until
+from tests.support.wire import WireClient, WireError
+
+FAILED = "does not exist"
+BANNED = "too many logins from this address have failed"
+FAILURES = 10
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
+    tables: Tables = {
+        "server": {
+            "workers": 2,
+            "admin_users": ["postgres"],
+            "auth_file": "users.txt",
+            "ban_failures": FAILURES,
+            "catalogue": False,
+            "worker_stall_timeout": "1min",
+        },
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+        "databases.other": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables, {"users.txt": '"postgres" ""\n'}) as running:
+        yield running
+
+
+@pytest.fixture
+def clients(proxy: Proxy) -> Iterator[Clients]:
+    with Clients(proxy) as made:
+        yield made
+
+
+@contextmanager
+def only(worker: int, proxy: Proxy) -> Iterator[None]:
+    """The other worker stands still, so what connects comes to this one."""
+    other = Family(proxy).pid(f"worker {3 - worker}")
+    os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(other, signal.SIGCONT)
+
+
+def refusal(clients: Clients, user: str, database: str = "app") -> str:
+    with pytest.raises(LoginFailed) as refused:
+        clients.connect(database, user)
+    return str(refused.value)
+
+
+def bans(console: WireClient) -> list[tuple[str | None, ...]] | None:
+    """None while its worker has yet to find the new control."""
+    try:
+        return [row[:2] for row in console.query("SHOW BANS")]
+    except WireError:
+        return None
+
+
+def test_failures_at_all_workers_ban_and_a_ban_is_one_and_lifted_everywhere(clients: Clients, proxy: Proxy) -> None:
+    console = clients.connect("pgbouncer")
+    for worker in (1, 2):
+        with only(worker, proxy):
+            for _ in range(FAILURES // 2):
+                assert FAILED in refusal(clients, "nobody")
+    wait_until(lambda: bans(console) == [("127.0.0.1", "app")])
+    for worker in (1, 2):
+        with only(worker, proxy):
+            wait_until(lambda: BANNED in refusal(clients, "postgres"))
+            assert FAILED in refusal(clients, "nobody", "other")
+    assert proxy.log.count('address 127.0.0.1 is banned from database "app"') == 1
+
+    console.query("UNBAN '127.0.0.1' app")
+    assert bans(console) == []
+    for worker in (1, 2):
+        # Nobody has kept count of what was lifted.
+        with only(worker, proxy):
+            assert FAILED in refusal(clients, "nobody")
+    assert bans(console) == []
+
+
+def test_a_ban_outlives_the_control_and_reaches_a_worker_that_is_new(clients: Clients, proxy: Proxy) -> None:
+    with only(1, proxy):
+        console = clients.connect("pgbouncer")
+        wait_until(lambda: BANNED in refusal(clients, "nobody", "other"))
+    family = Family(proxy)
+    control, second = family.pid("control"), family.pid("worker 2")
+    os.kill(control, signal.SIGKILL)
+    family.replaced("control", control)
+    os.kill(second, signal.SIGKILL)
+    family.replaced("worker 2", second)
+    with only(2, proxy):
+        wait_until(lambda: BANNED in refusal(clients, "postgres", "other"))
+    assert wait_for("the console", lambda: bans(console)) == [("127.0.0.1", "other")]
