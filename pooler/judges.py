@@ -83,6 +83,7 @@ class DatabaseJudge:
         self._unsubscribe()
 
     def _on_change(self, version: int) -> None:
+        self.judge.texts.generation = object()
         if self._catalogue.snapshot is None:
             # What was defined here is known to be there, but not what it is.
             if self.judge.sight is Sight.CLEAR:
@@ -152,6 +153,8 @@ class DatabaseJudge:
         if self._surveyed is None or self._surveyed[0] is not snapshot:
             self._surveyed = snapshot, await _survey(snapshot)
             self.readings += 1
+            # Of what changed while nobody watched nothing was said.
+            self.judge.texts.generation = object()
         now = time.monotonic()
         self._last_took = now - begun
         self._may_read_at = now + _PAUSE_AFTER_READING * self._last_took

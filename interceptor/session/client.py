@@ -23,7 +23,7 @@ from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESS
 from interceptor.session.copying import process_copy_in, skip_to_sync
 from interceptor.session.noting import first_effects, runs_several
 from interceptor.session.passing import end_of_unwanted
-from interceptor.session.prepared import ClientStatements, Prepared, PreparedRegistry
+from interceptor.session.prepared import ClientStatements, Meaning, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, INTERCEPTED, Handler
 from interceptor.session.splice import HOLD
@@ -461,6 +461,12 @@ class ClientSession:
             self.write(error)
             self.ignoring = True
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the meaning of a text that it prepares now depends on."""
+        belongings = self.belongings
+        return belongings.settings.parsing, belongings.told.standard_lexing, self.texts.generation
+
     def judge_anew(self, prepared: Prepared) -> SessionEffects:
         """What a prepared statement may do, by what is known now."""
         if prepared.era is not self.texts.era:
@@ -759,9 +765,14 @@ class Judgements(Protocol):
     def era(self) -> object:
         """Another object whenever all texts have to be judged anew."""
 
+    @property
+    def generation(self) -> object:
+        """Another object whenever a text may mean something else to who parses it now."""
+
 
 class _Lasting:
     era: Final = object()
+    generation: Final = object()
 
 
 _LASTING: Final = _Lasting()

@@ -93,12 +93,21 @@ class Prepared:
         return encode_message(CLOSE, b"S" + self.name + b"\0")
 
 
+Meaning = tuple[Settings, bool, object]
+"""What the meaning of a text depends on when it is parsed: the settings (``Settings.parsing``), whether it surely reads
+as under standard_conforming_strings, and what names stand for (``Judgements.generation``)."""
+
+
 class PreparedRegistry:
-    """All statements that some client or backend of a process has, each once for the settings it is parsed under."""
+    """All statements that some client or backend of a process has, each once for what its parsing depends on.
+
+    That is a ``Meaning``. PostgreSQL does not look again at what the names of a prepared statement stand for when a
+    table appears earlier in its search_path. So who prepares a text after such a change must not get the older one.
+    """
 
     def __init__(self) -> None:
-        self._known: WeakValueDictionary[tuple[Settings, bool, bytes], Prepared] = WeakValueDictionary()
-        self._unnamed: dict[tuple[Settings, bool, bytes], Prepared | str | None] = {}
+        self._known: WeakValueDictionary[tuple[Meaning, bytes], Prepared] = WeakValueDictionary()
+        self._unnamed: dict[tuple[Meaning, bytes], Prepared | str | None] = {}
         """Texts of unnamed statements: seen once, kept, or None for what can't be."""
         self._numbers = itertools.count(1)
 
@@ -112,26 +121,24 @@ class PreparedRegistry:
         """
         self._known.clear()
 
-    def shared(
-        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
-    ) -> Prepared:
-        """The statement with this text and these parameter types, as parsed under these settings.
+    def shared(self, body: bytes, meaning: Meaning, effects: Callable[[bytes], SessionEffects]) -> Prepared:
+        """The statement with this text and these parameter types, as parsed now under these settings.
 
         A literal is read when the statement is parsed: '1-2-2020' is another day under another DateStyle.
         """
-        key = (settings.parsing, standard_lexing, body)
-        prepared = self._known.get(key)
+        prepared = self._known.get((meaning, body))
         if prepared is None:
-            prepared = self._known[key] = Prepared(
-                body, self._new_name(), effects(body[: body.find(0)]), settings.parsing, standard_lexing=standard_lexing
+            settings, standard_lexing, _ = meaning
+            prepared = self._known[meaning, body] = Prepared(
+                body, self._new_name(), effects(body[: body.find(0)]), settings, standard_lexing=standard_lexing
             )
         return prepared
 
     def known_unnamed(
-        self, body: bytes, settings: Settings, standard_lexing: bool, effects: Callable[[bytes], SessionEffects]
+        self, body: bytes, meaning: Meaning, effects: Callable[[bytes], SessionEffects]
     ) -> Prepared | None:
         """A statement to run in place of an unnamed one; None where the text is new, or must not be kept."""
-        key = (settings.parsing, standard_lexing, body)
+        key = (meaning, body)
         found = self._unnamed.get(key, _NEW)
         if found is None or isinstance(found, Prepared):
             return found
@@ -145,7 +152,7 @@ class PreparedRegistry:
             keeps = judged.effect is None and not judged.reads_sequence and is_timeless(text)
             self._unnamed[key] = _SEEN if keeps else None
             return None
-        prepared = self._unnamed[key] = self.shared(body, settings, standard_lexing, effects)
+        prepared = self._unnamed[key] = self.shared(body, meaning, effects)
         return prepared
 
     def unshared(self, body: bytes, effects: SessionEffects) -> Prepared:

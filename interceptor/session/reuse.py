@@ -37,12 +37,7 @@ def reuse_parse(session: ClientSession, backend: BackendSession, data: bytes, po
         return None
     if not _is_used_at(data, end):
         return None
-    prepared = named.registry.known_unnamed(
-        data[position + 6 : end],
-        session.belongings.settings,
-        session.belongings.told.standard_lexing,
-        session.effects_of,
-    )
+    prepared = named.registry.known_unnamed(data[position + 6 : end], session.meaning, session.effects_of)
     if prepared is None:
         return None
     session.reused = prepared

@@ -245,9 +245,9 @@ def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end:
 def _prepared_for(session: ClientSession, named: ClientStatements, body: bytes) -> Prepared:
     """The statement that a Parse of the client's makes: one that it shares with others, where that is the same."""
     belongings = session.belongings
-    if belongings.deviates:
+    if belongings.deviates or belongings.defines:
         return named.registry.unshared(body, session.effects_of(body[: body.find(0)]))
-    return named.registry.shared(body, belongings.settings, belongings.told.standard_lexing, session.effects_of)
+    return named.registry.shared(body, session.meaning, session.effects_of)
 
 
 def _undo_parse(named: ClientStatements, name: bytes, backend: BackendSession, prepared: Prepared) -> None:

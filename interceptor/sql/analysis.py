@@ -54,6 +54,7 @@ class StatementCache:
         "_young",
         "_young_bytes",
         "era",
+        "generation",
     )
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024, server_version: int = 0) -> None:
@@ -65,6 +66,9 @@ class StatementCache:
         self._judge_plain: Judge | None = None
         self.era = object()
         """Another one whenever all texts are judged anew."""
+        self.generation = object()
+        """Another one whenever a text may mean something else to who parses it now, for what its names stand for has
+        changed. Whoever learns of that puts it in the place of the old one."""
         self._young: dict[bytes, SessionEffects] = {}
         self._old: dict[bytes, SessionEffects] = {}
         self._young_bytes = 0
