@@ -29,7 +29,7 @@ from interceptor.session.requests import HANDLERS, INTERCEPTED, Handler
 from interceptor.session.splice import HOLD
 from interceptor.session.stand_ins import stand_ins_for
 from interceptor.session.states import PoolMode, Request
-from interceptor.session.substitutes import SUBSTITUTE, act_alone, refuse
+from interceptor.session.substitutes import SUBSTITUTE, act_alone, is_query, refuse
 from interceptor.session.watching import must_hold
 from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
@@ -611,7 +611,7 @@ class ClientSession:
         data = self._take_kept()
         kind, length = unpack_header(data)
         self.write(error)
-        if kind == _QUERY or kind == messages.FUNCTION_CALL:
+        if kind == _QUERY or kind == messages.FUNCTION_CALL or is_query(self.interception, kind):
             self.write(messages.READY[messages.IDLE])
             if self.interception is not None:
                 self.interception.skip(kind)

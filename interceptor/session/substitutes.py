@@ -199,6 +199,11 @@ def refuse(session: ClientSession, backend: BackendSession, error: bytes, *, sim
     return REFUSED_PARSE
 
 
+def is_query(interception: Interception | None, kind: int) -> bool:
+    """Whether a message of this kind stands for a Query that runs as a batch: the next of the substitutes."""
+    return kind == SUBSTITUTE and interception is not None and isinstance(interception.substitutes[0], Staged)
+
+
 def act_alone(session: ClientSession, interception: Interception) -> bool:
     """Act on the next substitute without a backend. False if it needs one."""
     substitute = interception.substitutes[0]

@@ -40,6 +40,11 @@ def guard(statement, session):
         execution.transaction.before_commit(asked)
     return step
 """
+SETS = """
+@hookimpl(specname="guard")
+def settings(statement, session):
+    return Forward(settings={"work_mem": "1MB"}) if "settings" in statement.text else None
+"""
 INSERT = "insert into t values (1)"
 TAG = complete("INSERT 0 1")
 NO_DATA = message("n")
@@ -217,3 +222,18 @@ def test_what_comes_behind_the_tag_stays_behind_it(tmp_path: Path, cut: Cut) -> 
     answer(recorder, PARSED + BOUND + NO_DATA + TAG + CLOSED, cut)
     behind = message("S", b"TimeZone\0CET\0") + message("A", b"\0\0\0\1c\0p\0")
     assert answer(recorder, behind + ready(), cut) == (b"", TAG + behind + ready())
+
+
+@pytest.mark.parametrize("text", [f"{INSERT} -- asks", "settings select 1"])
+def test_a_query_that_runs_as_a_batch_and_gets_no_backend_is_answered_like_a_query(tmp_path: Path, text: str) -> None:
+    recorder = PluggedRecorder(
+        tmp_path,
+        ASKS + SETS,
+    )
+    recorder.has_backends = False
+    recorder.from_client(query(text) + query("select 2"))
+    assert recorder.client.waiting
+    recorder.client.refuse(error())
+    assert recorder.take() == (b"", error() + ready())
+    recorder.give_backend()
+    assert recorder.take()[0] == query("select 2")
