@@ -24,6 +24,7 @@ from interceptor.session.rewritten import (
     refusal_of,
     refuse_hidden_commit,
     rewritten_query,
+    unasked_commit,
     with_conditions,
 )
 from interceptor.session.substitutes import SUBSTITUTE, Answered, Blocked
@@ -106,8 +107,14 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     if chain is None:
         targets.add(None)
         interception.note_text(sql)
-        if interception.note_control(sql) == "several" and interception.committing.wanted:
-            return interception.put(Blocked(encode_block(SEVERAL, interception.style), simple=True))
+        control = interception.note_control(sql)
+        refusal = None
+        if control == "several" and interception.committing.wanted:
+            refusal = SEVERAL
+        elif not control:
+            refusal = yield from unasked_commit(interception)
+        if refusal is not None:
+            return interception.put(Blocked(encode_block(refusal, interception.style), simple=True))
         interception.executions.count()
         return message
     outcome = yield from decide(chain, Execution(chain.statement, interception.facts, NO_PARAMETERS))
@@ -157,6 +164,9 @@ def _on_function_call(interception: Interception, message: bytes) -> Pending:
     if not (chain_or is False or isinstance(chain_or, Chain)):
         chain_or = cast("Chain | bool", (yield chain_or))  # type: ignore[assignment]
     if not isinstance(chain_or, Chain):
+        refusal = yield from unasked_commit(interception)
+        if refusal is not None:
+            return interception.put(Blocked(encode_block(refusal, interception.style), simple=True))
         interception.note_effects(OPAQUE)
         return message
     execution = Execution(chain_or.statement, interception.facts, NO_PARAMETERS, protocol="function call")

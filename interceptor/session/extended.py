@@ -18,7 +18,7 @@ from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused, tell_refused_text
-from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit
+from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit, unasked_commit
 from interceptor.session.substitutes import Answered, Blocked, Closed, Described, Opened, Reply, Shown
 from interceptor.sql.effects import OPAQUE
 from interceptor.sql.facts import MessageFacts
@@ -114,6 +114,9 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
     _note_run(interception, bind.portal, known)
     chain = yield from look_up(interception, known.sql)
     if chain is None:
+        refusal = yield from unasked_commit(interception, known.sql)
+        if refusal is not None:
+            return interception.put(Blocked(encode_block(refusal, interception.style), simple=False))
         interception.note_text(known.sql)
         interception.executions.count()
         _note_control(interception, bind.portal, known.sql)

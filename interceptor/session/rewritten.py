@@ -33,6 +33,7 @@ __all__ = [
     "refusal_of",
     "refuse_hidden_commit",
     "rewritten_query",
+    "unasked_commit",
     "with_conditions",
 ]
 
@@ -60,6 +61,12 @@ SEVERAL: Final = Block(
     f"({REWRITE_REFUSED.code}) a plugin wants to be asked before this transaction is committed, "
     "which it can't be in the midst of a Query of several statements",
     hint="Send COMMIT in a Query of its own.",
+)
+
+
+_UNASKED: Final = (
+    "a plugin wants to be asked before this transaction is committed, which it can't be before the commits that a CALL "
+    "or DO may have in it, or before that of a Query or FunctionCall in the midst of a batch"
 )
 
 
@@ -208,6 +215,25 @@ def refuse_hidden_commit(interception: Interception, outcome: Outcome) -> None:
         return
     if _may_end_transaction(facts, statement.sql):
         raise Refused(outcome, "nobody can be asked before the commits that a CALL or DO may have in it")
+
+
+def unasked_commit(
+    interception: Interception, sql: bytes | None = None
+) -> Generator[Awaitable[object], object, Block | None]:
+    """The refusal of what no plugin wants, if it may commit where somebody wants to be asked before that.
+
+    ``sql``: what a Bind is to; None for a Query, or FunctionCall, which would commit the batch that it stands in.
+    """
+    if not interception.committing.wanted or interception.facts.transaction.status != "idle":
+        return None
+    if sql is not None:
+        answer = interception.tables.analyst.facts(sql, interception.facts.reads_alike)
+        facts = answer if isinstance(answer, MessageFacts) else cast("MessageFacts", (yield answer))
+        if len(facts.statements) != 1 or facts.statements[0].kind not in ("call", "do"):
+            return None
+        if not _may_end_transaction(facts, sql):
+            return None
+    return Block(REWRITE_REFUSED.sqlstate, f"({REWRITE_REFUSED.code}) {_UNASKED}")
 
 
 def _copies_in(facts: MessageFacts) -> bool:

@@ -200,6 +200,37 @@ def test_what_may_commit_within_is_refused(tmp_path: Path, text: str, simple: bo
     assert said.endswith(ready())
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        parse("call p()") + bind() + execute() + SYNC,
+        parse("do $$ begin commit; end $$") + bind() + execute() + SYNC,
+        query("insert into t values (2)"),
+        query("select 1; commit"),
+        message("F", bytes(10)),
+    ],
+    ids=["call", "do", "query", "several", "function call"],
+)
+def test_what_commits_unasked_behind_it_is_refused_though_nobody_wants_it(tmp_path: Path, behind: bytes) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    # Nothing of this is executed on the server before what comes behind it.
+    recorder.from_client(parse(f"{INSERT} -- asks") + bind() + behind)
+    assert b"interceptor: a plugin blocked" in recorder.take()[0]
+    recorder.from_backend(PARSED + BOUND)
+    recorder.from_backend(PARSED + error() if behind[:1] == b"P" else error())
+    recorder.from_backend(ready())
+    said = recorder.take()[1]
+    assert b"(rewrite_refused)" in said
+    assert said.endswith(ready())
+
+
+@pytest.mark.parametrize("text", ["do $$ begin null; end $$", "select 1"])
+def test_what_commits_nothing_behind_it_is_not_refused(tmp_path: Path, text: str) -> None:
+    recorder = PluggedRecorder(tmp_path, ASKS)
+    recorder.from_client(parse(f"{INSERT} -- asks") + bind() + parse(text) + bind() + execute() + SYNC)
+    assert parse(text) + bind() + execute() in recorder.take()[0]
+
+
 def test_a_do_that_commits_nothing_is_asked_about(tmp_path: Path) -> None:
     recorder = PluggedRecorder(tmp_path, ASKS)
     recorder.from_client(query("do $$ begin insert into t values (1); end $$ -- asks"))
