@@ -121,11 +121,12 @@ class StatementReader(Findings):
             return
         name = last["sval"]
         row = self.aliases.get(name) if self.aliases is not None else self.scope.find(name)
-        if row is None:
-            self.columns.append(ColumnUse(name, None, self.candidates, place))
-        else:
-            both = tuple(dict.fromkeys([*row, *self.candidates]))
-            self.columns.append(ColumnUse(name, None, both, place, False, True))
+        candidates = self.candidates
+        if not row or row != candidates:
+            # A column of that name is found first, even in a query around this one.
+            self.columns.append(ColumnUse(name, None, candidates, place))
+        if row:
+            self.columns.append(ColumnUse(name, None, row, place, False, True))
 
     def qualified_column(self, fields: list[Node], place: int) -> None:
         qualifier = fields[-2]["String"]["sval"]

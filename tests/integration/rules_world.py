@@ -35,11 +35,11 @@ class Case:
     messages: tuple[str, ...]
 
 
-def read_cases(*files: str) -> list[Case]:
+def read_cases(files: str) -> list[Case]:
     """The entries of files of the corpus: ``--! name | deed | user``, then messages with ``--;`` between them."""
     cases = []
-    for file in files:
-        for entry in (CORPUS / file).read_text().split("--! ")[1:]:
+    for file in sorted(CORPUS.glob(files)):
+        for entry in file.read_text().split("--! ")[1:]:
             head, _, body = entry.partition("\n")
             name, deed, user = [part.strip() for part in f"{head} | app".split("|")][:3]
             messages = tuple([message.strip("\n") for message in re.split(r"^--;\n", body, flags=re.MULTILINE)])

@@ -19,8 +19,8 @@ from interceptor_rules.loading import read_rules
 from interceptor_rules.world import Worlds
 from tests.integration.rules_world import CORPUS, Case, RulesWorld, read_cases
 
-EVASIONS = read_cases("evasions_read.sql", "evasions_more.sql", "evasions_late.sql", "evasions_unsaid.sql")
-INNOCENTS = read_cases("innocents.sql")
+EVASIONS = read_cases("evasions_*.sql")
+INNOCENTS = read_cases("innocents*.sql")
 RULES = (CORPUS / "rules.toml").read_text()
 
 

@@ -774,3 +774,15 @@ select distinct customer, greatest(amount, 5), array_agg(id order by at) from pu
 select pg_input_is_valid('1', 'integer'), pg_input_is_valid('1', 'numeric(10,2)')
 --! app: input of a harmless domain | none | app
 select pg_input_is_valid('1', 'public.positive')
+--! app: subset of a row as json | none | app
+select row_to_json((select x from (select e.id, e.name) x)) from hr.employees e
+--! app: subset of a row | none | app
+select (select x from (select e.id) x) from hr.employees e
+--! app: subset of a row in an aggregate | none | app
+select json_agg((select x from (select e.id, e.name) x)) from hr.employees e
+--! app: row of the other table | none | app
+select o, row_to_json(o) from public.orders o join hr.employees e on e.id = o.customer
+--! app: rows of a query as json | none | app
+select json_agg(e) from (select id, name from hr.employees) e
+--! app: rows of a CTE as json | none | app
+with e as (select id, name from hr.employees) select row_to_json(e), e from e
