@@ -6,13 +6,22 @@ from collections.abc import Iterable
 
 import msgspec
 
-from interceptor.sql.embedded import Body, read_atomic, read_plpgsql, read_sql
+from interceptor.sql.embedded import (
+    Body,
+    language_and_text,
+    read_atomic,
+    read_plpgsql,
+    read_sql,
+    written_parameters,
+    written_result,
+)
+from interceptor.sql.expressions import name_of
 from interceptor.sql.facts import Opaque, OpaqueReason, QualifiedName, StatementFacts, Via
 from interceptor.sql.gathering import MessageReader
-from interceptor.sql.parsing import INLINE, Limits, parse
+from interceptor.sql.parsing import INLINE, Limits, Node, parse
 from interceptor.sql.statements import read_statement
 
-__all__ = ["BodyFacts", "body_facts"]
+__all__ = ["BodyFacts", "MadeFunction", "body_facts", "functions_made"]
 
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +33,63 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False):
     defines: tuple[QualifiedName, ...] = ()
     mentions: tuple[QualifiedName, ...] = ()
     opaque: tuple[Opaque, ...] = ()
+
+
+class MadeFunction(msgspec.Struct, frozen=True, gc=False):
+    """A function that a text makes, for whoever wants to know it before a catalogue does."""
+
+    name: QualifiedName
+    language: str
+    body: BodyFacts
+    security_definer: bool = False
+    settings: tuple[tuple[str, str | None], ...] = ()
+    """Its SET clauses: name, and value; None for one that isn't written (SET … FROM CURRENT)."""
+
+
+def functions_made(sql: bytes, limits: Limits = INLINE) -> tuple[MadeFunction, ...]:
+    """Return the functions and procedures that the statements of a text make. Never raises: one that can't be read has
+    a body that is opaque."""
+    tree = parse(sql, limits)
+    if isinstance(tree, Opaque):
+        return ()
+    nodes = [statement["stmt"].get("CreateFunctionStmt") for statement in tree]
+    return tuple([_made(node, limits) for node in nodes if node is not None])
+
+
+def _made(node: Node, limits: Limits) -> MadeFunction:
+    found = Body(MessageReader(limits, read_statement), Via.FUNCTION, True)
+    options = node.get("options", [])
+    language, text = language_and_text(options)
+    try:
+        if "sql_body" in node:
+            language = "sql"
+            read_atomic(found, node["sql_body"])
+        elif text is not None and language == "sql":
+            read_sql(found, text)
+        elif text is not None and language == "plpgsql":
+            is_procedure = node.get("is_procedure", False)
+            read_plpgsql(found, text, written_parameters(node), written_result(node, is_procedure))
+        else:
+            found.is_opaque(OpaqueReason.LANGUAGE, language)
+    except RecursionError:
+        found.is_opaque(OpaqueReason.TOO_DEEP)
+    definer = False
+    settings: list[tuple[str, str | None]] = []
+    for option in options:
+        element = option["DefElem"]
+        if element["defname"] == "security":
+            definer = "boolval" in element["arg"].get("Boolean", {})
+        elif element["defname"] == "set":
+            clause = element["arg"]["VariableSetStmt"]
+            settings.append((clause.get("name", "").lower(), _value_of(clause)))
+    return MadeFunction(name_of(node["funcname"]), language, _facts_of(found), definer, tuple(settings))
+
+
+def _value_of(clause: Node) -> str | None:
+    values = [one.get("A_Const", {}).get("sval", {}).get("sval") for one in clause.get("args", ())]
+    if not values or None in values:
+        return None
+    return ", ".join(['"' + value.replace('"', '""') + '"' for value in values])
 
 
 def body_facts(language: str, body: str, arguments: str = "", returns: str = "", limits: Limits = INLINE) -> BodyFacts:
@@ -43,6 +109,10 @@ def body_facts(language: str, body: str, arguments: str = "", returns: str = "",
             found.is_opaque(OpaqueReason.LANGUAGE, language)
     except RecursionError:
         found.is_opaque(OpaqueReason.TOO_DEEP)
+    return _facts_of(found)
+
+
+def _facts_of(found: Body) -> BodyFacts:
     everything = tuple(_flatten(found.statements))
     return BodyFacts(
         everything,

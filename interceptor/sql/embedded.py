@@ -14,7 +14,17 @@ from interceptor.sql.gathering import MessageReader, TooDeep
 from interceptor.sql.parsing import Limits, Node, beyond, parse
 from interceptor.sql.scopes import NO_CTES, Scope
 
-__all__ = ["Body", "read_atomic", "read_create_function", "read_do", "read_plpgsql", "read_sql"]
+__all__ = [
+    "Body",
+    "language_and_text",
+    "read_atomic",
+    "read_create_function",
+    "read_do",
+    "read_plpgsql",
+    "read_sql",
+    "written_parameters",
+    "written_result",
+]
 
 _MAX_NESTING = 8  # bodies in bodies
 
@@ -158,7 +168,7 @@ def _parameters(arguments: str, returns: str, limits: Limits) -> str:
     tree = parse(f"CREATE FUNCTION f({arguments}) {result} LANGUAGE sql AS ''".encode(), limits)
     if isinstance(tree, Opaque) or len(tree) != 1 or "CreateFunctionStmt" not in tree[0]["stmt"]:
         return ""
-    return _written_parameters(tree[0]["stmt"]["CreateFunctionStmt"])
+    return written_parameters(tree[0]["stmt"]["CreateFunctionStmt"])
 
 
 def _declared(parameters: list[Node]) -> str:
@@ -280,7 +290,7 @@ def _read_text(body: Body, query: str, via: Via) -> None:
 
 def read_do(reader: StatementReader, node: Node) -> None:
     """Read DO."""
-    language, text = _language_and_text(node["args"])
+    language, text = language_and_text(node["args"])
     reader.subject = language = language or "plpgsql"
     body = Body(reader.message, Via.DO, reader.runs)
     if language != "plpgsql" or text is None:
@@ -313,12 +323,12 @@ def read_create_function(reader: StatementReader, node: Node) -> None:
     if "sql_body" in node:
         read_atomic(body, node["sql_body"])
     else:
-        language, text = _language_and_text(node.get("options", []))
+        language, text = language_and_text(node.get("options", []))
         reader.subject = language
         if text is not None and language == "sql":
             read_sql(body, text)
         elif text is not None and language == "plpgsql":
-            read_plpgsql(body, text, _written_parameters(node), _written_result(node, is_procedure))
+            read_plpgsql(body, text, written_parameters(node), written_result(node, is_procedure))
     body.hand_to(reader)
 
 
@@ -343,11 +353,13 @@ def read_atomic(body: Body, sql_body: Node) -> None:
             body.read(node, body.via)
 
 
-def _written_parameters(node: Node) -> str:
+def written_parameters(node: Node) -> str:
+    """Return the parameters of CREATE FUNCTION, as ``read_plpgsql`` wants them."""
     return _declared([item["FunctionParameter"] for item in node.get("parameters", ())])
 
 
-def _written_result(node: Node, is_procedure: bool) -> str:
+def written_result(node: Node, is_procedure: bool) -> str:
+    """Return the result of CREATE FUNCTION, as ``read_plpgsql`` wants it."""
     if is_procedure:
         return "" if "parameters" in node else "void"
     result = node.get("returnType")
@@ -359,7 +371,7 @@ def _written_result(node: Node, is_procedure: bool) -> str:
     return name if name in ("trigger", "event_trigger", "void") else "record"
 
 
-def _language_and_text(options: list[Node]) -> tuple[str, str | None]:
+def language_and_text(options: list[Node]) -> tuple[str, str | None]:
     """Return language and body of CREATE FUNCTION's or DO's options; no body where it is in a library."""
     language, text = "", None
     for option in options:

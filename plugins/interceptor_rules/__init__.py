@@ -31,6 +31,7 @@ from interceptor_rules.file import WatchedRules
 from interceptor_rules.glancing import is_quiet
 from interceptor_rules.judging import Judgement, judge
 from interceptor_rules.learning import Learner
+from interceptor_rules.making import Made
 from interceptor_rules.rewriting import limited
 from interceptor_rules.ruleset import Subset
 from interceptor_rules.showing import rows_of_rules, show_rules
@@ -88,7 +89,10 @@ class Rules:
                 subset, world, Statement(text, analyse_facts(text)), user=session.user, database=session.database
             )
 
-        return self._actor.plan(judgement, subset.owner.mode, judge_text)
+        def judge_made(made: Made) -> Judgement:
+            return judge(subset, world, statement, user=session.user, database=session.database, made=made)
+
+        return self._actor.plan(judgement, subset.owner.mode, judge_text, judge_made)
 
     @hookimpl
     def rewrite(self, statement: Statement, session: SessionClass) -> Planned:

@@ -28,6 +28,7 @@ from interceptor_rules.counting import Notes
 from interceptor_rules.estimates import Estimate, Estimates, plannable
 from interceptor_rules.judging import DEFAULT, ON_OPAQUE, ON_UNPARSABLE, Course, Judgement, Step
 from interceptor_rules.learning import Learner
+from interceptor_rules.making import Made, made_in, remember_made
 from interceptor_rules.model import Mode
 from interceptor_rules.prepared import RememberPrepared, prepared_text
 from interceptor_rules.throttling import Throttle, Throttles
@@ -38,6 +39,7 @@ __all__ = ["Actor", "Ruling", "block_of", "rule_on", "shown"]
 
 _LEFT_ALONE_WHILE_LEARNING: Final = frozenset([DEFAULT, ON_OPAQUE, ON_UNPARSABLE])
 JudgeText = Callable[[bytes], Judgement]
+JudgeMade = Callable[[Made], Judgement]
 
 _UNKNOWN: Final[Estimate] = (float("inf"), float("inf"))
 
@@ -161,8 +163,11 @@ class Actor:
         self._learner = learner
         self._now = now
 
-    def plan(self, judgement: Judgement, mode: Mode, judge_text: JudgeText) -> Planned:
-        """The plan for a message. ``judge_text`` tries the rules on another, for sessions of the same class."""
+    def plan(
+        self, judgement: Judgement, mode: Mode, judge_text: JudgeText, judge_made: JudgeMade | None = None
+    ) -> Planned:
+        """The plan for a message. ``judge_text`` tries the rules on another, for sessions of the same class;
+        ``judge_made`` on this one, knowing some functions more."""
         facts = shown(judgement)
         remember: Observer | None = RememberPrepared(judgement.prepares) if judgement.prepares else None
         if judgement.watches_timeout and judgement.statement is not None:
@@ -170,7 +175,7 @@ class Actor:
             remember = remember if timeout is None else RememberTimeout(timeout)
         if mode == "enforce":
             step = judgement.surely_blocked()
-            if step is not None:
+            if step is not None and not (step.name == ON_OPAQUE and judgement.misses_functions):
                 return Plan(
                     block_of(step),
                     f"blocked by {step.name}",
@@ -178,12 +183,17 @@ class Actor:
                     refused=lambda session: self._refused(judgement, mode, session),
                 )
         elif mode == "learn":
-            if not judgement.courses and not judgement.texts and remember is None and not judgement.fetches:
+            if not (
+                judgement.courses or judgement.texts or judgement.fetches or judgement.makes
+                or judgement.misses_functions or remember is not None
+            ):  # fmt: skip
                 return None
         act: Callable[[Execution], Decision | Awaitable[Decision | None] | None] | None = None
-        if judgement.executes or judgement.fetches:
+        if judgement.misses_functions and judge_made is not None:
+            act = partial(self._act_with_made, judgement, mode, judge_made)
+        elif judgement.executes or judgement.fetches:
             act = partial(self._execute, judgement, mode, judge_text)
-        elif judgement.courses or mode == "learn":
+        elif judgement.courses or judgement.makes or mode == "learn":
             act = partial(self._act, judgement, mode)
         elif remember is None:
             return None
@@ -215,6 +225,13 @@ class Actor:
                     courses += [tuple(filter(_holds_for_fetch, course)) for course in judge_text(text).courses]
         together = replace(judgement, courses=tuple(courses), parameters_known=False)
         return self._act(together, mode, execution)
+
+    def _act_with_made(
+        self, judgement: Judgement, mode: Mode, judge_made: JudgeMade, execution: Execution
+    ) -> Decision | Awaitable[Decision | None] | None:
+        """A function is called that the catalogue doesn't have: the transaction may have made it."""
+        made = made_in(execution.session)
+        return self._act(judge_made(made) if made else judgement, mode, execution)
 
     def _act(
         self, judgement: Judgement, mode: Mode, execution: Execution
@@ -251,6 +268,8 @@ class Actor:
         self._note(ruling, judgement, session)
         if ruling.blocked is not None:
             return block_of(ruling.blocked)
+        if judgement.makes:
+            remember_made(execution, judgement.makes)
         if mode == "learn":
             for text in judgement.texts:
                 self._learner.note(session.user, session.database, text, execution.statement.text)

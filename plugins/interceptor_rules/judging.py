@@ -9,6 +9,7 @@ from typing import Final, Literal
 from interceptor import MessageFacts, Statement
 from interceptor.sql.canonical import canonical_text
 from interceptor_rules.conditions import MATCH, NO_MATCH, NOTHING, Found, Message
+from interceptor_rules.making import Made, functions_of
 from interceptor_rules.prepared import Prepared
 from interceptor_rules.reading import MessageReader
 from interceptor_rules.ruleset import CompiledRule, RuleSet, Subset
@@ -91,6 +92,11 @@ class Judgement:
     parameters_known: bool = True
     """The parameters of the execution are those of the statements."""
 
+    makes: Made = ()
+    """The functions that it makes."""
+    misses_functions: bool = False
+    """It calls what only its own transaction may know."""
+
     def text(self) -> str:
         """The canonical text of the message, for people; empty if there is none."""
         if self.texts or self.statement is None:
@@ -112,10 +118,13 @@ class Judgement:
         return None
 
 
-def judge(subset: Subset, world: World, statement: Statement, *, user: str, database: str) -> Judgement:
-    """Try the rules on a message."""
+def judge(
+    subset: Subset, world: World, statement: Statement, *, user: str, database: str, made: Made = ()
+) -> Judgement:
+    """Try the rules on a message. ``made``: functions that its transaction made."""
     rules = subset.owner
-    reader = MessageReader(world, names_columns=rules.names_columns)
+    makes = functions_of(statement)
+    reader = MessageReader(world, names_columns=rules.names_columns, made=(*made, *makes))
     if statement.function:
         subjects = [reader.read_function(statement.function)]
         message = Message(0, 0, several=False)
@@ -139,8 +148,13 @@ def judge(subset: Subset, world: World, statement: Statement, *, user: str, data
     return Judgement(
         tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects), tuple(reader.executes),
         _fetches(statement), _prepares(statement), court.try_unknown() if reader.executes else (),
-        rules.asks_timeout,
+        rules.asks_timeout, makes=makes, misses_functions=reader.misses_functions and _in_doubt(world),
     )  # fmt: skip
+
+
+def _in_doubt(world: World) -> bool:
+    """Whether its transaction may have defined something: then the search_path isn't known, for one."""
+    return world.scope.search_path is None or world.scope.after_ddl
 
 
 def _fetches(statement: Statement) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ from interceptor.catalogue import (
     SessionChange,
     read_body,
 )
-from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting
+from interceptor.sql.bodies import BodyFacts, MadeFunction
+from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting, Via
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
 from interceptor_rules.inputs import named_type, runs_code_of_values
 from interceptor_rules.kinds import kinds_of
+from interceptor_rules.making import Made, named
 from interceptor_rules.subjects import Subject, Use
 from interceptor_rules.upkeep import compared_by_name, computed
 from interceptor_rules.world import FIRST_USER_OID, Reach, World
@@ -76,11 +78,17 @@ _RETURNING: Final = frozenset(["rollback", "reset", "discard"])
 class MessageReader:
     """Reads the statements of one message, one after the other: each may change what names mean to the next."""
 
-    def __init__(self, world: World, *, names_columns: bool) -> None:
-        """``names_columns``: whether any rule is about columns; they cost time."""
+    def __init__(self, world: World, *, names_columns: bool, made: Made = ()) -> None:
+        """``names_columns``: whether any rule is about columns; they cost time. ``made``: functions that are newer than
+        the catalogue."""
+        self._made = made
+        self.misses_functions = False
+        """A function is called that neither the catalogue nor ``made`` has."""
         self.world = world
         self._names_columns = names_columns
         self._alone = False
+        self._stored = False
+        self._bodies: dict[tuple[MadeFunction, World], Subject] = {}
         self.executes: list[str] = []
         """The prepared statements that the message runs, where it is nothing but one EXECUTE."""
 
@@ -131,12 +139,7 @@ class MessageReader:
             body = world.bodies.get(oid)
             if body is None:
                 body = world.bodies[oid] = self._read_function(world.snapshot.functions[oid], world)
-            subject.use([Use(use.schema, use.name, use.action, body.origin) for use in body.uses])
-            subject.columns |= body.columns
-            for name, through in body.functions.items():
-                subject.functions.setdefault(name, through or body.origin)
-            subject.opaque.extend(body.opaque)
-            subject.indirect.extend(body.indirect)
+            _merge(subject, body)
             if len(subject.indirect) > _MOST_SUBJECTS:
                 subject.opaque.append("it reaches more statements than are looked at")
                 return
@@ -149,6 +152,8 @@ class MessageReader:
 
     def _read_statement(self, facts: StatementFacts, world: World, origin: str) -> Subject:
         subject = Subject(kinds_of(facts), facts.group, facts, origin)
+        # What a body calls that isn't there yet is looked at when the body is: whoever uses it is tried.
+        self._stored = facts.via is Via.FUNCTION and not facts.runs
         if facts.opaque or facts.copy is not None or facts.kind in _OPAQUE_KINDS:
             self._read_opaque(subject, facts, world)
         for setting in facts.settings:
@@ -269,11 +274,17 @@ class MessageReader:
     ) -> None:
         """``told``: the arguments tell whose code it runs, and that is read."""
         candidates = world.functions(name, count)
-        if candidates:
-            for function in candidates:
-                self._call(subject, function, world, told=told)
+        for function in candidates:
+            self._call(subject, function, world, told=told)
+        made = named(self._made, name) if self._made else ()
+        for one in made:
+            self._call_made(subject, one, world)
+        if candidates or made:
             return
+        self.misses_functions = True
         subject.functions[(name.schema, name.name)] = ""
+        if self._stored:
+            return
         if world.is_assumed and world.is_builtin(name):
             return
         if not world.worlds.trusted_functions(name.schema or "", name.name):
@@ -293,6 +304,24 @@ class MessageReader:
             subject.opaque.append(f"the function {name} runs SQL that it is given as text")
         elif schema == "pg_catalog" and not told and runs_code_of_values(name, world.snapshot):
             subject.opaque.append(f"the function {name} runs what was made for the type or table that it is given")
+
+    def _call_made(self, subject: Subject, made: MadeFunction, world: World) -> None:
+        subject.functions.setdefault((made.name.schema, made.name.name), "")
+        if world.worlds.trusted_functions(made.name.schema or "", made.name.name):
+            return
+        if made.security_definer:
+            world = world.with_role(None)
+        for name, value in made.settings:
+            if name in _PATH_SETTINGS or name in _ROLE_SETTINGS:
+                world = world.with_path(value if name == "search_path" else None)
+        body = self._bodies.get((made, world))
+        if body is None:
+            origin = f"the function {made.name}"
+            # Where it calls itself, what it does is counted once.
+            body = self._bodies[made, world] = Subject(frozenset(), "", origin=origin)
+            self._read_body(body, made.body, origin, world)
+        _merge(subject, body)
+        subject.calls.extend(body.calls)
 
     def _call_all(self, subject: Subject, oids: Iterable[int], world: World, through: str) -> None:
         for oid in oids:
@@ -343,7 +372,9 @@ class MessageReader:
     def _read_text(
         self, subject: Subject, function: Function, source: FunctionSource, origin: str, world: World
     ) -> None:
-        facts = read_body(function, source, world.snapshot)
+        self._read_body(subject, read_body(function, source, world.snapshot), origin, world)
+
+    def _read_body(self, subject: Subject, facts: BodyFacts, origin: str, world: World) -> None:
         for why in facts.opaque:
             if why.reason is not OpaqueReason.CALL:
                 subject.opaque.append(f"{origin}: {why.reason.value}")
@@ -403,6 +434,10 @@ class MessageReader:
             for function in world.functions(QualifiedName(use.name), 1):
                 if function.oid >= FIRST_USER_OID:
                     self._call(subject, function, world)
+            made = named(self._made, QualifiedName(use.name))
+            for one in made:
+                self._call_made(subject, one, world)
+            self.misses_functions = self.misses_functions or not made
 
     # --- Definitions -----------------------------------------------------------------------------------------------
 
@@ -482,6 +517,16 @@ class MessageReader:
                         verdict = world.closures.may_change_session(function.oid, world.scope)
                         if verdict.change >= SessionChange.CHANGES:
                             self.world = world = world.with_path(None)
+
+
+def _merge(subject: Subject, body: Subject) -> None:
+    """Add what a function does to what its caller does."""
+    subject.use([Use(use.schema, use.name, use.action, body.origin) for use in body.uses])
+    subject.columns |= body.columns
+    for name, through in body.functions.items():
+        subject.functions.setdefault(name, through or body.origin)
+    subject.opaque.extend(body.opaque)
+    subject.indirect.extend(body.indirect)
 
 
 def _flattened(statement: StatementFacts) -> Iterable[StatementFacts]:

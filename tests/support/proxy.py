@@ -19,6 +19,7 @@ Value = str | int | float | bool | list[str]
 Tables = Mapping[str, Mapping[str, Value]]
 
 START_TIMEOUT = 30.0
+_ROOT = Path(__file__).parents[2]
 _RECORD_OF_PLUGIN = re.compile(
     r"^\S+ \S+ ERROR interceptor\.plugins: plugin .*\n(?:(?!\d{4}-\d\d-\d\d ).*\n)*", re.MULTILINE
 )
@@ -76,8 +77,9 @@ def run_proxy(tables: Tables, files: Mapping[str, str] | None = None, *, plugins
                 [sys.executable, "-m", "pooler", "serve", "--config", str(config)],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                cwd=Path(__file__).parents[2],
+                # The plugins of this tree, wherever those are that are installed.
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(_ROOT / "plugins")},
+                cwd=_ROOT,
             )
         try:
             proxy = Proxy("127.0.0.1", wait_for_port(process, directory / "log"), process, directory)

@@ -12,3 +12,45 @@ select (select salary from (select 1) salary) from hr.employees
 select (select salary from public.orders salary limit 1) from hr.employees
 --! row of one of two tables | salary
 select e from public.orders o join hr.employees e on true where o.id = 1
+--! function made in this transaction, under another path | secret
+set search_path = public
+--;
+create function public.mine() returns text language sql as 'select value from secret limit 1'
+--;
+set search_path = vault, public
+--;
+select public.mine()
+--! function made anew in this transaction, under another path | secret
+set search_path = public
+--;
+create or replace function public.f_half(int) returns int language sql immutable as 'select $1 / 2'
+--;
+drop function public.f_pay
+--;
+create function public.f_pay() returns text language sql as 'select value from secret limit 1'
+--;
+set search_path = vault, public
+--;
+select public.f_pay()
+--! function of a row made in this transaction, under another path | secret
+set search_path = public
+--;
+create function public.mine(o public.orders) returns text language sql as 'select value from secret limit 1'
+--;
+set search_path = vault, public
+--;
+select o.mine from public.orders o
+--! function made in this transaction with dynamic SQL | secret
+create function public.mine() returns text language plpgsql as $$ declare t text; begin execute 'select value from vault' || '.secret' into t; return t; end $$
+--;
+select public.mine()
+--! function made in this transaction with a path of its own | secret
+create function public.mine() returns text language sql set search_path = vault as 'select value from secret limit 1'
+--;
+select public.mine()
+--! functions made in this message, one by the other | secret
+create function public.mine() returns text language plpgsql as $$ declare t text; begin execute 'select value from vault' || '.secret' into t; return t; end $$; create function public.yours() returns text language sql as 'select public.mine()'; select public.yours()
+--! function made in this transaction in another language | secret
+create function public.mine(text) returns text language internal as 'pg_read_file_all'
+--;
+select public.mine('canary.txt')

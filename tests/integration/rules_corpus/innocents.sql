@@ -786,3 +786,25 @@ select o, row_to_json(o) from public.orders o join hr.employees e on e.id = o.cu
 select json_agg(e) from (select id, name from hr.employees) e
 --! app: rows of a CTE as json | none | app
 with e as (select id, name from hr.employees) select row_to_json(e), e from e
+--! app: trigger with its function in one transaction | none | app
+create function public.tn() returns trigger language plpgsql as $$ begin perform pg_notify('orders', json_build_object('id', new.id)::text); return new; end $$
+--;
+create trigger tn after insert on public.orders for each row execute function public.tn()
+--;
+insert into public.orders (id, customer) values (100, 1)
+--! app: trigger with its function in one message | none | app
+create function public.tn() returns trigger language plpgsql as $$ begin return new; end $$; create trigger tn after insert on public.orders for each row execute function public.tn()
+--! app: index with its function in one transaction | none | app
+create function public.im(t text) returns text language sql immutable as 'select lower(t)'
+--;
+create index on public.customers (public.im(name))
+--;
+select public.im('X'), im(name) from public.customers
+--! app: functions that call each other in one transaction | none | app
+create function public.one(n int) returns int language plpgsql as $$ begin if n > 0 then return public.two(n - 1); end if; return 0; end $$
+--;
+create function public.two(n int) returns int language plpgsql as $$ begin return public.one(n); end $$
+--;
+select public.one(3)
+--! app: type, table and view in one message | none | app
+create type public.st1 as enum ('a', 'b'); create table public.ust (s public.st1 default 'a'); create view public.vust as select s from public.ust; insert into public.ust values ('b'); select * from public.vust

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from interceptor.sql.bodies import BodyFacts, body_facts
+from interceptor.sql.bodies import BodyFacts, body_facts, functions_made
 from interceptor.sql.facts import OpaqueReason, Via
 from tests.unit.interceptor.sql.test_facts import names
 
@@ -162,3 +162,25 @@ def test_bodies_in_bodies_end() -> None:
 
 def test_functions_of_postgresql_itself_are_not_opaque() -> None:
     assert body_facts("internal", "int4pl") == BodyFacts()
+
+
+def test_functions_that_a_text_makes() -> None:
+    text = """
+    create function app.f(t text) returns text language sql security definer set search_path = vault, "A b" set x.y to 1
+      as 'select value from secret';
+    create or replace procedure p() language plpgsql set search_path from current
+      as $$ begin execute 'a' || 'b'; end $$;
+    create function g() returns int return (select n from t);
+    create function h() returns int language c as 'library', 'symbol';
+    select 1
+    """
+    f, p, g, h = functions_made(text.encode())
+    assert (str(f.name), f.language, f.security_definer) == ("app.f", "sql", True)
+    assert f.settings == (("search_path", '"vault", "A b"'), ("x.y", None))
+    assert names(f.body.reads) == "secret"
+    assert (p.language, p.settings, reasons(p.body)) == (
+        "plpgsql", (("search_path", None),), [OpaqueReason.DYNAMIC_SQL]
+    )  # fmt: skip
+    assert (g.language, names(g.body.reads), reasons(g.body)) == ("sql", "t", [])
+    assert reasons(h.body) == [OpaqueReason.LANGUAGE]
+    assert functions_made(b"not sql") == ()
