@@ -175,7 +175,7 @@ class Actor:
             remember = remember if timeout is None else RememberTimeout(timeout)
         if mode == "enforce":
             step = judgement.surely_blocked()
-            if step is not None and not (step.name == ON_OPAQUE and judgement.misses_functions):
+            if step is not None and not (step.name == ON_OPAQUE and judgement.needs_made):
                 return Plan(
                     block_of(step),
                     f"blocked by {step.name}",
@@ -185,11 +185,11 @@ class Actor:
         elif mode == "learn":
             if not (
                 judgement.courses or judgement.texts or judgement.fetches or judgement.makes
-                or judgement.misses_functions or remember is not None
+                or judgement.needs_made or remember is not None
             ):  # fmt: skip
                 return None
         act: Callable[[Execution], Decision | Awaitable[Decision | None] | None] | None = None
-        if judgement.misses_functions and judge_made is not None:
+        if judgement.needs_made and judge_made is not None:
             act = partial(self._act_with_made, judgement, mode, judge_made)
         elif judgement.executes or judgement.fetches:
             act = partial(self._execute, judgement, mode, judge_text)

@@ -169,7 +169,7 @@ class Glance:
         )  # fmt: skip
         reader = MessageReader(self._world, names_columns=self._subset.owner.names_columns)
         subjects = reader.read(MessageFacts(0, statements=(part,), all=(part,)))
-        return not reader.executes and all(self._touches_nothing(one) for one in subjects)
+        return not reader.executes and not reader.needs_made and all(self._touches_nothing(one) for one in subjects)
 
     def _touches_nothing(self, subject: Subject) -> bool:
         return not (

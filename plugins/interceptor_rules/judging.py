@@ -94,7 +94,7 @@ class Judgement:
 
     makes: Made = ()
     """The functions that it makes."""
-    misses_functions: bool = False
+    needs_made: bool = False
     """It calls what only its own transaction may know."""
 
     def text(self) -> str:
@@ -148,13 +148,8 @@ def judge(
     return Judgement(
         tuple(courses), texts, statement, subjects, copies, _sets_lock_timeout(subjects), tuple(reader.executes),
         _fetches(statement), _prepares(statement), court.try_unknown() if reader.executes else (),
-        rules.asks_timeout, makes=makes, misses_functions=reader.misses_functions and _in_doubt(world),
+        rules.asks_timeout, makes=makes, needs_made=reader.needs_made,
     )  # fmt: skip
-
-
-def _in_doubt(world: World) -> bool:
-    """Whether its transaction may have defined something: then the search_path isn't known, for one."""
-    return world.scope.search_path is None or world.scope.after_ddl
 
 
 def _fetches(statement: Statement) -> tuple[str, ...]:

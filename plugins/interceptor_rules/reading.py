@@ -82,8 +82,8 @@ class MessageReader:
         """``names_columns``: whether any rule is about columns; they cost time. ``made``: functions that are newer than
         the catalogue."""
         self._made = made
-        self.misses_functions = False
-        """A function is called that neither the catalogue nor ``made`` has."""
+        self.needs_made = False
+        """A function is called that the transaction may have made, or made anew."""
         self.world = world
         self._names_columns = names_columns
         self._alone = False
@@ -277,11 +277,12 @@ class MessageReader:
         for function in candidates:
             self._call(subject, function, world, told=told)
         made = named(self._made, name) if self._made else ()
+        if world.in_doubt and (not candidates or candidates[-1].oid >= FIRST_USER_OID):
+            self.needs_made = True
         for one in made:
             self._call_made(subject, one, world)
         if candidates or made:
             return
-        self.misses_functions = True
         subject.functions[(name.schema, name.name)] = ""
         if self._stored:
             return
@@ -437,7 +438,7 @@ class MessageReader:
             made = named(self._made, QualifiedName(use.name))
             for one in made:
                 self._call_made(subject, one, world)
-            self.misses_functions = self.misses_functions or not made
+            self.needs_made = self.needs_made or world.in_doubt
 
     # --- Definitions -----------------------------------------------------------------------------------------------
 

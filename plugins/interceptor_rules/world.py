@@ -178,6 +178,11 @@ class World:
         """There is no catalogue, and names are taken for what they say."""
         return self.closures is None and self.worlds.assumes
 
+    @property
+    def in_doubt(self) -> bool:
+        """Its transaction may have defined something: then the search_path isn't known, for one."""
+        return self.scope.search_path is None or self.scope.after_ddl
+
     def elsewhere(self, scope: Scope) -> World:
         """The world of another scope, of the same catalogue."""
         if scope == self.scope:

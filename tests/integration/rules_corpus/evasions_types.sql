@@ -54,3 +54,21 @@ create function public.mine() returns text language plpgsql as $$ declare t text
 create function public.mine(text) returns text language internal as 'pg_read_file_all'
 --;
 select public.mine('canary.txt')
+--! function replaced in this transaction, under another path | secret
+set search_path = public
+--;
+create or replace function public.f_total(customer int) returns bigint language sql as $$ select 1 / (length(max(value)) - 11) from secret $$
+--;
+create or replace function public.years(a public.ages) returns int language plpgsql as $$ begin raise notice '%', (select max(value) from secret); return 1; end $$
+--;
+set search_path = vault, public
+--;
+select public.years(a) from public.ages a
+--! function of a row replaced in this transaction, under another path | secret
+set search_path = public
+--;
+create or replace function public.years(a public.ages) returns int language plpgsql as $$ begin raise notice '%', (select max(value) from secret); return 1; end $$
+--;
+set search_path = vault, public
+--;
+select a.years from public.ages a
