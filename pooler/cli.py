@@ -24,7 +24,8 @@ from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.logs import set_up_logging
 from pooler.plugin_commands import check_config, choose_login, explain, show_installed_plugins, show_plugins
 from pooler.processes.parent import Parent, needs_processes
-from pooler.server import Server, serve
+from pooler.server import Server
+from pooler.serving import serve
 from pooler.top import run_top
 
 app = typer.Typer(

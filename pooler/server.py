@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 import secrets
-import signal
 import socket
 import time
 from collections import Counter
@@ -29,8 +27,7 @@ from pooler.client import ClientConnection
 from pooler.clock import Clock
 from pooler.config import ANY_DATABASE, Config, PoolSettings, load_config
 from pooler.console.connection import ConsoleConnection
-from pooler.departure import Departure, StopSignals, end, goodbye
-from pooler.http import open_http
+from pooler.departure import Departure, goodbye
 from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
@@ -381,19 +378,3 @@ class Server:
         """Give a replication client a connection of its own to the server."""
         self.logins.pop(client, None)
         Relay(self, client, settings, startup, credential).start()
-
-
-async def serve(server: Server) -> None:
-    """Run until SIGINT, SIGQUIT or SIGTERM. Raises OSError where an address can't be had."""
-    stop = StopSignals()
-    server.on_shutdown = stop.on_now
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_later)
-    http = await open_http(server, server.node)
-    try:
-        await server.start()
-        addresses = ", ".join(server.config.server.listen_addr)
-        logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
-        await stop.asked.wait()
-        await end(server, stop)
-    finally:
-        await http.stop()

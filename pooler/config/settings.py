@@ -71,6 +71,7 @@ class ServerSettings:
     shutdown_timeout: _Duration = 20.0
     run_dir: _Path = None
     takeover_timeout: _Duration = 60.0
+    reload_check_interval: _Duration = 0.0
 
     pool_mode: _PoolMode = PoolMode.TRANSACTION
     default_pool_size: _PoolSize = 20

@@ -9,6 +9,7 @@ import signal
 import socket
 
 from interceptor.errors import ClientError
+from pooler.config_watch import ConfigWatch
 from pooler.http import HttpListener, open_http
 from pooler.processes.channel import receive
 from pooler.processes.control import Control
@@ -68,6 +69,7 @@ async def rule(inheritance: Inheritance) -> None:
     spawn(_take_settings(control, node), name="settings of SET")
     await http.open(patient=inheritance.handover is not None)
     await server.host.start()
+    spawn(ConfigWatch(server).run(), name="watch of the configuration")
     memory.seats[CONTROL].ready = True
     await stopping.wait()
     settings = server.config.server

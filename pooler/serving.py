@@ -1,0 +1,36 @@
+"""A server that is one process, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+
+from pooler.config_watch import ConfigWatch
+from pooler.departure import StopSignals, end
+from pooler.http import open_http
+from pooler.server import Server
+from pooler.tasks import spawn
+
+__all__ = ["serve"]
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(server: Server) -> None:
+    """Run until SIGINT, SIGQUIT or SIGTERM. Raises OSError where an address can't be had."""
+    stop = StopSignals()
+    server.on_shutdown = stop.on_now
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_later)
+    http = await open_http(server, server.node)
+    watch = spawn(ConfigWatch(server).run(), name="watch of the configuration")
+    try:
+        await server.start()
+        addresses = ", ".join(server.config.server.listen_addr)
+        logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
+        await stop.asked.wait()
+        await end(server, stop)
+    finally:
+        watch.cancel()
+        await http.stop()
