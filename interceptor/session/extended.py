@@ -17,7 +17,7 @@ from interceptor.session.committing import control_of
 from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
 from interceptor.session.lookup import Pending, decide, look_up
-from interceptor.session.observed import tell_refused, tell_refused_text
+from interceptor.session.observed import ObservedParse, tell_refused, tell_refused_text
 from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit, unasked_commit
 from interceptor.session.substitutes import Answered, Blocked, Closed, Described, Opened, Reply, Shown
 from interceptor.sql.effects import OPAQUE
@@ -72,6 +72,9 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
         elif at_parse.statement is not chain.statement:
             types = map_types(body, at_parse.parameters)
             known = replace(known, sent=at_parse.statement.sql + b"\0" + types)
+        if known.shape is None and chain.observers:
+            execution = Execution(at_parse.statement, interception.facts, NO_PARAMETERS, protocol="extended")
+            interception.noted().parse = ObservedParse(chain, execution)
     there = interception.known.find(name) if name else None
     if there is not None and there.shape is not None:
         error = Block("42P05", f'prepared statement "{name.decode("utf-8", "replace")}" already exists')

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from interceptor.session.committing import Control
     from interceptor.session.conditions import Conditions
     from interceptor.session.known import Change
-    from interceptor.session.observed import Run
+    from interceptor.session.observed import ObservedParse, Run
     from interceptor.session.positions import Rewriting
 
 __all__ = ["Note", "Noted", "become", "mark", "note_of"]
@@ -45,13 +45,15 @@ class Note:
     """It begins or ends a transaction."""
     error: bytes = b""
     """An ErrorResponse that takes the place of the server's."""
+    parse: ObservedParse | None = None
+    """It prepares a text that somebody hears of, should it fail."""
     formats: tuple[int, ...] = ()
     """Those of the portal for which a statement is described."""
 
     @property
     def concerns_answers(self) -> bool:
         """It has to be at hand when the message is answered."""
-        return self.rewriting is not None or self.may_fail
+        return self.rewriting is not None or self.may_fail or self.parse is not None
 
 
 class Noted(int):

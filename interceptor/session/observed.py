@@ -15,9 +15,11 @@ from interceptor.hooks.observing import Completion, Failure
 from interceptor.protocol.messages import decode_error_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from interceptor.hooks.answers import Piece
     from interceptor.hooks.audience import Audience
-    from interceptor.hooks.chain import AtParse, Outcome
+    from interceptor.hooks.chain import AtParse, Chain, Outcome
     from interceptor.hooks.decisions import Block
     from interceptor.hooks.statement import Execution
 
@@ -95,6 +97,11 @@ class Run:
         self.bytes_left = limits.bytes or _UNLIMITED
         self.audience.started(self.execution)
 
+    @property
+    def sql(self) -> bytes:
+        """The client's text."""
+        return self.execution.original.statement.sql
+
     # --- What is told on the way -----------------------------------------------------------------------------------
 
     def answered(self) -> None:
@@ -170,11 +177,8 @@ class Run:
     def fail_with(self, body: bytes, by: By = "backend") -> None:
         """It failed with the ErrorResponse that has this body."""
         if not self.done:
-            try:
-                fields = decode_error_fields(body)
-            except ProtocolViolation:
-                fields = {}
-            self.fail(fields.get("C", ""), fields.get("M", ""), by)
+            sqlstate, message = _told_by(body)
+            self.fail(sqlstate, message, by)
 
     def block(self, block: Block, by: By = "plugin") -> None:
         """It was refused, or its answer was broken off."""
@@ -240,6 +244,41 @@ def tell_refused_text(at_parse: AtParse, execution: Execution) -> None:
     """Tell observers of a text that is refused at Parse, as of an execution without parameters."""
     assert at_parse.block is not None
     _tell_refused(at_parse.observers, execution, at_parse.block, "plugin")
+
+
+class ObservedParse:
+    """A Parse of a text whose executions are observed. PostgreSQL may refuse it, so that there will be none."""
+
+    __slots__ = ("_audience", "_began", "_execution", "_sql")
+
+    def __init__(self, chain: Chain, execution: Execution) -> None:
+        """``execution``: what observers are told of, one without parameters."""
+        self._audience = chain.observers
+        self._sql = chain.statement.sql
+        self._execution = execution
+        self._began = _clock()
+
+    def fail_with(self, body: bytes, target: str, runs: Iterable[Run]) -> None:
+        """It was refused with the ErrorResponse that has this body. Of ``runs`` those fail that were to execute it; if
+        there are none, observers hear of one all the same."""
+        meant = [run for run in runs if run.pending and run.first < 0 and run.sql == self._sql]
+        for run in meant:
+            run.target = target
+            run.fail_with(body)
+        if not meant:
+            sqlstate, message = _told_by(body)
+            self._audience.started(self._execution)
+            failure = Failure(sqlstate, message, _clock() - self._began, "backend", target)
+            self._audience.failed(self._execution, failure)
+
+
+def _told_by(body: bytes) -> tuple[str, str]:
+    """SQLSTATE and message of an ErrorResponse with this body, as far as it has them."""
+    try:
+        fields = decode_error_fields(body)
+    except ProtocolViolation:
+        fields = {}
+    return fields.get("C", ""), fields.get("M", "")
 
 
 def _tell_refused(audience: Audience, execution: Execution, block: Block, by: By) -> None:

@@ -34,6 +34,12 @@ _PARSE_UNNAMED: Final = int(Request.PARSE_UNNAMED)
 _RETRIED: Final = int(Request.RETRIED)
 _REUSED: Final = frozenset({Request.REUSED_BIND, Request.REUSED_DESCRIBE})
 _PRELUDE: Final = frozenset({Request.PRELUDE, Request.FILL, Request.DESCRIBED_QUERY})
+_OF_OURS: Final = _PRELUDE | {
+    Request.INJECTED_PARSE,
+    Request.INJECTED_CLOSE,
+    Request.INJECTED_NAMED_PARSE,
+    Request.INJECTED_NAMED_CLOSE,
+}
 _NOTHING_TO_COPY: Final = messages.encode_message(
     messages.COPY_FAIL, b"what a plugin runs before a statement copies rows by CopyRows alone\0"
 )
@@ -110,8 +116,10 @@ def on_error_in_batch(
     if run is not None:
         run.fail_with(body)
         run.settle()
-    elif backend.owed[0] in _PRELUDE:
+    elif backend.owed[0] in _OF_OURS:
         _fail_prelude(backend, client, body)
+    elif note is not None and note.parse is not None and client.interception is not None:
+        note.parse.fail_with(body, backend.target, list(client.interception.executions.runs))
     if not on_rare(backend, client, _FAIL, body):
         raise AssertionError("an error is never out of place")
     # Only now, for a Close that is skipped had taken the name away.
@@ -149,7 +157,7 @@ def _fail_prelude(backend: BackendSession, client: ClientSession, body: bytes) -
     if stage is not None and stage.run is not None:
         stage.run.fail_with(body)
     else:
-        request = next((one for one in backend.owed if one not in _PRELUDE), None)
+        request = next((one for one in backend.owed if one not in _OF_OURS), None)
         if request in PLAIN:
             backend.watched[0].fail_with(body)
 

@@ -352,6 +352,10 @@ def test_queries_are_counted_once_that_is_asked_for(clients: Clients, console: W
     )
     assert 0 < int(row["p50_us"] or 0) <= int(row["p99_us"] or 0) <= int(row["max_us"] or 0)
     assert rows["select $1 / $2"]["errors"] == "1"
+    for behind in ([], [frontend.bind(), frontend.execute()]):
+        ask(client, frontend.parse("select a from nowhere"), *behind, frontend.sync())
+    rows = {row["query"]: row for row in show(console, "QUERIES")}
+    assert (rows["select a from nowhere"]["calls"], rows["select a from nowhere"]["errors"]) == ("2", "2")
     assert "before" not in str(rows)
     console.query("reset queries")
     assert show(console, "QUERIES") == []

@@ -70,6 +70,12 @@ def test_refusals_are_written_in_both_protocols(proxy: Proxy) -> None:
         assert (line["by"], line["sqlstate"]) == ("plugin", "42501")
 
 
+def test_what_the_server_refuses_at_parse_is_written(proxy: Proxy) -> None:
+    run(proxy, "select a from nowhere", prepare=True)
+    line = written(proxy)["select a from nowhere"]
+    assert (line["by"], line["sqlstate"], line["target"]) == ("backend", "42P01", "primary")
+
+
 def test_slow_ones_alone_and_with_their_values(postgres18: PostgresServer) -> None:
     tables: Tables = {
         "databases.postgres": {"primary": upstream(postgres18, "postgres")},

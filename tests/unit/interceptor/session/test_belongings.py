@@ -766,7 +766,7 @@ def test_one_that_can_not_be_parsed_any_more_is_no_hindrance_to_the_query() -> N
     prepare(recorder, "s")
     prepare(recorder, "gone", "SELECT FROM dropped")
     make_private(recorder, "PREPARE p AS SELECT 1")
-    recorder.from_backend(CLOSED + CLOSED + PARSED + ready() + error("42P01") + ready() + complete("PREPARE") + ready())
+    recorder.from_backend(CLOSED + CLOSED + PARSED + ready() + error() + ready() + complete("PREPARE") + ready())
     assert recorder.take()[1] == complete("PREPARE") + ready()
 
 
@@ -1060,7 +1060,7 @@ def test_in_a_transaction_that_was_begun_without_asking_they_are_refused() -> No
     recorder.from_client(query("INSERT INTO t VALUES (1)") + query("BEGIN") + query("SELECT lastval()"))
     recorder.from_backend(complete("INSERT 0 1") + ready() + complete("BEGIN") + ready("T"))
     recorder.take()
-    recorder.from_backend(error("42601") + ready("E"))
+    recorder.from_backend(error() + ready("E"))
     assert b"55000" in recorder.take()[1]
 
 
@@ -1074,7 +1074,7 @@ def test_in_the_midst_of_a_batch_they_are_refused(name: str) -> None:
     recorder.take()
     read = parse("SELECT lastval()", name) + describe("S", name) + bind(name) + execute() + SYNC
     recorder.from_client(read)
-    recorder.from_backend(PARSED + message("t", bytes(2)) + ROW_DESCRIPTION + error("42601") + ready())
+    recorder.from_backend(PARSED + message("t", bytes(2)) + ROW_DESCRIPTION + error() + ready())
     assert b"55000" in recorder.take()[1]
 
 

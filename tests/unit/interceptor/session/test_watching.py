@@ -9,6 +9,7 @@ import pytest
 
 from interceptor.errors import ClientError, Failure
 from interceptor.protocol.messages import decode_error_fields
+from interceptor.session import PoolMode
 from tests.support.conversations import BOUND, CLOSED, CONVERSATIONS, PARSED, Turn
 from tests.support.plugged import PluggedRecorder
 from tests.support.recorder import (
@@ -22,6 +23,7 @@ from tests.support.recorder import (
     bind,
     close,
     complete,
+    describe,
     error,
     execute,
     message,
@@ -446,3 +448,44 @@ def test_a_closed_portal_is_over(tmp_path: Path) -> None:
     recorder.from_client(close("P", "p") + SYNC)
     recorder.from_backend(CLOSED + ready("T"))
     assert told(recorder)[-1] == ("finished", "PORTAL SUSPENDED", 1, len(row()))
+
+
+# --- Texts that the server can't parse -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "s"])
+@pytest.mark.parametrize("mode", [PoolMode.TRANSACTION, PoolMode.SESSION])
+def test_a_parse_that_the_server_refuses_is_heard(tmp_path: Path, name: str, mode: PoolMode) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES, mode)
+    recorder.from_client(parse("select from nowhere", name) + describe("S", name) + SYNC)
+    recorder.from_backend(error() + ready())
+    assert told(recorder)[:2] == ["started", ("failed", "42601", "backend")]
+    assert recorder.take()[1] == error() + ready()
+    assert len(told(recorder)) == 2
+
+
+@pytest.mark.parametrize("name", ["", "s"])
+def test_what_was_to_be_executed_fails_with_its_parse_and_is_heard_of_once(tmp_path: Path, name: str) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(parse("select from nowhere", name) + bind(name) + execute() + SYNC)
+    recorder.from_backend(error() + ready())
+    assert [one for one in told(recorder) if "ended" not in one] == ["started", ("failed", "42601", "backend")]
+
+
+def test_a_parse_that_goes_well_is_not_heard_of(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(parse("select 1", "s") + describe("S", "s") + SYNC)
+    recorder.from_backend(PARSED + message("t", bytes(2)) + ROW_DESCRIPTION + ready())
+    assert told(recorder) == []
+
+
+def test_a_statement_that_another_backend_can_not_parse_fails_with_that_error(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES)
+    recorder.from_client(parse("select from t", "s") + SYNC)
+    recorder.from_backend(PARSED + ready())
+    recorder.backend = recorder.new_backend()
+    recorder.take()
+    recorder.from_client(bind("s") + execute() + SYNC)
+    assert recorder.take()[0].startswith(b"P")
+    recorder.from_backend(error() + ready())
+    assert [one for one in told(recorder) if "ended" not in one] == ["started", ("failed", "42601", "backend")]
