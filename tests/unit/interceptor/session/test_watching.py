@@ -469,7 +469,8 @@ def test_what_was_to_be_executed_fails_with_its_parse_and_is_heard_of_once(tmp_p
     recorder = PluggedRecorder(tmp_path, OBSERVES)
     recorder.from_client(parse("select from nowhere", name) + bind(name) + execute() + SYNC)
     recorder.from_backend(error() + ready())
-    assert [one for one in told(recorder) if "ended" not in one] == ["started", ("failed", "42601", "backend")]
+    assert told(recorder)[:2] == ["started", ("failed", "42601", "backend")]
+    assert len([one for one in told(recorder) if isinstance(one, tuple) and one[0] == "failed"]) == 1
 
 
 def test_a_parse_that_goes_well_is_not_heard_of(tmp_path: Path) -> None:
@@ -488,4 +489,5 @@ def test_a_statement_that_another_backend_can_not_parse_fails_with_that_error(tm
     recorder.from_client(bind("s") + execute() + SYNC)
     assert recorder.take()[0].startswith(b"P")
     recorder.from_backend(error() + ready())
-    assert [one for one in told(recorder) if "ended" not in one] == ["started", ("failed", "42601", "backend")]
+    assert told(recorder)[:2] == ["started", ("failed", "42601", "backend")]
+    assert len([one for one in told(recorder) if isinstance(one, tuple) and one[0] == "failed"]) == 1
