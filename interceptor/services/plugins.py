@@ -72,7 +72,8 @@ class Target:
     outstanding: int
     """Statements of this process that it has not answered yet."""
     seconds: float
-    """Moving average of the time to its first answer, in this process; 0 while there is none."""
+    """Moving average of the time that it works on a query, or on a batch up to its Sync, in this process, as of the
+    transactions that have ended; 0 while there is none. It is brought up to date when it is asked for."""
 
 
 class Targets(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ __all__ = ["TargetRegistry"]
 logger = logging.getLogger(__name__)
 
 _SMOOTHING: Final = 0.1
-"""Weight of the latest time in a moving average."""
+"""Weight of the latest query in a moving average."""
 
 
 FindCredential = Callable[[PoolSettings, BackendCredential | None], BackendCredential | None]
@@ -34,6 +34,31 @@ class _State:
     available: bool = True
     reason: str = ""
     seconds: float = 0.0
+    busy: float = 0.0
+    """Seconds of work that ``seconds`` takes into account, as its pools had counted them then,"""
+    queries: int = 0
+    """and the queries of that work,"""
+    transactions: int = 0
+    """and the transactions that had ended by then."""
+
+    def measure(self, pools: Iterable[Pool]) -> None:
+        """Take into account what these pools have counted since."""
+        busy, queries, transactions = 0.0, 0, 0
+        for pool in pools:
+            totals = pool.totals()
+            busy += totals.transaction_seconds - totals.rest_seconds
+            queries += totals.queries
+            transactions += totals.transactions
+        fresh, ended = queries - self.queries, transactions - self.transactions
+        if fresh >= 0 and ended == 0:
+            # Time is counted when a transaction ends.
+            return
+        if fresh > 0 and ended > 0 and busy >= self.busy:
+            mean = (busy - self.busy) / fresh
+            weight = 1 - (1 - _SMOOTHING) ** fresh if self.seconds else 1.0
+            self.seconds += weight * (mean - self.seconds)
+        # Else a pool is gone, with what it had counted.
+        self.busy, self.queries, self.transactions = busy, queries, transactions
 
 
 class TargetRegistry:
@@ -157,11 +182,6 @@ class TargetRegistry:
                 pool.credential = self._find_credential(pool.settings, own.credential)
         return pool
 
-    def on_answer(self, settings: PoolSettings, seconds: float) -> None:
-        """A target took so long for the first answer to a statement."""
-        state = self._states.setdefault((settings.database, settings.target), _State())
-        state.seconds = seconds if not state.seconds else state.seconds + _SMOOTHING * (seconds - state.seconds)
-
     def _refused(self, database: str, target: str, message: str) -> ClientError:
         if (database, target) not in self._logged:
             self._logged.add((database, target))
@@ -190,12 +210,9 @@ class TargetRegistry:
         return self._states.setdefault((database, target), _State())
 
     def _target(self, database: str, name: str, server: Upstream, is_primary: bool) -> Target:
-        state = self._states.get((database, name)) or _State()
-        outstanding = sum(
-            len(backend.session.owed)
-            for pool in self._pools
-            if pool.settings.database == database and pool.settings.target == name
-            for backend in pool.active
-        )
+        state = self._states.setdefault((database, name), _State())
+        pools = [one for one in self._pools if one.settings.database == database and one.settings.target == name]
+        outstanding = sum(len(backend.session.owed) for pool in pools for backend in pool.active)
+        state.measure(pools)
         host = ",".join(place.host for place in server.hosts)
         return Target(name, database, host, server.port, is_primary, state.available, outstanding, state.seconds)

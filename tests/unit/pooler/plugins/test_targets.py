@@ -133,12 +133,30 @@ def test_limits_count_each_server_by_itself(server: Server, config: Config) -> N
     assert server.pools.may_open(replica)
 
 
-def test_times_to_an_answer_are_averaged(server: Server, config: Config) -> None:
+def test_the_time_that_a_query_takes_is_averaged_when_it_is_asked_for(server: Server, config: Config) -> None:
     settings = config.pool_settings("app", "alice")
-    server.targets.on_answer(settings, 1.0)
-    assert server.targets.of("app")[0].seconds == 1.0
-    server.targets.on_answer(settings, 2.0)
-    assert 1.0 < server.targets.of("app")[0].seconds < 1.2
+    stats = server.pool(settings).stats
+
+    def seconds() -> float:
+        replica = server.targets.of("app")[1]
+        assert replica.seconds == 0
+        return server.targets.of("app")[0].seconds
+
+    assert seconds() == 0
+    stats.queries, stats.transactions, stats.transaction_seconds = 4, 2, 5.0
+    stats.rest_seconds = 1.0
+    assert seconds() == 1.0
+    # One that took 2 s.
+    stats.queries, stats.transactions, stats.transaction_seconds = 5, 3, 7.0
+    assert seconds() == pytest.approx(1.1)
+    # As many queries of 1 s as there may be, of which the time counts when their transaction ends.
+    stats.queries = 1005
+    assert seconds() == pytest.approx(1.1)
+    stats.transactions, stats.transaction_seconds = 4, 1007.0
+    assert seconds() == pytest.approx(1.0)
+    # A pool that nobody uses any more is gone, with what it had counted.
+    stats.queries, stats.transactions, stats.transaction_seconds = 1, 1, 9.0
+    assert seconds() == pytest.approx(1.0)
 
 
 def test_who_waits_for_a_replica_keeps_its_pool(server: Server, config: Config) -> None:
