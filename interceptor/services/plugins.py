@@ -162,6 +162,9 @@ class Shared(Protocol):
         """An array of ``size`` counters, the same for all processes and across reloads. Raises ValueError if it was
         made with another size."""
 
+    def levels(self, name: str, size: int) -> SharedCounters:
+        """As ``counters``, of what is now so, now so: what a process has added is taken back when it ends."""
+
     @property
     def state(self) -> SharedState:
         """Small values."""

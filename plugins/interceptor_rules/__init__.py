@@ -59,9 +59,10 @@ class Rules:
         )  # fmt: skip
         self._learner = Learner(learned, examples=config.learn_examples)
         self._notes = Notes(context.log)
+        self._throttles = Throttles(time.monotonic)
         self._actor = Actor(
             self._notes,
-            Throttles(time.monotonic),
+            self._throttles,
             Estimates(lambda: context.services),
             self._learner,
             lambda: datetime.now(UTC),
@@ -118,6 +119,7 @@ class Rules:
         """Watch the file, and write down what is learned."""
         services = self._context.services
         self._notes.start(services)
+        self._throttles.share(services.shared)
         interval = self._context.config.check_interval
         if interval:
             services.tasks.every(interval, self._look, "rules file")
@@ -137,8 +139,11 @@ class Rules:
         except ConfigError as error:
             self._context.log.error("the rules file is wrong, and the rules of before go on: %s", error)
             return
+        learned = self._file.rules.mode == "learn"
         self._file.put(found)
         self._context.invalidate_plans()
+        if learned and self._file.rules.mode != "learn":
+            await self._write_learned()
         self._context.log.info("the rules file was read again: %d rules", len(self._file.rules.rules))
 
     async def _write_learned(self) -> None:

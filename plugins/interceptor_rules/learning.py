@@ -52,10 +52,21 @@ class Learner:
         return bool(self._seen)
 
     def write(self) -> None:
-        """Add to the file what was noted since the last time. Raises OSError."""
+        """Add to the file what was noted since the last time. Raises OSError, and ValueError where the file is no
+        allow-list: then nothing is lost."""
         if not self._seen:
             return
         noted, self._seen = self._seen, {}
+        try:
+            self._add(noted)
+        except BaseException:
+            # The next time, with what has been seen until then.
+            for key, seen in self._seen.items():
+                noted.setdefault(key, _Seen(seen.example)).count += seen.count
+            self._seen = noted
+            raise
+
+    def _add(self, noted: dict[_Key, _Seen]) -> None:
         with open(self._path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self._read()
@@ -73,9 +84,12 @@ class Learner:
         except FileNotFoundError:
             return {}
         known: dict[_Key, _Seen] = {}
-        for one in document.get("allow", []):
-            seen = known[(one["user"], one.get("database", "*"), one["statement"])] = _Seen(one.get("example", ""))
-            seen.count = one.get("count", 0)
+        try:
+            for one in document.get("allow", []):
+                seen = known[(one["user"], one.get("database", "*"), one["statement"])] = _Seen(one.get("example", ""))
+                seen.count = one.get("count", 0)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{self._path}: an [[allow]] has no user or no statement: {error!r}") from error
         return known
 
 

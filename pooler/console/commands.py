@@ -145,6 +145,7 @@ def _contributed(
     """A command that changes something is told to every process, and answers in text what this one answered."""
     name = command.name.upper()
     server = console.server
+    words = tuple([str(word) for word in words])  # for another process, which knows plain texts
     if not command.changes:
 
         async def show() -> Answer:

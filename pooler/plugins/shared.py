@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from interceptor.services import SharedCounters
+from pooler.processes.memory import LEVELS
 
 __all__ = ["MAX_KEYS", "MAX_VALUE", "MakeCounters", "OnSet", "PluginShared", "SharedMemory"]
 
@@ -80,6 +81,12 @@ class PluginShared:
         if found.size != size:
             raise ValueError(f"the counters {name} are {found.size}, not {size}: take another name for others")
         return found
+
+    def levels(self, name: str, size: int) -> SharedCounters:
+        """As ``Shared.levels``."""
+        if self._make_counters is not None:
+            return self._make_counters(f"{LEVELS}{self._plugin} {name}", size)
+        return self.counters(f"{LEVELS}{name}", size)
 
     @property
     def state(self) -> _State:

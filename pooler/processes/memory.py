@@ -21,6 +21,9 @@ _BYTES: Final = 8
 _COUNTERS: Final = 16 * 1024 * 1024
 """Bytes for the counters of all plugins; the kernel provides those that are touched."""
 
+LEVELS: Final = "~"
+"""Begins the names of counters that forget what a process added when it ends."""
+
 FRESH: Final = 1.0
 """Seconds without a sign of life after which a process is not counted upon."""
 
@@ -68,14 +71,23 @@ class SharedMap:
         found = self._known.get(name)
         if found is None:
             with self._locked():
-                found = self._known[name] = self._find(name, size) or self._make(name, size)
+                found = self._known[name] = self._find(name) or self._make(name, size)
         if found.size != size:
             raise ValueError(f"the counters {name} are {found.size}, not {size}: take another name for others")
         found.sit(self._slot)
         return found
 
-    def _find(self, name: str, size: int) -> Counters | None:
+    def vacate(self, slot: int) -> None:
+        """The process of this seat is gone, and what it added to levels goes with it. For the parent."""
+        for name, counters in self._stored():
+            if name.startswith(LEVELS.encode()):
+                counters.clear(slot)
+
+    def _find(self, name: str) -> Counters | None:
         wanted = name.encode()
+        return next((counters for known, counters in self._stored() if known == wanted), None)
+
+    def _stored(self) -> Iterator[tuple[bytes, Counters]]:
         position = self._start + _BYTES
         end = position + self._used[0]
         while position < end:
@@ -83,10 +95,8 @@ class SharedMap:
             position += 2 * _BYTES
             text = bytes(self._memory[position : position + length])
             position += _padded(length)
-            if text == wanted:
-                return self._counters(position, count)
+            yield text, self._counters(position, count)
             position += count * _BYTES * len(self.seats)
-        return None
 
     def _make(self, name: str, size: int) -> Counters:
         if size < 1:
@@ -195,6 +205,12 @@ class Counters:
     def sit(self, slot: int) -> None:
         """From now on this process adds as this seat."""
         self._own = self._rows[slot]
+
+    def clear(self, slot: int) -> None:
+        """Forget what a seat added."""
+        row = self._rows[slot]
+        for index in range(self.size):
+            row[index] = 0
 
     def add(self, index: int, amount: int = 1) -> None:
         """As ``SharedCounters.add``."""

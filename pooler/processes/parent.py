@@ -249,6 +249,7 @@ class Parent:
             return None
         child.pid = 0
         self._memory.seats[slot].leave()
+        self._memory.vacate(slot)
         return os.waitstatus_to_exitcode(status)
 
     def _bury(self, slot: int, child: _Child) -> None:

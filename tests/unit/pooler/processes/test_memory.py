@@ -41,6 +41,16 @@ def test_a_seat_goes_on_where_the_one_before_left_it() -> None:
     assert memory.counters("seen", 1).read(0) == 3
 
 
+def test_levels_forget_what_a_process_added_that_is_gone() -> None:
+    memory = SharedMap(2)
+    made = "memory.counters('~level', 2).add(1, 5); memory.counters('count', 2).add(1, 5)"
+    in_child(memory, 1, made)
+    in_child(memory, 2, made)
+    memory.vacate(1)
+    assert [memory.counters("~level", 2).read(index) for index in range(2)] == [0, 5]
+    assert memory.counters("count", 2).read(1) == 10
+
+
 def test_counters_have_one_size_and_there_is_an_end_of_them() -> None:
     memory = SharedMap(1)
     memory.counters("seen", 3)
