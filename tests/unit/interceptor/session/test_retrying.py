@@ -273,3 +273,46 @@ def test_described_parameters_are_held_back_too(tmp_path: Path) -> None:
     recorder.from_client(parse(READ) + describe("S") + bind() + execute() + SYNC)
     recorder.from_backend(PARSED + NO_PARAMETERS + ROW_DESCRIPTION + BOUND + failed() + ready())
     assert recorder.take()[1] == b""
+
+
+# --- Batches of several statements -----------------------------------------------------------------------------------
+
+TWO = """
+@hookimpl
+def route(statement, session):
+    for name in ("replica1", "replica2"):
+        if name in statement.text:
+            return lambda execution: Route(name)
+"""
+
+
+def batch(*texts: str) -> bytes:
+    return b"".join(parse(text) + bind() + execute() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "target"),
+    [
+        (["select 'replica1'", "select 2, 'replica1'"], "replica1"),
+        (["select 'replica1'", "select 'replica2'"], None),
+        (["select 'replica1'", "insert into t values (1)"], None),
+        (["insert into t values (1)", "select 'replica1'"], None),
+    ],
+    ids=["agree", "differ", "write behind", "write first"],
+)
+def test_a_batch_goes_where_all_its_statements_are_sent(tmp_path: Path, texts: list[str], target: str | None) -> None:
+    recorder = PluggedRecorder(tmp_path, TWO)
+    recorder.from_client(batch(*texts) + SYNC)
+    assert recorder.targets == [target]
+    assert recorder.take()[0] == batch(*texts) + SYNC
+
+
+def test_what_comes_later_in_a_batch_is_not_asked_about(tmp_path: Path) -> None:
+    asked = "Route(name) if name == 'replica1' else Block('P0001', 'asked')"
+    recorder = PluggedRecorder(tmp_path, TWO.replace("Route(name)", asked))
+    recorder.from_client(batch("select 'replica1'") + FLUSH)
+    recorder.from_backend(PARSED + BOUND + complete())
+    recorder.take()
+    recorder.from_client(batch("select 'replica2'") + SYNC)
+    assert recorder.take()[0] == batch("select 'replica2'") + SYNC
+    assert recorder.targets == ["replica1"]
