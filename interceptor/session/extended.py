@@ -263,7 +263,7 @@ def _on_describe(interception: Interception, message: bytes) -> bytes:
     if answer is None:
         described = interception.described.get(name)
         if described is not None:
-            return interception.put(described)
+            return interception.put(replace(described, run=interception.executions.portals.get(name)))
         interception.note_rewriting(interception.rewritten_portals.get(name))
         interception.executions.look_after(name)
         return message

@@ -47,6 +47,8 @@ class Note:
     """An ErrorResponse that takes the place of the server's."""
     parse: ObservedParse | None = None
     """It prepares a text that somebody hears of, should it fail."""
+    describes: Run | None = None
+    """It tells of the rows of this execution, whose statement is another."""
     formats: tuple[int, ...] = ()
     """Those of the portal for which a statement is described."""
 

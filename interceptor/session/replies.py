@@ -216,10 +216,15 @@ def on_unseen(backend: BackendSession, client: ClientSession, action: int, body:
         backend.settle_change()
     elif action == Action.DESCRIBE_AS:
         note = note_of(request)
-        assert note is not None
-        described = with_formats(body, note.formats)
+        described: bytes | None = messages.encode_message(messages.ROW_DESCRIPTION, body)
+        if request == Request.DESCRIBED_PORTAL:
+            assert note is not None
+            described = with_formats(body, note.formats)
         if described is None:
             return False
+        if note is not None and note.describes is not None:
+            note.describes.answered()
+            note.describes.describe(described[5:])
         client.write(described)
     return True
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.hooks.answers import Answer, Piece
@@ -225,14 +225,15 @@ def on_staged(
         return out, end
 
     note = interception.known.journal[0]
-    if note is not None and note.run is not None:
-        note.run.commits = backend.status == messages.IDLE
+    run = None if note is None else note.run
+    if run is not None:
+        run.commits = backend.status == messages.IDLE
 
     def finish() -> bytes:
         if backend.status == messages.IDLE:
             # The commit comes behind its CommandComplete, and may fail.
             TagGate(session)
-        return _run_as_query(backend, interception, staged)
+        return _run_as_query(backend, interception, staged, run)
 
     stage = Stage(session, backend, interception, deque(staged.before), finish, simple=True, commits=staged.commits)
     return out + _start(stage), end
@@ -305,7 +306,7 @@ def _note(
     return (b"" if splice is None else splice[0]), False
 
 
-def _run_as_query(backend: BackendSession, interception: Interception, staged: Staged) -> bytes:
+def _run_as_query(backend: BackendSession, interception: Interception, staged: Staged, run: Run | None) -> bytes:
     owed = backend.owed
     out = []
     conditions = staged.conditions if backend.status != messages.FAILED_TRANSACTION else None
@@ -318,10 +319,10 @@ def _run_as_query(backend: BackendSession, interception: Interception, staged: S
         # Behind the Bind, which plans, and may fail by that: as in a Query, before anything is told of rows.
         out.append(messages.encode_message(messages.PARSE, b"\0" + staged.described + b"\0\0\0"))
         out.append(_DESCRIBE_STATEMENT)
-        owed += (Request.PRELUDE, Request.DESCRIBED_QUERY)
+        owed += (Request.PRELUDE, Noted(Request.DESCRIBED_QUERY, Note(describes=run)))
     else:
         out.append(_DESCRIBE_PORTAL)
-        owed.append(Noted(Request.DESCRIBED_QUERY, staged.note))
+        owed.append(Noted(Request.DESCRIBED_QUERY, replace(staged.note, describes=run)))
     # As a Query, it leaves no portal behind, which in a transaction would hold on to its tables.
     out.append(_EXECUTE + _CLOSE_PORTAL)
     owed += (Noted(Request.EXECUTE, staged.note), Request.PRELUDE)

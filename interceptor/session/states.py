@@ -242,7 +242,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.REFUSED_COMMIT: _row(C=Action.BLOCK_QUERY, N=Action.ASKED_DROP, Z=Action.ENDING, error=Action.BLOCK_QUERY),
     Request.PRELUDE: _prelude(Action.NO_COPY),
     Request.FILL: _prelude(Action.FILL),
-    Request.DESCRIBED_QUERY: _row(t=Action.ASKED_DROP, T=Action.COMPLETE, n=Action.SWALLOW, error=Action.FAIL),
+    Request.DESCRIBED_QUERY: _row(t=Action.ASKED_DROP, T=Action.DESCRIBE_AS, n=Action.SWALLOW, error=Action.FAIL),
     Request.DESCRIBED_PORTAL: _row(t=Action.ASKED_DROP, T=Action.DESCRIBE_AS, n=Action.COMPLETE, error=Action.FAIL),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
     from interceptor.session.conditions import Conditions
     from interceptor.session.interception import Interception
+    from interceptor.session.observed import Run
 
 SUBSTITUTE: Final = 1
 """The message type. PostgreSQL's are printable."""
@@ -129,6 +130,8 @@ class Described:
     """As of a ``Bound``."""
     formats: tuple[int, ...]
     """Those of the portal's columns."""
+    run: Run | None = None
+    """The execution that it is of, where somebody looks after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ def deliver(session: ClientSession, backend: BackendSession, interception: Inter
 
 def on_described(backend: BackendSession, described: Described, end: int) -> Outcome:
     """Act on a Describe that another statement answers for (a handler of ``requests``)."""
-    note = Note(formats=described.formats)
+    note = Note(formats=described.formats, describes=described.run)
     parse = parse_passing(backend, described.body, note)
     backend.owed.append(Noted(Request.DESCRIBED_PORTAL, note))
     return parse + _DESCRIBE_PASSING + close_passing(backend), end

@@ -450,6 +450,50 @@ def test_a_closed_portal_is_over(tmp_path: Path) -> None:
     assert told(recorder)[-1] == ("finished", "PORTAL SUSPENDED", 1, len(row()))
 
 
+# --- Descriptions of rows that another statement tells of ------------------------------------------------------------
+
+ORIGINAL = """
+@hookimpl
+def rewrite(statement, session):
+    return Rewrite("select 2", describe="original") if statement.text == "select 1" else None
+"""
+SETTINGS = """
+@hookimpl
+def guard(statement, session):
+    return Forward(settings={"work_mem": "1MB"})
+"""
+DESCRIBED = message("t", bytes(2)) + ROW_DESCRIPTION
+
+
+@cuts
+def test_the_description_of_the_clients_own_text_is_heard(tmp_path: Path, cut: Cut) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES + ORIGINAL)
+    recorder.from_client(parse("select 1") + bind() + describe("P", "") + execute() + SYNC)
+    parsed, bound, closed = message("1"), message("2"), message("3")
+    passing = parsed + closed + parsed + bound + closed
+    answer = passing + closed + parsed + DESCRIBED + closed + row() + complete() + ready()
+    for piece in cut(answer):
+        recorder.from_backend(piece)
+    assert recorder.take()[1] == PARSED + BOUND + ROW_DESCRIPTION + row() + complete() + ready()
+    assert told(recorder)[:3] == ["started", "described", ("rows", row())]
+
+
+@cuts
+@pytest.mark.parametrize("source", [ORIGINAL, SETTINGS], ids=["original", "settings"])
+def test_the_description_of_a_query_that_runs_as_a_batch_is_heard(tmp_path: Path, cut: Cut, source: str) -> None:
+    recorder = PluggedRecorder(tmp_path, OBSERVES + source)
+    recorder.from_client(query("select 1"))
+    if source is ORIGINAL:
+        answer = message("1") + message("2") + message("1") + DESCRIBED
+    else:
+        sets = b"".join(message(kind) for kind in "3132") + row(b"set") + complete() + message("3") * 2
+        answer = sets + message("1") + message("2") + ROW_DESCRIPTION
+    for piece in cut(answer + row() + complete() + message("3") + ready()):
+        recorder.from_backend(piece)
+    assert recorder.take()[1] == ROW_DESCRIPTION + row() + complete() + ready()
+    assert told(recorder)[:3] == ["started", "described", ("rows", row())]
+
+
 # --- Texts that the server can't parse -------------------------------------------------------------------------------
 
 
