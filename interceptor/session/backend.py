@@ -31,6 +31,7 @@ from interceptor.session.watching import MORE, on_cut, on_watched
 
 if TYPE_CHECKING:
     from interceptor.session.client import ClientSession
+    from interceptor.session.counting import Counting
     from interceptor.session.observed import Run
     from interceptor.session.watching import Stopping
 
@@ -73,6 +74,7 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.FILL,
         Action.NO_COPY,
         Action.DESCRIBE_AS,
+        Action.COUNTING,
         Action.ASKED_ROW,
         Action.ASKED_PARAMETER,
         Action.ASKED_ERROR,
@@ -84,6 +86,7 @@ _NOT_FOR_CLIENT: Final = frozenset(
         Action.BLOCK,
     }
 )
+_COUNTING: Final = int(Action.COUNTING)
 _IDLE: Final = messages.IDLE
 
 """The routine that says "cached plan must not change result type" (plancache.c), in an ErrorResponse."""
@@ -154,6 +157,7 @@ class BackendSession:
         "client_parses",
         "copy_in",
         "copy_syncs",
+        "counting",
         "custom_names",
         "hidden_of",
         "host",
@@ -234,6 +238,8 @@ class BackendSession:
         """It waits for CopyData, CopyDone or CopyFail."""
         self.copy_syncs = 0
         """Syncs that it was sent while it copied, or just before."""
+        self.counting: Counting | None = None
+        """It is found out which of them count."""
         self.blocks: deque[bytes] = deque()
         """The errors that take the place of the server's, for blocked statements among what is owed."""
         self.watched: deque[Run] = deque()
@@ -461,6 +467,11 @@ class BackendSession:
                     prepared = client.take_up_retry()
                     if prepared is not None:
                         renew(self, prepared)
+                elif action == _COUNTING:
+                    if not self._count(client, data[position:end]):
+                        self._on_violation(kind, length)
+                        return
+                    ready = not owed
                 elif not self._on_answer(action, data[position + 5 : end]):
                     return
                 elif action == _ASKED_READY:
@@ -520,6 +531,17 @@ class BackendSession:
         if not stopping.dropping:
             self.partial = b""
         return data[taken:]
+
+    def _count(self, client: ClientSession, message: bytes) -> bool:
+        counting = self.counting
+        assert counting is not None
+        if message[0] == messages.PARAMETER_STATUS:
+            if not on_parameter(self, message[5:]):
+                return False
+            client.belongings.on_told(self.reported)
+        elif message[0] == messages.ERROR_RESPONSE:
+            self.said_why = True
+        return counting.take(message)
 
     def _on_answer(self, action: int, body: bytes) -> bool:
         """A message of the answer to a question of ours. False if the backend must not be used any more."""

@@ -236,7 +236,11 @@ class ClientSession:
             backend = self.backend
             assert backend is not None
             backend.write(data[:taken] if taken < size else data)
-            if not self.streaming and backend.reusable:
+            if not self.streaming and backend.counting is not None:
+                backend.counting.ask()
+                self.keep_input(data[taken:])
+                return b""
+            elif not self.streaming and backend.reusable:
                 # The tail of CopyData that the backend did not wait for, its COPY having failed.
                 self.on_ready(backend)
         return data[taken:]
@@ -671,6 +675,8 @@ class ClientSession:
                 self.host.on_finished()
             return
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:
+            return
+        if backend.counting is not None:
             return
         interception = self.interception
         stage = None if interception is None else interception.stage

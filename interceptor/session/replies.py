@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.rows import with_formats
+from interceptor.session.counting import Counting
 from interceptor.session.notes import become, note_of
 from interceptor.session.prelude import PASSING_NAME
 from interceptor.session.prepared import Prepared
@@ -263,7 +264,10 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         if action == Action.ERROR and client.interception is not None:
             client.interception.executions.on_commit_failed(body)
         if backend.copy_syncs:
-            _stop_counting(backend, client)
+            if client.interception is not None and len(owed) == 1:
+                Counting(backend, client, simple=action == Action.ERROR)
+            else:
+                _stop_counting(backend, client)
             return True
         if client.named is not None and _STALE_PLAN in body:
             client.named.registry.forget_all()

@@ -87,6 +87,8 @@ class Request(IntEnum):
     """A Describe of a statement that answers for a portal: the formats are to be the portal's."""
     REFUSED_COMMIT = 42
     """A ROLLBACK in the place of a COMMIT that a plugin refused, with its error in the place of the answer."""
+    COUNTING = 43
+    """All that comes while it is found out which Syncs count (``counting``)."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -158,6 +160,8 @@ class Action(IntEnum):
     """Likewise; the backend ignores everything up to the next Sync."""
     WATCHED = 32
     """A message of an answer that is looked at: to the client."""
+    COUNTING = 35
+    """Seen whole: the client's, unless it is the answer to a message of ours."""
     ENDING = 34
     """ReadyForQuery, of which plugins hear first; then it is the plain request's."""
     CUT = 33
@@ -244,6 +248,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.FILL: _prelude(Action.FILL),
     Request.DESCRIBED_QUERY: _row(t=Action.ASKED_DROP, T=Action.DESCRIBE_AS, n=Action.SWALLOW, error=Action.FAIL),
     Request.DESCRIBED_PORTAL: _row(t=Action.ASKED_DROP, T=Action.DESCRIBE_AS, n=Action.COMPLETE, error=Action.FAIL),
+    Request.COUNTING: bytes(Action.COUNTING if chr(kind) in "Z3NASE" else Action.VIOLATION for kind in range(256)),
     Request.RETRIED: _row(Z=Action.RETRY, error=Action.ERROR),
     Request.ASKED: _asked(),
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),

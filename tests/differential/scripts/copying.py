@@ -56,6 +56,14 @@ COPY_STREAMS: tuple[Stream, ...] = (
         part(copy_done(), sync()),
         _COUNT,
     ),
+    stream(
+        "a COPY fails while a long message is sent into it",
+        part(_COPY, sync(), copy_data(b"x\n"), sync(), copy_data(bytes(300_000)), sync(), copy_done(), sync(), _COUNT),
+    ),
+    stream(
+        "an extended COPY fails while a long message is sent into it",
+        part(*_EXTENDED, sync(), copy_data(b"x\n"), sync(), copy_data(bytes(300_000)), copy_done(), _COUNT, sync()),
+    ),
     stream("a Sync after a failed COPY counts", part(_COPY, copy_data(b"x\n"), sync(), copy_done(), sync()), _COUNT),
     stream(
         "COPY in of ten megabytes in one message", part(_COPY, copy_data(b"key\t1\n" + b"x" * 10_000_000), copy_done())
