@@ -57,6 +57,10 @@ class AuthQuery:
         """Whether users that nothing else knows are asked for, when somebody wants this database."""
         return bool(self._user(database)) and self._place(database) is not None
 
+    def asks_as(self, database: str, role: str) -> bool:
+        """Whether it is this role that asks."""
+        return self._user(database) == role
+
     async def find(self, database: str, user: str) -> Entry | None:
         """What the server knows of a user; None if there is none. Raises ClientError if it can't be asked."""
         settings = self._place(database)

@@ -26,7 +26,7 @@ from interceptor.protocol.startup import (
     decode_first_packet,
 )
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
-from pooler.config import CONSOLE_DATABASES, PoolMode
+from pooler.config import CONSOLE_DATABASES, PoolMode, PoolSettings
 from pooler.proxy_protocol import decode_proxy_header
 from pooler.tasks import Handle, derive, spawn
 
@@ -295,12 +295,32 @@ class ClientLoginFlow:
                 hint="An administrator has said DISABLE on the console, and ENABLE undoes it.",
             )
         if server.config.find_database(self.database) is None:
-            raise ClientError(
-                UNKNOWN_DATABASE,
-                f'database "{self.database}" does not exist',
-                hint="The databases that clients may name are the [databases.*] tables of the configuration.",
-            )
+            raise _unknown_database(self.database)
         settings = server.config.pool_settings(self.database, user)
+        if server.role_to_look_up(settings):
+            self._work = spawn(self._look_up_role(accepted, settings), name=f"auth_query for the role of {client.peer}")
+        else:
+            self._enter(accepted, settings)
+
+    async def _look_up_role(self, accepted: Accepted, settings: PoolSettings) -> None:
+        server = self._client.server
+        await server.roles.look_up(settings)
+        self._work = None
+        try:
+            # The configuration may be another by now.
+            settings = server.config.pool_settings(self.database, settings.client_user)
+            self._enter(accepted, settings)
+        except LookupError:
+            self._client.on_failed(_unknown_database(self.database))
+        except ClientError as error:
+            self._on_refused(error)
+            self._client.on_failed(error)
+
+    def _enter(self, accepted: Accepted, settings: PoolSettings) -> None:
+        client = self._client
+        server = client.server
+        startup = self._startup
+        assert startup is not None
         if self._wants_replication(startup):
             if settings.pool_mode is not PoolMode.SESSION:
                 raise ClientError(
@@ -335,3 +355,11 @@ class ClientLoginFlow:
         if value not in _FALSE:
             raise ClientError(STARTUP_PARAMETER, f'invalid value for parameter "replication": "{value}"')
         return False
+
+
+def _unknown_database(name: str) -> ClientError:
+    return ClientError(
+        UNKNOWN_DATABASE,
+        f'database "{name}" does not exist',
+        hint="The databases that clients may name are the [databases.*] tables of the configuration.",
+    )

@@ -38,6 +38,7 @@ from pooler.pool import Pool
 from pooler.registry import Registry
 from pooler.relay import Relay
 from pooler.reload import Reloader
+from pooler.role_lookup import RoleLookup
 from pooler.statistics import Statistics
 from pooler.tasks import cancel_all, spawn
 from pooler.tls import Turns
@@ -111,6 +112,7 @@ class Server:
         """The other processes of the node; None where there are none."""
         self.access = Access(config, self.keys, self.clock.tick)
         self.auth_query = AuthQuery(config, self.access.backend_credential, self.keys)
+        self.roles = RoleLookup(self.auth_query, self.pools)
         self.strangers: dict[ClientConnection, None] = {}
         """Connections that have not said yet who they are, the oldest first."""
         self.handshakes = Turns()
@@ -291,8 +293,15 @@ class Server:
     def backend_credential(
         self, settings: PoolSettings, from_login: BackendCredential | None
     ) -> BackendCredential | None:
-        """As ``Access.backend_credential``."""
-        return self.access.backend_credential(settings, from_login)
+        """As ``Access.backend_credential``; or what auth_query has found for a role that a connection string names."""
+        found = self.access.backend_credential(settings, from_login)
+        return self.roles.known(settings) if found is None and settings.forced_user else found
+
+    def role_to_look_up(self, settings: PoolSettings) -> bool:
+        """Whether auth_query has to be asked for the password of the role that a connection string names."""
+        if not settings.forced_user or self.access.backend_credential(settings, None) is not None:
+            return False
+        return self.roles.is_due(settings)
 
     # --- Plugins ---------------------------------------------------------------------------------------------------
 

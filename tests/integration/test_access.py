@@ -67,6 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, common_name in (("alice", "alice@shop.example"), ("bob", "bob"), ("careful", "careful")):
         authority.issue(common_name, organization="shop, inc").write(folder, name)
     hba = [f"host all {role} 127.0.0.1/32 scram-sha-256" for role in ("asked", "known", "old", "lookup")]
+    hba += [f"host all {role} 127.0.0.1/32 md5" for role in ("forced", "verified")]
     with PostgresServer.start(18, hba=hba) as server:
         server.psql(
             f"create role asked login password '{PASSWORD}'; create role known login password '{PASSWORD}';"
@@ -74,6 +75,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             f"create role expired login password '{PASSWORD}' valid until '2001-01-01';"
             f"create role nologin password '{PASSWORD}'; create role passwordless login;"
             f"create role lookup superuser login password '{PASSWORD}';"
+            f"create role verified login password '{PASSWORD}';"
+            "set password_encryption = 'md5'; create role forced login password 'its own';"
             "create function public.now() returns timestamptz language sql return timestamptz '1999-01-01'"
         )
         yield World(server, folder)
@@ -105,6 +108,8 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
     tables: Tables = {
         "server": settings,
         "databases.app": {"primary": upstream(world.server, "postgres")},
+        "databases.forced": {"primary": upstream(world.server, "postgres", user="forced")},
+        "databases.verified": {"primary": upstream(world.server, "postgres", user="verified")},
         "databases.own": {"primary": upstream(world.server, "postgres", user="")},
     }
     files = {"hba.conf": RULES, "ident.conf": maps, "users.txt": users, "guessed": GUESSED}
@@ -209,6 +214,24 @@ def test_clients_that_hang_up_while_they_are_looked_up_cost_no_connection(world:
                 stream.sendall(startup("unknown" if number % 2 else "asked", "own"))
         clients.connect("own", "asked", PASSWORD)
         assert world.server.psql(helpers) == pid != ""
+
+
+def test_a_role_without_a_password_in_the_connection_string_is_looked_up_too(world: World, proxy: Proxy) -> None:
+    with Clients(proxy) as clients:
+        for user in ("asked", "known"):
+            assert clients.connect("forced", user, PASSWORD).query("select current_user") == [("forced",)]
+        world.server.psql("set password_encryption = 'md5'; alter role forced password 'another'")
+        # What was found is believed until the server refuses it.
+        with pytest.raises(LoginFailed, match="cannot log in to the server"):
+            clients.connect("forced", "known", PASSWORD, application_name="new")
+        another = clients.connect("forced", "asked", PASSWORD, application_name="other")
+        assert another.query("select current_user") == [("forced",)]
+
+
+def test_a_verifier_does_not_log_a_role_in(proxy: Proxy) -> None:
+    with Clients(proxy) as clients, pytest.raises(LoginFailed, match="cannot log in to the server"):
+        clients.connect("verified", "known", PASSWORD)
+    assert 'the role "verified" of database "verified" can\'t log in with what auth_query has found' in proxy.log
 
 
 # --- Channel binding -------------------------------------------------------------------------------------------------
