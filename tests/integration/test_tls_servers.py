@@ -15,7 +15,7 @@ from tests.support.certificates import Authority, debian_postgres
 from tests.support.hostile import WELCOME, Behaviour, Connection, HostileServer
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors
-from tests.support.proxy import Proxy, run_proxy
+from tests.support.proxy import Proxy, Value, run_proxy
 from tests.support.watch import wait_until
 
 pytestmark = pytest.mark.needs_postgres_tls
@@ -106,8 +106,13 @@ def proxy(world: World, network: CutRelay) -> Iterator[Proxy]:
         "bound-trust": world.dsn("postgres", sslmode="require", channel_binding="require"),
         "bound-plain": world.dsn("scrammed:secret", sslmode="disable", channel_binding="require"),
         "default": world.dsn("postgres"),
+        "live-authority": world.dsn("postgres", sslmode="verify-full", sslrootcert=world.path("live-ca.crt")),
+        "live-certificate": world.dsn(
+            "certified", sslmode="verify-full", **ca, sslcert=world.path("live.crt"), sslkey=world.path("live.key")
+        ),
     }
-    server = {"server_login_retry": 0}
+    copy(world, {"other-ca.crt": "live-ca.crt", "stranger.crt": "live.crt", "stranger.key": "live.key"})
+    server: dict[str, Value] = {"server_login_retry": 0, "admin_users": "admin"}
     with run_proxy(
         {"server": server, **{f"databases.{name}": {"primary": dsn} for name, dsn in databases.items()}}
     ) as p:
@@ -175,6 +180,37 @@ def test_a_login_that_must_not_be_is_refused(clients: Clients, database: str, wh
 def test_we_show_the_server_our_certificate(clients: Clients) -> None:
     client = clients.connect("certified")
     assert client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()") == [("/CN=certified",)]
+
+
+def copy(world: World, names: dict[str, str]) -> None:
+    """Put other certificates into the place of those that the proxy was started with."""
+    for source, target in names.items():
+        Path(world.path(target)).write_bytes(Path(world.path(source)).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("database", "why", "mended"),
+    [
+        ("live-authority", "certificate is not accepted", {"ca.crt": "live-ca.crt"}),
+        (
+            "live-certificate",
+            "cannot log in to the server",
+            {"certified.crt": "live.crt", "certified.key": "live.key"},
+        ),
+    ],
+)
+def test_files_towards_servers_are_read_again_without_a_restart(
+    world: World, clients: Clients, database: str, why: str, mended: dict[str, str]
+) -> None:
+    console = clients.connect("pgbouncer", "admin")
+    with pytest.raises(LoginFailed, match=why):
+        clients.connect(database)
+    console.query("RELOAD")
+    with pytest.raises(LoginFailed, match=why):
+        clients.connect(database)
+    copy(world, mended)
+    console.query("RELOAD")
+    assert clients.connect(database).query("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [("t",)]
 
 
 @pytest.mark.parametrize(
