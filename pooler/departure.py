@@ -106,8 +106,6 @@ class Departure:
             relay.close()
         for console in list(server.consoles):
             console.end(goodbye())
-        for console in list(server.consoles):
-            console.end(goodbye())
         for client in list(server.clients):
             client.transport.set_protocol(_Leaving(client, self.may_go))
         self._look()

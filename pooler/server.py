@@ -106,6 +106,8 @@ class Server:
         """SHUTDOWN has been said on the console."""
         self.on_shutdown: Callable[[], None] | None = None
         """Ends what serves the address: this process, or all of the node."""
+        self.on_closed: Callable[[], None] | None = None
+        """Told when nobody is to be let in any more, for those who have copies of the listening sockets."""
         self._by_process_id: dict[int, ClientConnection] = {}
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None

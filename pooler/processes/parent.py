@@ -28,7 +28,7 @@ from pooler.processes.link import SUCCESSOR, dial
 from pooler.processes.memory import CONTROL, SharedMap
 from pooler.processes.node import REFUSED, Inheritance, begin, name_of
 from pooler.processes.ruling import rule
-from pooler.processes.signals import LEAVE, RENEW
+from pooler.processes.signals import CLOSE, LEAVE, RENEW
 from pooler.processes.sockets import close_sockets, open_sockets
 from pooler.processes.stacks import find_culprit, read_stack
 from pooler.processes.takeover import (
@@ -57,7 +57,7 @@ _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
 _SPARE: Final = 15.0
 """Seconds beyond shutdown_timeout in which a process closes its backends; then it is killed."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP, RENEW)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP, RENEW, CLOSE)
 
 
 def workers_of(config: Config) -> int:
@@ -96,6 +96,8 @@ class Parent:
         self._successor: socket.socket | None = None
         self._replaced = False
         """Another node has our sockets now."""
+        self._closed = False
+        """Nobody is let in any more; the end comes when those who are here have gone."""
         memory = SharedMap(workers_of(config))
         self._inheritance = Inheritance(Server(config, memory.counters), memory, say)
         self._memory = memory
@@ -185,6 +187,8 @@ class Parent:
                     self._bury(slot, child)
             self._look_for_stalls()
             self._replace()
+            if self._closed and not any(child.pid for child in self._children[1:]):
+                self._stopping = True
 
     def _until_next(self) -> float:
         now = time.monotonic()
@@ -264,13 +268,26 @@ class Parent:
         delay = min(_FIRST_DELAY * 2 ** (child.failures - 1), _LONGEST_DELAY) if child.failures else 0.0
         child.due_at = now + delay
         later = f" in {delay:g} s" if delay else ""
-        logger.error("%s, process %d, %s; it is replaced%s", name_of(slot), pid, why, later)
+        logger.error("%s, process %d, %s; it is %sreplaced%s", name_of(slot), pid, why, self._not_for(slot), later)
 
     def _replace(self) -> None:
         now = time.monotonic()
         for slot, child in enumerate(self._children):
-            if not child.pid and now >= child.due_at and not self._stopping:
+            if not child.pid and now >= child.due_at and not self._stopping and not self._not_for(slot):
                 self._fork(slot)
+
+    def _not_for(self, slot: int) -> str:
+        """A word, if nobody is to take this seat again: a new worker would have nowhere to listen."""
+        return "not " if self._closed and slot != CONTROL else ""
+
+    def _close(self) -> None:
+        """SHUTDOWN waits for those who are here: what connects is refused, and not left in a queue."""
+        self._closed = True
+        close_sockets(self._inheritance.sockets)
+        directory = self._config.server.run_dir
+        if self._offer is not None and directory is not None:
+            withdraw(self._offer, directory)
+            self._offer = None
 
     def _look_for_stalls(self) -> None:
         limit = self._config.server.worker_stall_timeout
@@ -311,6 +328,8 @@ class Parent:
             self._pass_on(signal.SIGHUP, [CONTROL])
         if RENEW in came and not self._stopping:
             self._renew()
+        if CLOSE in came and not self._closed and not self._stopping and not self._replaced:
+            self._close()
         for number in came:
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._stopping:
                 self._stopping = True

@@ -12,7 +12,7 @@ from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
 from pooler.processes.node import Inheritance
-from pooler.processes.signals import LEAVE
+from pooler.processes.signals import CLOSE, LEAVE
 
 __all__ = ["work"]
 
@@ -40,9 +40,8 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     server.host.node_hooks = False
     server.listening = SharedListening(inheritance.sockets, memory, slot)
     server.node = link.node
-    server.on_shutdown = lambda: inheritance.tell_parent(signal.SIGINT)
-    parent = os.getppid()
-    server.on_shutdown = lambda: os.kill(parent, signal.SIGQUIT)
+    server.on_shutdown = lambda: inheritance.tell_parent(signal.SIGQUIT)
+    server.on_closed = lambda: inheritance.tell_parent(CLOSE)
     link.start()
     await link.welcomed.wait()
     link.node.take_gates()

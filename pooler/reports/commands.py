@@ -160,6 +160,8 @@ async def _shut_down(server: Server, arguments: Arguments) -> list[Row]:
     server.shutting_down = True
     if mode:
         server.listening.stop()
+        if server.on_closed is not None:
+            server.on_closed()
     if mode == "WAIT_FOR_SERVERS":
         _close_gates(server, ())
         for pool in server.pools:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -208,6 +209,39 @@ def test_shutdown_ends_all_processes(postgres18: PostgresServer) -> None:
         for member in members:
             member.read_to_end()
         assert proxy.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("mode", ["WAIT_FOR_CLIENTS", "WAIT_FOR_SERVERS"])
+def test_a_node_that_waits_for_its_end_takes_nobody_in(
+    postgres18: PostgresServer, tmp_path_factory: pytest.TempPathFactory, mode: str
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    tables: Tables = {
+        "server": {"workers": WORKERS, "admin_users": ["postgres"], "unix_socket_dir": str(folder)},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        members = [clients.connect("app") for _ in range(4)]
+        for member in members:
+            member.query("begin")
+        console = clients.connect("pgbouncer")
+        assert list(folder.iterdir())
+        console.query(f"SHUTDOWN {mode}")
+        wait_until(lambda: not _listens(proxy), "nobody gets in any more")
+        assert not list(folder.iterdir())
+        for member in members:
+            assert member.query("select 1") == [("1",)]
+            member.query("commit")
+            member.close()
+        assert proxy.process.wait(20) == 0
+
+
+def _listens(proxy: Proxy) -> bool:
+    try:
+        socket.create_connection((proxy.host, proxy.port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def at_console(clients: Clients, worker: int) -> WireClient:
