@@ -8,8 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from interceptor.testing.postgres import PostgresServer
+
+# How long an example takes says how busy the machine is, and decides no test.
+settings.register_profile("interceptor", settings(), deadline=None)
+settings.load_profile("interceptor")
 
 # Marker and the program it looks for. What is missing is skipped, except in CI, which installs them all.
 TOOLS = {
