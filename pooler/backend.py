@@ -23,7 +23,8 @@ from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
-    from pooler.pool import Pool, Profile
+    from pooler.pool import Pool
+    from pooler.waiting import Profile
 
 logger = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
 from pooler.metrics.counting import count_error
 from pooler.numbering import next_number
+from pooler.pins import note_pins
 from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
 from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
     from pooler.login import Welcome
-    from pooler.pool import Pool, Profile
+    from pooler.pool import Pool
     from pooler.pool_counts import PoolStats
     from pooler.server import Server
+    from pooler.waiting import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -429,7 +431,7 @@ class ClientConnection(asyncio.Protocol):
         self.drained = None
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
-        self.asked.on_pins_changed(self, pins)
+        note_pins(self.asked, self, pins)
 
     def on_defined(self) -> None:
         self.server.on_ddl(self.settings.database)

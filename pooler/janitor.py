@@ -25,7 +25,8 @@ from pooler.backend import BackendState
 from pooler.hosts.draining import look_after_hosts
 from pooler.judges import USE_INTERVAL
 from pooler.metrics.counting import Histogram
-from pooler.pool import Pool, describe_pins
+from pooler.pins import describe_pins
+from pooler.pool import Pool
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
@@ -86,7 +87,7 @@ class Janitor:
             self._check_pinned(pool, now)
             if sweep:
                 self._check_resting(pool, now)
-                pool.keep_minimum()
+                pool.growth.keep_minimum()
                 look_after_hosts(pool)
                 if pool.successor is not None:
                     self._server.reloader.look_after(pool)
@@ -220,8 +221,8 @@ class Janitor:
 
 
 def _why_wait(pool: Pool) -> str:
-    if pool.last_error:
-        return f"The last login to the server failed: {pool.last_error}"
+    if pool.growth.last_error:
+        return f"The last login to the server failed: {pool.growth.last_error}"
     if not pool.pinned:
         return ""
     counts = Counter([describe_pins(pinned.reasons) for pinned in pool.pinned.values()])

@@ -9,12 +9,14 @@ from typing import Protocol
 
 from pooler.auth import KeyCache
 from pooler.backend import Backend, BackendState
+from pooler.capacity import Capacity
 from pooler.clock import Clock
 from pooler.config import PoolSettings
 from pooler.gates import Gates
 from pooler.login import Welcome
-from pooler.pool import Capacity, Pool, Profile
+from pooler.pool import Pool
 from pooler.pool_counts import PoolStats, PoolTimes
+from pooler.waiting import Profile
 
 
 class BackendWatcher(Protocol):

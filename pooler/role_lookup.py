@@ -42,7 +42,7 @@ class RoleLookup:
         if not self._auth_query.serves(settings.database) or self._auth_query.asks_as(settings.database, settings.user):
             return False
         pool = self._pools.find(settings.pool_key)
-        return pool is None or pool.last_error is not None or not pool.welcomes
+        return pool is None or pool.growth.last_error is not None or not pool.growth.welcomes
 
     async def look_up(self, settings: PoolSettings) -> None:
         """Ask. Where that gives nothing, the log says why, and the server will say what it misses."""

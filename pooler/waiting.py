@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection
-    from pooler.pool import Profile
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Profile:
+    """The startup parameters of a session, beside user and database; one object for each set (``Pool.profile``).
+
+    A backend serves only clients of its own profile, so that RESET and pg_settings tell a client exactly what they
+    would tell it on a connection of its own.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
 
 
 class Queue:

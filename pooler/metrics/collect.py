@@ -50,7 +50,7 @@ def _collect_pool(pool: Pool, found: _Samples) -> None:
     for backend_state in BackendState:
         if backend_state is not BackendState.GONE:
             found.put("interceptor_backends", len(pool.backends[backend_state]), *place, backend_state.name.lower())
-    found.put("interceptor_backends", len(pool.logging_in), *place, "login")
+    found.put("interceptor_backends", len(pool.growth.logging_in), *place, "login")
     found.put("interceptor_pool_limit", settings.pool_size, *place)
     found.put("interceptor_waiting_clients", len(pool.waiting.for_backend.since), *place)
     first = pool.waiting.first()

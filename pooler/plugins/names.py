@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pooler.auth import KeyCache
     from pooler.clock import Clock
     from pooler.login import Welcome
-    from pooler.pool import Pool, Profile
+    from pooler.pool import Pool
+    from pooler.waiting import Profile
 
 __all__ = ["LoginNames", "Names", "may_rename", "reported_path"]
 

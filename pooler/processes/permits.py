@@ -26,10 +26,12 @@ from pooler.processes.messages import (
 )
 
 if TYPE_CHECKING:
+    from pooler.capacity import Capacity
     from pooler.login import Welcome
-    from pooler.pool import Capacity, Pool, Profile
+    from pooler.pool import Pool
     from pooler.processes.welcomes import SharedWelcomes
     from pooler.registry import Registry
+    from pooler.waiting import Profile
 
 __all__ = ["Account", "Permits"]
 
@@ -154,7 +156,7 @@ class Permits:
             self._give_back(grant.key, account, grant.count)
             return
         pool.grow()
-        pool.keep_minimum()
+        pool.growth.keep_minimum()
         self.on_settled(pool)
 
     def on_full(self, full: Full) -> None:

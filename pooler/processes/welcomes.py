@@ -18,7 +18,8 @@ from pooler.login import MAX_LOGIN_MESSAGE, Welcome
 
 if TYPE_CHECKING:
     from pooler.plugins.shared import SharedMemory
-    from pooler.pool import Pool, Profile
+    from pooler.pool import Pool
+    from pooler.waiting import Profile
 
 __all__ = ["SharedWelcomes"]
 

@@ -71,7 +71,7 @@ def _pool(pool: Pool, now: float) -> Row:
         len(pool.idle) - used,
         used,
         len(pool.backends[BackendState.TESTED]) + len(pool.backends[BackendState.RESET]),
-        len(pool.logging_in),
+        len(pool.growth.logging_in),
         0 if first is None else max(0, round((now - first[0]) * 1e6)),
         pool.settings.pool_mode.value,
     ]

@@ -26,8 +26,8 @@ def readiness(server: Server) -> list[Row]:
         name = pool.settings.database
         if pool.idle or pool.active or any(pool.backends[state] for state in _LIVING):
             found[name] = ""
-        elif pool.last_error is not None and pool.last_error.failure.code != "backend_login":
-            found.setdefault(name, pool.last_error.message)
+        elif pool.growth.last_error is not None and pool.growth.last_error.failure.code != "backend_login":
+            found.setdefault(name, pool.growth.last_error.message)
     return [[name, reason] for name, reason in found.items()]
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pooler.pool import Profile
-from pooler.waiting import Queue, Waiting
+from pooler.waiting import Profile, Queue, Waiting
 
 if TYPE_CHECKING:
     from pooler.client import ClientConnection

@@ -128,7 +128,7 @@ def test_limits_count_each_server_by_itself(server: Server, config: Config) -> N
     settings = config.pool_settings("app", "alice")
     primary, replica = server.pool(settings), server.pool_for_target(settings, "replica1")
     for _ in range(5):
-        primary.logging_in[object()] = primary.profile(())
+        primary.growth.logging_in[object()] = primary.profile(())
     assert not server.pools.may_open(primary)
     assert server.pools.may_open(replica)
 
