@@ -35,10 +35,14 @@ _SURELY_FREE: Final = re.compile(
 )
 
 _DEFINITION: Final = re.compile(
-    rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
+    rb"(?<![a-z0-9_$\x80-\xff])(?:create|alter|import|drop|grant|revoke|reassign)(?![a-z0-9_$\x80-\xff])", re.IGNORECASE
 )
 _DEFINITIONS: Final = frozenset(["create", "alter", "import"])
-_DEFINING: Final = tuple(word.encode() for word in sorted(_DEFINITIONS))
+_UNCOVERING: Final = frozenset(["drop", "grant", "revoke", "reassign"])
+"""What makes nothing, but takes something away, or the right to use it, that hid another thing of the same name."""
+_DEFINING: Final = tuple(word.encode() for word in sorted(_DEFINITIONS | _UNCOVERING))
+_OF_A_PATH: Final = frozenset(["schema", "role"])
+"""What a GRANT or REVOKE is about that decides which schemas are searched."""
 _MADE: Final = frozenset(["table", "index", "sequence", "view", "materialized view"])
 _STORAGE: Final = frozenset(["table", "index", "sequence", "type", "schema", "statistics object", "collation"])
 _OF_STORAGE: Final = frozenset(
@@ -74,23 +78,28 @@ class SessionJudge:
         self._symbols: tuple[bytes, ...] = ()
         self._row_words: frozenset[bytes] = frozenset()
         self._may_be_cut = False
+        self._relations: frozenset[str] | None = None
+        """The names of all relations; None where they aren't known."""
         self.go_blind()
 
     def go_blind(self) -> None:
         """The catalogue isn't known, or has changed: until it is read, every text counts as one that may do anything,
         apart from those that name no table and call no function."""
         self.sight = Sight.BLIND
+        self._relations = None
         self.texts.judge_by(None, self._judge_blindly, self._judge_blindly)
 
     def see(self, findings: Findings) -> None:
         """From now on this is what is known."""
         self.sight = Sight.CLEAR
+        self._relations = findings.relations
         self._fear(findings.dangers)
         self.texts.judge_by(findings, self._judge, self._search_if(findings.dangers), findings.server_version)
 
     def see_dimly(self) -> None:
         """The catalogue can't be read: go by the words of the texts, and by the last dangers that were known."""
         self.sight = Sight.DIM
+        self._relations = None
         self.texts.judge_by(None, self._judge, self._search_if(self._dangers))
 
     def _fear(self, dangers: Dangers) -> None:
@@ -164,10 +173,28 @@ class SessionJudge:
         if not judged.defines and not _may_define(sql):
             return judged
         facts = analyse_facts(sql)
+        uncovers = any(self._uncovers(one) for one in facts.all)
         if not judged.defines and not _defines(facts):
-            return judged
+            return replace(judged, defines=True, uncovers=True) if uncovers else judged
+        uncovers = uncovers or bool(facts.opaque) or any(map(_moves, facts.all))
         keeps_names = not effects.reparses and not _COPIES.search(sql) and all(map(_makes_storage, facts.all))
-        return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names)
+        return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names, uncovers=uncovers)
+
+    def _uncovers(self, statement: StatementFacts) -> bool:
+        """Whether it makes nothing, but names may mean something else after it: what it takes away hid that."""
+        if statement.kind not in _UNCOVERING:
+            return False
+        if statement.kind in ("grant", "revoke"):
+            return any(one.type in _OF_A_PATH for one in statement.objects)
+        if self._relations is None or statement.objects or not statement.relations:
+            return True
+        # What is temporary, or not there, hides nothing of which anybody took notice.
+        return not self._relations.isdisjoint([one.name.name for one in statement.relations])
+
+
+def _moves(statement: StatementFacts) -> bool:
+    """Whether it may give something another name, another schema, or another role the right to it."""
+    return statement.kind == "alter" and not (statement.alterations and _makes_storage(statement))
 
 
 def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:

@@ -24,7 +24,7 @@ __all__ = [
 
 _Found = TypeVar("_Found", Relation, Type)
 
-_PG_TEMP: Final = "pg_temp"
+PG_TEMP: Final = "pg_temp"
 _TEMPORARY: Final = -1
 """The place of the session's temporary schema in a list of schemas' oids."""
 
@@ -218,7 +218,7 @@ class Names:
             return None
         path: dict[int, None] = {}
         for entry in entries:
-            if entry == _PG_TEMP:
+            if entry == PG_TEMP:
                 path.setdefault(_TEMPORARY)
                 continue
             schema = snapshot.schemas_by_name.get(role.name if entry == "$user" else entry)
@@ -238,7 +238,7 @@ class Names:
         return path if isinstance(path, Unresolved) else [oid for oid in path if oid != _TEMPORARY]
 
     def _explicit(self, schema: str) -> int | Unresolved:
-        if schema == _PG_TEMP or schema.startswith(("pg_temp_", "pg_toast_temp_")):
+        if schema == PG_TEMP or schema.startswith(("pg_temp_", "pg_toast_temp_")):
             return Unresolved.TEMPORARY
         found = self._snapshot.schemas_by_name.get(schema)
         return Unresolved.ABSENT if found is None else found.oid

@@ -75,6 +75,8 @@ class Findings:
     functions: dict[str, dict[str, SessionEffects | None]] = field(default_factory=dict)
     operators: dict[str, dict[str, SessionEffects | None]] = field(default_factory=dict)
     dangers: Dangers = field(default_factory=Dangers)
+    relations: frozenset[str] = frozenset()
+    """The names of all relations, whatever they do."""
 
     def function(self, schema: str, name: str) -> SessionEffects | None:
         """See ``KnownCalls``."""
@@ -130,6 +132,7 @@ class Survey:
         yield from self._judge_relations()
         self._judge_casts()
         dangers = self._findings.dangers
+        self._findings.relations = frozenset([one.name for one in self._snapshot.relations.values()])
         dangers.when_defining = not self._functions.isdisjoint(self._snapshot.event_triggers)
         return self._findings
 

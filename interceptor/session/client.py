@@ -700,6 +700,8 @@ class ClientSession:
             # At once: what comes next, from whomever, may use it.
             self.belongings.defines = False
             self.host.on_defined()
+        if idle and self.interception is not None and not self.follows:
+            self.interception.settle_definitions()
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = self.settling = True
             return

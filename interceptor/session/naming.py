@@ -15,7 +15,7 @@ from interceptor.sql.effects import NONE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
-    from interceptor.hooks.statement import Session
+    from interceptor.hooks.statement import Names, Session
     from interceptor.session.client import ClientSession
 
 _NOTHING_SAID: Final[Mapping[str, bytes]] = {}
@@ -28,6 +28,7 @@ class Naming:
         "_admitted",
         "_defines",
         "_doubtful",
+        "_hidden_names",
         "_named",
         "_renamed_for_good",
         "facts",
@@ -59,12 +60,18 @@ class Naming:
         """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
         self._defines = False
         """The transaction may have created or altered what others will use."""
+        self._hidden_names: Names | None = None
+        """What was known of names before the transaction took something away that may have hidden another."""
 
     def note_effects(self, effects: SessionEffects) -> None:
         """A statement with these effects is about to run: what comes after it may mean something else."""
         self.stirred = True
         facts = self.facts
         self._defines = self._defines or effects.defines
+        if effects.uncovers and facts.names != "unresolved":
+            self._hidden_names, facts.names = facts.names, "unresolved"
+            facts.table = None
+            self._tell_change()
         if effects.effect is not None and effects.effect is not Effect.TEMPORARY_OBJECT:
             self._doubtful = True
             if not facts.settings_unknown:
@@ -98,12 +105,22 @@ class Naming:
         self._renamed_for_good = False
         self._named = settings
 
-    def settle_names(self) -> None:
-        """A transaction has ended, and what there is to know is known."""
+    def settle_definitions(self) -> None:
+        """A transaction has ended in session mode: what it defined may be used by anybody, before anything is asked."""
         if self._defines:
             self._defines = False
-            if not self.session.follows:
-                self.session.host.on_defined()
+            self.session.host.on_defined()
+
+    def settle_names(self) -> None:
+        """A transaction has ended, and what there is to know is known."""
+        if self.session.follows:
+            self._defines = False
+        else:
+            self.settle_definitions()
+        if self._hidden_names is not None:
+            self.facts.names, self._hidden_names = self._hidden_names, None
+            self.facts.table = None
+            self._tell_change()
         belongings = self.session.belongings
         if not self._doubtful or belongings.doubt is not None:
             return

@@ -73,6 +73,9 @@ class SessionEffects:
     ``keeps_names``: though it reparses, neither it nor what it defines sets the role or the search_path: it makes
     tables and the like. Only who knows the catalogue says so.
 
+    ``uncovers``: a name may mean something else after it, under the same search_path: it may take away, move or rename
+    what hid another thing of that name. Only who knows the catalogue says so.
+
     ``settings``: names in lower case of the settings that it may change, as far as the text tells. With
     ``Effect.SETTING`` and one statement, these are all that it changes, unless there are none.
     """
@@ -88,6 +91,7 @@ class SessionEffects:
     settings: frozenset[str] = frozenset()
     defines: bool = False
     keeps_names: bool = False
+    uncovers: bool = False
 
     @property
     def may_rename(self) -> bool:

@@ -71,6 +71,8 @@ _UNSAFE_ENCODINGS: Final = frozenset(
 )
 """Names and aliases (PostgreSQL, encnames.c) of those in which a byte below 128 may be part of another character."""
 _ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
+_UNCOVERING: Final = frozenset(["drop", "alter", "grant", "revoke", "reassign"])
+"""Statements after which a name may mean what was hidden by another thing of that name."""
 # After these the settings of the session may be those of an earlier time.
 _RETURNING: Final = frozenset(["rollback", "reset", "discard"])
 
@@ -109,6 +111,8 @@ class MessageReader:
                 found.append(subject)
                 if several or one.settings:
                     self._go_on(one, subject)
+                if several and one.kind in _UNCOVERING:
+                    self.world = self.world.uncovered()
         return found
 
     def read_function(self, oid: int) -> Subject:

@@ -19,6 +19,7 @@ from interceptor.catalogue import (
     Unresolved,
     parse_search_path,
 )
+from interceptor.catalogue.anywhere import NamesUncovered
 from interceptor.catalogue.model import PG_CATALOG
 from interceptor.sql.facts import QualifiedName
 from interceptor.sql.functions import harmless_functions
@@ -84,6 +85,8 @@ class Worlds:
         self.guarded = guarded
         self._closures: Closures | None = None
         self._mine: Closures | None = None
+        self._uncovered: Closures | None = None
+        """For transactions that took away what may have hidden another thing of the same name."""
         self._known: dict[Scope, World] = {}
         self._casts: dict[int, list[int]] | None = None
         self._glances = 0
@@ -93,7 +96,7 @@ class Worlds:
         if closures is not self._closures or len(self._known) > _MOST_SCOPES:
             self._closures = closures
             self._known = {}
-            self._mine = self._casts = None
+            self._mine = self._uncovered = self._casts = None
             self._glances = 0
         if self._mine is None and closures is not None:
             snapshot = closures.snapshot
@@ -102,13 +105,16 @@ class Worlds:
                 return self.trusts(function, snapshot)
 
             self._mine = Closures(snapshot, trusted=trusted, key_checks=False, compares=True)
+            names = NamesUncovered(snapshot)
+            self._uncovered = Closures(snapshot, trusted=trusted, key_checks=False, compares=True, names=names)
         return self.world(scope)
 
     def world(self, scope: Scope) -> World:
         """The world of a scope in the catalogue that ``of`` was given last."""
         world = self._known.get(scope)
         if world is None:
-            world = self._known[scope] = World(self, self._mine, scope)
+            closures = self._uncovered if scope.after_ddl else self._mine
+            world = self._known[scope] = World(self, closures, scope)
         return world
 
     def trusts(self, function: Function, snapshot: Snapshot) -> bool:
@@ -150,7 +156,8 @@ class World:
         self.worlds: Final = worlds
         self.closures: Final = closures
         self.scope: Final = scope
-        # What the transaction itself defined was judged when it was, so that the catalogue of before is good enough.
+        # What the transaction itself defined was judged when it was, so that the catalogue of before is good enough,
+        # but for what it took away.
         self._scope = replace(scope, after_ddl=False)
         if scope.temporary is None:
             self._scope = replace(self._scope, temporary=frozenset())
@@ -199,6 +206,10 @@ class World:
             return self.elsewhere(replace(self.scope, search_path=None))
         return self.elsewhere(self.scope.with_role(role))
 
+    def uncovered(self) -> World:
+        """The world behind a statement that may have taken away what hid others of its name."""
+        return self if self.scope.after_ddl else self.elsewhere(replace(self.scope, after_ddl=True))
+
     def relations(self, name: QualifiedName) -> tuple[Relation, ...]:
         """The relations that a name may mean; none if it means nothing that the catalogue knows."""
         known = self._relations.get(name)
@@ -212,9 +223,9 @@ class World:
         closures = self.closures
         if closures is None:
             return ()
-        found = closures.names.relation(self._scope, name.name, name.schema)
+        found = closures.names.relations(self._scope, name.name, name.schema)
         if not isinstance(found, Unresolved):
-            return (found,)
+            return found
         if found in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
             snapshot = closures.snapshot
             candidates = [snapshot.relation_named(schema, name.name) for schema in snapshot.schemas]
@@ -285,14 +296,14 @@ class World:
         """The types, made by anybody, that a name may mean."""
         if self.closures is None or name.schema == "pg_catalog":
             return ()
-        found = self.closures.names.type(self._scope, name.name, name.schema)
-        if isinstance(found, Unresolved):
-            if found not in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
-                return ()
+        found = self.closures.names.types(self._scope, name.name, name.schema)
+        candidates: Sequence[Type | None] = ()
+        if not isinstance(found, Unresolved):
+            candidates = found
+        elif found in (Unresolved.UNKNOWN_PATH, Unresolved.UNKNOWN_ROLE):
             snapshot = self.closures.snapshot
             candidates = [snapshot.type_named(schema, name.name) for schema in snapshot.schemas]
-            return tuple([one for one in candidates if one is not None and one.oid >= FIRST_USER_OID])
-        return (found,) if found.oid >= FIRST_USER_OID else ()
+        return tuple([one for one in candidates if one is not None and one.oid >= FIRST_USER_OID])
 
     @property
     def snapshot(self) -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -161,6 +161,34 @@ def test_definitions_are_asked_about_and_end_what_is_known() -> None:
         assert (effects.defines, effects.effect) == (True, Effect.OPAQUE), sql
     for sql in ("create temp table t (a int)", "drop table t", "select 'create'", "select a from t -- create"):
         assert not judge.effects(sql).defines, sql
+
+
+UNCOVERING = [
+    "drop table s.known", "drop view known, other cascade", "drop index if exists known", "drop schema s cascade",
+    "drop function f()", "drop operator s.+ (int, int)", "drop type t", "drop aggregate a(int)", "drop role r",
+    "drop owned by r", "revoke usage on schema s from public", "grant usage on schema s to r", "grant r to q",
+    "revoke r from q", "reassign owned by r to q", "alter table t rename to u", "alter table t set schema u",
+    "alter schema s rename to u", "alter function f() rename to g", "alter role r rename to q",
+    "alter role r superuser",
+    "select 1; drop table known", "do $$ begin drop table known; end $$",
+]  # fmt: skip
+
+
+def test_what_may_uncover_another_thing_of_a_name_is_told_even_by_who_knows_nothing() -> None:
+    seeing = Judge()
+    seeing.judge.see(Findings(180004, relations=frozenset(["known"])))
+    for judge in (seeing, Judge()):
+        for sql in UNCOVERING:
+            effects = judge.effects(sql)
+            assert (effects.defines, effects.uncovers) == (True, True), sql
+        for sql in ("create table t (a int)", "alter table t add b int", "create view v as select 1", "select 1",
+                    "grant select on t to r", "revoke insert on t from r", "drop_it"):  # fmt: skip
+            assert not judge.effects(sql).uncovers, sql
+    # What is temporary, or nowhere, hides nothing; and nothing is asked because of it.
+    assert seeing.effects("drop table if exists other") == replace(NONE, ends_pin=True)
+    dim = Judge()
+    dim.judge.see_dimly()
+    assert dim.effects("drop table other").uncovers
 
 
 def test_each_change_of_sight_is_another_era() -> None:
