@@ -44,9 +44,6 @@ if EXAMPLES:
 
 DIFFERENT = frozenset(
     [
-        # A statement that SQL has deallocated, where its name is the backend's own.
-        "statements of SQL and of the protocol share their names",
-        "errors name the statement as the client named it",
         # After these nobody can tell what is a statement, or nobody who decides about it.
         "a Query during COPY closes the connection",
         "a Parse during extended COPY closes the connection",
