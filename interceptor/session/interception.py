@@ -58,6 +58,7 @@ class Interception(Naming):
         "control_portals",
         "delivery",
         "described",
+        "executed_here",
         "executions",
         "note",
         "portals",
@@ -92,6 +93,8 @@ class Interception(Naming):
         """Answers of plugins by the names of their portals, as they will be when all that was looked at is acted on."""
         self.standing: dict[bytes, LocalPortal] = {}
         """Those that have been bound."""
+        self.executed_here = False
+        """An Execute of the batch under way was answered by a plugin, and the server knows of none."""
         self.revived = False
         """The batch that is looked at may have ended the failure of its transaction."""
         self.rewritten_portals: dict[bytes, Rewriting] = {}
@@ -318,6 +321,7 @@ class Interception(Naming):
         elif not self.stirred and not self.committing.skipped:
             # All of it passed by, and there was no transaction block.
             return
+        self.executed_here = False
         self.executions.on_end(status)
         self.committing.on_ready(status)
         self.known.undone = NO_NAMES

@@ -19,7 +19,7 @@ from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_va
 from interceptor.session.reuse import reuse_parse, use_reused
 from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.staging import on_bound, on_staged
-from interceptor.session.stand_ins import act_on_portal, note_bind, stand_ins_before
+from interceptor.session.stand_ins import act_on_portal, execute_for, note_bind, stand_ins_before
 from interceptor.session.statements import (
     close_named,
     deallocate,
@@ -294,6 +294,8 @@ def _on_unlooked_at(session: ClientSession, backend: BackendSession, data: bytes
         if interception.committing.holds(backend, planned):
             return HOLD
         interception.committing.pass_on(backend, planned)
+    if interception.executed_here and data[position] in _BREAKS_IN:
+        return execute_for(session, backend, interception)
     if not interception.standing:
         return _act(session, backend, interception, data, position, end)
     substitute = interception.substitutes[0] if data[position] == SUBSTITUTE else None
@@ -370,6 +372,8 @@ _TRACKED: Final[dict[int, Request]] = {
     Request.FUNCTION_CALL: Request.TRACKED_CALL,
 }
 _MAY_BE_CUT: Final = frozenset({Request.WATCHED_QUERY, Request.WATCHED_CALL, Request.WATCHED_EXECUTE})
+_BREAKS_IN: Final = frozenset((messages.QUERY, messages.FUNCTION_CALL))
+"""What is no message of the extended protocol, and in the midst of a batch goes on with its transaction."""
 _LOOKED_AT: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 INTERCEPTED: Final[tuple[Handler, ...]] = tuple(
     _on_unlooked_at if kind in _LOOKED_AT else handler for kind, handler in enumerate(HANDLERS)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
-from interceptor.session.prelude import PASSING_NAME, close_passing, nowhere, parse_passing
+from interceptor.session.prelude import PASSING_NAME, close_passing, nowhere, parse_passing, prelude
 from interceptor.session.splice import Outcome, hold
 from interceptor.session.states import Request
 from interceptor.session.substitutes import Answered, Closed, Opened, Shown, deliver
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interceptor.session.interception import Interception
     from interceptor.session.substitutes import PortalSubstitute
 
-__all__ = ["act_on_portal", "note_bind", "stand_ins_before", "stand_ins_for"]
+__all__ = ["act_on_portal", "execute_for", "note_bind", "stand_ins_before", "stand_ins_for"]
 
 # It is never run but by FETCH and MOVE, which shall not find a result of no rows where the plugin has some.
 _TEXT: Final = (
@@ -77,6 +77,19 @@ def act_on_portal(
     else:
         deliver(session, backend, interception, substitute)
     return b"", end
+
+
+def execute_for(session: ClientSession, backend: BackendSession, interception: Interception) -> Outcome:
+    """Let the server know of an Execute that a plugin answered, before a message that breaks into its batch.
+
+    From the first Execute on PostgreSQL holds the batch for a transaction of several statements
+    (``start_xact_command``), and a Query or FunctionCall in it does not end that.
+    """
+    if backend.owed:
+        session.wants_flush = True
+        return hold(session)
+    interception.executed_here = False
+    return _ask(session, backend, stand_ins_for(backend, interception) + prelude(backend, b"SELECT"))
 
 
 def _ask(session: ClientSession, backend: BackendSession, out: bytes) -> Outcome:

@@ -179,6 +179,8 @@ def deliver(session: ClientSession, backend: BackendSession, interception: Inter
         # As a Query would have.
         session.unnamed = b""
         backend.unnamed_ready = backend.unnamed_in_batch = False
+    else:
+        interception.executed_here = True
     interception.delivery.start(answered, messages.READY[backend.status] if answered.simple else b"")
     session.held = session.held or interception.busy
 
@@ -232,6 +234,8 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
         if substitute.simple:
             session.unnamed = b""
             interception.standing.pop(b"", None)
+        else:
+            interception.executed_here = True
         interception.delivery.start(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
         session.unnamed = b""

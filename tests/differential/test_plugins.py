@@ -91,8 +91,8 @@ def test_handwritten_streams_are_answered_as_by_postgresql(pair: Pair, stream: S
 def breaks_into_a_batch(stream: Stream) -> bool:
     """Whether a FunctionCall comes in the midst of a batch.
 
-    Where all before it was answered here, no batch is open on the server, and its ReadyForQuery does not say that a
-    transaction is.
+    PostgreSQL goes astray behind it, and refuses the next statement (XX000). In session mode that may be a question of
+    the proxy's own.
     """
     is_open = False
     for message in stream.messages:
@@ -122,7 +122,7 @@ def test_generated_streams_are_answered_as_by_postgresql(pair: Pair) -> None:
     )
     @given(stream=streams(vocabulary))
     def check(stream: Stream) -> None:
-        if breaks_into_a_batch(stream):
+        if pair.mode is PoolMode.SESSION and breaks_into_a_batch(stream):
             return
         pair.comparison.check(stream)
 
