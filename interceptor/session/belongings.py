@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _serials = itertools.count(1)
 
-_FOR_EVER: Final = frozenset({Effect.UNCOUNTED, Effect.SEED, Effect.LIBRARY, Effect.SESSION_RESOURCE})
+FOR_EVER: Final = frozenset({Effect.UNCOUNTED, Effect.SEED, Effect.LIBRARY, Effect.SESSION_RESOURCE})
 """What no answer of a backend can say the end of."""
 
 MAX_NAMES: Final = 1000
@@ -121,7 +121,7 @@ class Belongings:
             if not self.pins or not effects.ends_pin:
                 return
             effect = Effect.REDUCTION
-        if effect in _FOR_EVER:
+        if effect in FOR_EVER:
             self.pin(effect)
         if effects.reduces:
             backend.watches_tags = True
@@ -169,7 +169,7 @@ class Belongings:
     def settle(self, backend: BackendSession) -> bool:
         """At the end of a transaction in doubt: whether all is known. If not, the backend is asked."""
         self.deviates = False
-        kept = self.pins & _FOR_EVER
+        kept = self.pins & FOR_EVER
         has_nothing = not self.pins and self.settings is NO_SETTINGS and backend.base_settings is NO_SETTINGS
         nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing
         if kept or (nothing_to_lose and self.session.named is not None):
@@ -246,7 +246,7 @@ class Belongings:
         if self.doubt is Effect.OPAQUE:
             backend.hidden_of = self.serial
         self._forget_doubt()
-        assert not self.pins & _FOR_EVER, "nothing is asked then"
+        assert not self.pins & FOR_EVER, "nothing is asked then"
         pins = set(probed.has)
         if not self._adopt_settings(backend, probed.settings):
             pins.add(Effect.SETTING)

@@ -235,7 +235,7 @@ def _note_run(interception: Interception, portal: bytes, known: Known) -> None:
 def _on_bind_of_sql(interception: Interception, name: bytes, message: bytes) -> Pending:
     """A Bind to what SQL may have prepared under this name: it is what EXECUTE would be."""
     session = interception.session
-    if not name or (session.named is not None and session.follows):
+    if not name or (session.named is not None and session.follows and not interception.may_prepare):
         return message  # SQL has prepared nothing, so PostgreSQL says that there is none
     sql = b'EXECUTE "' + name.replace(b'"', b'""') + b'"'
     chain = yield from look_up(interception, sql)

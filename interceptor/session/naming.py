@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import SESSION_REFUSED, ClientError, Failure
 from interceptor.hooks.decisions import Block
+from interceptor.session.belongings import FOR_EVER
 from interceptor.session.known import KnownStatements
 from interceptor.sql.effects import NONE, Effect, SessionEffects
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Names, Session
     from interceptor.session.client import ClientSession
+
+_MAY_PREPARE: Final = frozenset(
+    [Effect.UNCOUNTED, Effect.SEED, Effect.LIBRARY, Effect.SESSION_RESOURCE, Effect.PREPARED_STATEMENT, Effect.OPAQUE]
+)
+"""Texts of these effects may have SQL's PREPARE in them: that one, and all that are graver or not known."""
 
 _NOTHING_SAID: Final[Mapping[str, bytes]] = {}
 
@@ -33,6 +39,7 @@ class Naming:
         "_renamed_for_good",
         "facts",
         "known",
+        "may_prepare",
         "role",
         "search_path",
         "session",
@@ -50,6 +57,8 @@ class Naming:
         """Those of a session as after login."""
         self.stirred = False
         """Something was decided or noted since the last transaction ended: its end has to be seen to."""
+        self.may_prepare = False
+        """The transaction, or another that kept the backend, may have given names by SQL's PREPARE."""
         self._admitted = facts.reads_alike
         """How SQL read when plugins admitted the session last."""
         self._doubtful = False
@@ -67,6 +76,8 @@ class Naming:
         """A statement with these effects is about to run: what comes after it may mean something else."""
         self.stirred = True
         facts = self.facts
+        if effects.effect in _MAY_PREPARE:
+            self.may_prepare = True
         self._defines = self._defines or effects.defines
         if effects.uncovers and facts.names != "unresolved":
             self._hidden_names, facts.names = facts.names, "unresolved"
@@ -113,6 +124,8 @@ class Naming:
 
     def settle_names(self) -> None:
         """A transaction has ended, and what there is to know is known."""
+        # Of a backend that is kept for good nobody asks which statements it has.
+        self.may_prepare = self.may_prepare and not FOR_EVER.isdisjoint(self.session.belongings.pins)
         if self.session.follows:
             self._defines = False
         else:

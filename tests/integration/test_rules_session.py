@@ -71,6 +71,26 @@ ATTEMPTS: dict[str, list[list[Frontend]]] = {
     "bound, though SQL took all names": [
         *parsed("select 1", "s"), *said(f"deallocate all; prepare s as {SECRET}", PATH), *bound("s"),
     ],
+    "bound, though SQL prepared it in the same pipeline": [
+        [*run(f"prepare p as {SECRET}"), *run(PATH), *bound("p")[0]],
+    ],
+    "bound, though SQL prepared it in the same transaction": [
+        *said("begin"), [*run(f"prepare p as {SECRET}"), *run(PATH), f.sync()], *bound("p"),
+    ],
+    "bound, though SQL prepared it behind other things": [
+        [f.query(f"select setseed(0.5); prepare p as {SECRET}; {PATH}")], *bound("p"),
+    ],
+    "bound, though SQL took the name in the same pipeline": [
+        [*run("select 1", "s"), *run("deallocate s"), *run(f"prepare s as {SECRET}"), *run(PATH), *bound("s")[0]],
+    ],
+    "bound, though SQL took all names in the same pipeline": [
+        *parsed("select 1", "s"), *said("discard all"),
+        [*run("deallocate all"), *run(f"prepare s as {SECRET}"), *run(PATH),
+         *bound("s")[0]],
+    ],
+    "executed in the pipeline that prepared it": [
+        [*run(f"prepare p as {SECRET}"), *run(PATH), *run("execute p"), f.sync()],
+    ],
     "parsed under another path": [*parsed(SECRET, "s"), *said(PATH), *bound("s")],
     "parsed, and forgotten by a message that was skipped": [
         *parsed(SECRET, "s"), [*run("select 1/0"), *run("deallocate s"), f.sync()], *said(PATH), *bound("s"),
