@@ -18,6 +18,7 @@ from interceptor.session.bounds import MAX_JUDGED
 from tests.differential.conftest import EXAMPLES, TIMEOUT, Pair
 from tests.differential.scripts.copying import COPY_STREAMS
 from tests.differential.scripts.extended import EXTENDED_STREAMS
+from tests.differential.scripts.names import NAME_STREAMS
 from tests.differential.scripts.simple import SIMPLE_STREAMS
 from tests.support.compare import Comparison
 from tests.support.frontend import PROTOCOL_3_0, PROTOCOL_3_2
@@ -78,7 +79,9 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         assert "unexpected for an observer" not in proxy.log
 
 
-@pytest.mark.parametrize("stream", [*SIMPLE_STREAMS, *EXTENDED_STREAMS, *COPY_STREAMS], ids=lambda stream: stream.name)
+@pytest.mark.parametrize(
+    "stream", [*SIMPLE_STREAMS, *EXTENDED_STREAMS, *NAME_STREAMS, *COPY_STREAMS], ids=lambda stream: stream.name
+)
 def test_handwritten_streams_are_answered_as_by_postgresql(pair: Pair, stream: Stream) -> None:
     if pair.mode not in stream.modes or (pair.version < 18 and stream.opening.version != PROTOCOL_3_0):
         pytest.skip("the stream is not for this pool mode")
