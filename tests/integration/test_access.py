@@ -191,8 +191,11 @@ def test_a_changed_password_counts_at_once(world: World, proxy: Proxy) -> None:
     with Clients(proxy) as clients:
         clients.connect("own", "old", PASSWORD)
         world.server.psql("alter role old password 'the new one'")
-        with pytest.raises(LoginFailed):
-            clients.connect("own", "old", PASSWORD)
+        try:
+            with pytest.raises(LoginFailed):
+                clients.connect("own", "old", PASSWORD)
+        finally:
+            world.server.psql(f"alter role old password '{PASSWORD}'")
 
 
 def test_a_search_path_of_the_client_s_has_no_part_in_the_question(proxy: Proxy) -> None:

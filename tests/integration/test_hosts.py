@@ -187,27 +187,32 @@ def say(folder: Path, names: dict[str, list[str]]) -> None:
 
 
 def test_clients_outlive_a_failover_without_a_restart(pair: Pair) -> None:
-    """The last one of this module: the pair is none afterwards."""
-    tables: Tables = {
-        "server": {"server_connect_timeout": "2s", "admin_listen": "127.0.0.1:0"},
-        "databases.app": {"primary": pair.dsn(first=pair.primary, target_session_attrs="read-write"), "pool_size": 2},
-        "databases.reads": {"primary": pair.dsn(first=pair.primary, target_session_attrs="standby"), "pool_size": 1},
-    }
-    pair.primary.psql("create table written (i int)")
-    with run_proxy(tables) as running, Clients(running) as clients:
-        working = [clients.connect("app", timeout=60) for _ in range(5)]
-        reading = clients.connect("reads")
-        for client in working:
-            client.query("insert into written values (1)")
-        assert reading.query(RECOVERY) == [("t",)]
-        pair.standby.wait_for_replay(pair.primary)
-        pair.primary.stop()
-        waiting = working[0]
-        waiting.send(f.query("insert into written values (2)"))
-        wait_for("an attempt that failed", lambda: "can be used" in running.log)
-        pair.standby.psql("select pg_promote()")
-        waiting.read_until_ready()
-        assert not errors(waiting)
-        for client in working:
-            client.query("insert into written values (3)")
-        assert working[0].query("select count(*) from written") == [("11",)]
+    primary = pair.primary
+    primary.psql("create table if not exists written (i int); truncate written")
+    with primary.create_replica() as heir:
+        both = f"postgresql://postgres@{primary.host}:{primary.port},{heir.host}:{heir.port}/postgres"
+        tables: Tables = {
+            "server": {"server_connect_timeout": "2s"},
+            "databases.app": {"primary": f"{both}?target_session_attrs=read-write", "pool_size": 2},
+            "databases.reads": {"primary": f"{both}?target_session_attrs=standby", "pool_size": 1},
+        }
+        with run_proxy(tables) as running, Clients(running) as clients:
+            working = [clients.connect("app", timeout=60) for _ in range(5)]
+            reading = clients.connect("reads")
+            for client in working:
+                client.query("insert into written values (1)")
+            assert reading.query(RECOVERY) == [("t",)]
+            heir.wait_for_replay(primary)
+            primary.stop()
+            try:
+                waiting = working[0]
+                waiting.send(f.query("insert into written values (2)"))
+                wait_for("an attempt that failed", lambda: "can be used" in running.log)
+                heir.psql("select pg_promote()")
+                waiting.read_until_ready()
+                assert not errors(waiting)
+                for client in working:
+                    client.query("insert into written values (3)")
+                assert working[0].query("select count(*) from written") == [("11",)]
+            finally:
+                primary.restart()

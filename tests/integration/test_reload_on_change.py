@@ -144,3 +144,5 @@ def test_a_link_that_leads_elsewhere_counts_and_a_new_time_alone_does_not(
     replace(folder / "users.txt", '"postgres" "third"\n')
     one_reload()
     assert answers(proxy, "app", "third")
+    replace(folder / "users.txt", '"postgres" "first"\n')
+    one_reload()
