@@ -85,6 +85,7 @@ class ClientSession:
         "named",
         "paused",
         "pinned",
+        "reads_unnamed",
         "registry",
         "rest",
         "retry",
@@ -149,6 +150,8 @@ class ClientSession:
         self.unnamed = b""
         """The Parse message of the unnamed statement, which the next backend has to be given; empty if none."""
 
+        self.reads_unnamed = False
+        """It has prepared an unnamed statement that may ask for a sequence value."""
         self.retry: tuple[bytes, int, Prepared] | tuple[()] | None = None
         """The batch under way, from the message on that runs this statement; empty if it has been sent again."""
         self.registry = registry if self.follows else None

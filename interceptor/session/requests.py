@@ -103,6 +103,8 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
         sql = data[position + 6 : sql_end if sql_end >= 0 else end]
         effects = session.effects_of(sql) if whole else opaque_effects(sql)
         if effects is not NONE:
+            if effects.reads_sequence:
+                session.reads_unnamed = True
             if data[end : end + 1] == b"B":
                 refusal = refuse_stale_value(session, backend, effects, end, simple=False)
                 if refusal is not None:
@@ -132,7 +134,7 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
     splice: Splice | None = None
     if name_end <= name_at and session.reused is not None and backend.unnamed_in_batch:
         return use_reused(session, backend, data, position, name_at, name_end)
-    if backend.sequences_of:
+    if backend.sequences_of and (name_end > name_at or session.reads_unnamed):
         refusal = refuse_stale_value(
             session, backend, _effects_of_bound(session, backend, data[name_at:name_end]), end, simple=False
         )
