@@ -61,8 +61,9 @@ soak: $(VENV)/.installed-dev  ## SOAK_SECONDS of vanishing clients, killed backe
 soak-processes: $(VENV)/.installed-dev  ## a minute of many clients on many processes, of killed ones, and ten takeovers
 	SOAK_SECONDS=60 $(BIN)/python -m pytest -m soak_processes --timeout 0 -s $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.installed-dev  ## FUZZ_SECONDS for each search of tests/fuzz, with other values each time
+fuzz: $(VENV)/.installed-dev  ## FUZZ_SECONDS for each search of tests/fuzz, and every generated test, with other values each time
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 $(PYTEST_ARGS)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests -m hypothesis --timeout 0 $(PYTEST_ARGS)
 
 misdeeds: $(VENV)/.installed-dev  ## plugins that fail and SQL that is too long, in every place and not only in some
 	PLUGIN_MISDEEDS=all $(BIN)/python -m pytest -n $(JOBS) tests/integration/test_plugin_bad_input*.py $(PYTEST_ARGS)

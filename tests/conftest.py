@@ -8,13 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from interceptor.testing.postgres import PostgresServer
-
-# How long an example takes says how busy the machine is, and decides no test.
-settings.register_profile("interceptor", settings(), deadline=None)
-settings.load_profile("interceptor")
 
 # Marker and the program it looks for. What is missing is skipped, except in CI, which installs them all.
 TOOLS = {
@@ -23,6 +19,17 @@ TOOLS = {
     "needs_pgbouncer": "pgbouncer",
     "needs_psql": "psql",  # the system's, linked with TLS; PostgresServer.bin("psql") is always there
 }
+
+# The same examples each time, however slow the machine is: a failure here is one of the commit, not of the day.
+# `make fuzz` looks for others.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize="FUZZ_SECONDS" not in os.environ,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 FreshDatabase = Callable[[PostgresServer], str]
 

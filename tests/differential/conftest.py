@@ -21,7 +21,7 @@ from tests.support.world import ROLE, World
 # folder that compares with the proxy and looks at such replies must fail.
 MUTATION = os.environ.get("DIFFERENTIAL_MUTATION", "")
 # Seconds to wait for a reply. An answer that is missing costs as long.
-TIMEOUT = float(os.environ.get("DIFFERENTIAL_TIMEOUT", "10"))
+TIMEOUT = float(os.environ.get("DIFFERENTIAL_TIMEOUT", "60"))
 # How many generated streams for each combination; 0 leaves it to the tests.
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "0"))
 

@@ -14,7 +14,7 @@ from tests.support.hostile import WELCOME, Connection, HostileServer
 from tests.support.proxied import Clients, errors, pid_of, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.recorder import message
-from tests.support.watch import Activity, wait_for, wait_until
+from tests.support.watch import Activity, Gate, wait_for, wait_until
 
 pytestmark = pytest.mark.usefixtures("empty_table")
 
@@ -125,8 +125,9 @@ def test_a_connection_lost_after_commit_was_sent_is_reported_as_an_unknown_outco
 ) -> None:
     """Trap 17: PostgreSQL has committed, and its answer never came."""
     # A deferred trigger makes COMMIT last until it is cut off.
+    gate = Gate(postgres18, DATABASE)
     postgres18.psql(
-        "create function dally() returns trigger language plpgsql as $$begin perform pg_sleep(0.3); return null; end$$;"
+        f"create function dally() returns trigger language plpgsql as $$begin perform {gate.sql}; return null; end$$;"
         "create table outcome (i int);"
         "create constraint trigger dally after insert on outcome deferrable initially deferred"
         " for each row execute function dally()",
@@ -136,12 +137,14 @@ def test_a_connection_lost_after_commit_was_sent_is_reported_as_an_unknown_outco
     client.query("begin")
     client.query("insert into outcome values (1)")
     client.send(f.query("commit"))
-    activity.wait_for_query("commit")
-    relay.cut()
-    client.read_to_end()
-    (error,) = errors(client)
-    assert (error["V"], error["C"]) == ("FATAL", "08006")
-    assert "may or may not have been done" in error["D"]
+    with gate:
+        gate.wait_for()
+        relay.cut()
+        client.read_to_end()
+        (error,) = errors(client)
+        assert (error["V"], error["C"]) == ("FATAL", "08006")
+        assert "may or may not have been done" in error["D"]
+        gate.open()
     activity.wait_for_rest()
     assert relayed.connect("app").query("select count(*) from outcome") == [("1",)]
 

@@ -172,7 +172,7 @@ def test_a_message_of_1_gb_that_is_announced_and_never_comes(victim: Victim) -> 
 def test_a_message_of_64_mb_streams_through(victim: Victim) -> None:
     beginning, end = b"SELECT length('", b"')\0"
     size = 64 * MEGABYTE
-    with victim.unharmed(), WireClient.connect(victim.endpoint, timeout=60) as client:
+    with victim.unharmed(), WireClient.connect(victim.endpoint) as client:
         client.write(b"Q" + (len(beginning) + size + len(end) + 4).to_bytes(4, "big") + beginning)
         for _ in range(64):
             client.write(b"x" * MEGABYTE)
@@ -229,7 +229,7 @@ def test_a_flood_of_wrong_passwords_does_not_hold_others_up(postgres18: Postgres
             wrong = Endpoint(proxy.host, proxy.port, "postgres", user, "wrong")
             while not stop.is_set():
                 with suppress(LoginFailed):
-                    WireClient.connect(wrong, timeout=60).close()
+                    WireClient.connect(wrong).close()
                 next(attempts)
 
         attackers = [threading.Thread(target=attack, args=(user,)) for user in ("postgres", "nobody") * 8]
@@ -237,13 +237,13 @@ def test_a_flood_of_wrong_passwords_does_not_hold_others_up(postgres18: Postgres
             for attacker in attackers:
                 attacker.start()
             try:
-                wait_for("the attack is on", lambda: next(attempts) > 32, 60)
+                wait_for("the attack is on", lambda: next(attempts) > 32)
                 before, done = next(attempts), working.answers
-                wait_until(lambda: next(attempts) > before + 100, "the attack goes on", 60)
+                wait_until(lambda: next(attempts) > before + 100, "the attack goes on")
                 # A query costs a hundredth of an attempt. Were it queued behind the sixteen attackers, there would be
                 # one answer for each round of them: 7 to 15. There are hundreds, and 69 on a machine in distress.
                 assert working.answers - done > 30
-                with WireClient.connect(right, timeout=60) as client:
+                with WireClient.connect(right) as client:
                     assert client.query("SELECT 1") == [("1",)]
             finally:
                 stop.set()

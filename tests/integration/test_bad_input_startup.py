@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -177,16 +179,25 @@ def test_encryption_of_both_kinds_may_be_asked_for_and_then_the_login_goes_on(vi
         assert client.query("SELECT 1") == [("1",)]
 
 
-def test_a_client_that_sends_one_byte_a_while_is_ended_by_client_login_timeout(victim: Victim) -> None:
+def test_logins_that_stop_or_send_one_byte_a_while_are_ended_by_client_login_timeout(victim: Victim) -> None:
     data = frontend.startup({"user": "postgres", "database": "bad_input"}).data
-    with victim.unharmed(), WireClient(victim.endpoint.host, victim.endpoint.port, timeout=0.5) as client:
+    begun = time.monotonic()
+    with victim.unharmed(), ExitStack() as stack:
+        place = victim.endpoint.host, victim.endpoint.port
+        stopped = [stack.enter_context(WireClient(*place)) for _ in range(3)]
+        for client, said in zip(stopped, (b"", data[:2], data[:-1]), strict=True):
+            client.write(said)
+        client = stack.enter_context(WireClient(*place, timeout=0.5))
         for position in range(len(data) - 1):
             client.write(data[position : position + 1])
             if _hung_up_within_a_while(client):
                 break
         assert client.closed, "it was let to go on for as long as it liked"
-        assert decode_error(client.replies[0].body)["C"] == "08006"
-        assert "client_login_timeout" in str(client.replies[0])
+        for one in (client, *stopped):
+            one.read_to_end()
+            assert decode_error(one.replies[0].body)["C"] == "08006"
+            assert "client_login_timeout" in str(one.replies[0])
+        assert time.monotonic() - begun >= LOGIN_TIMEOUT - 1
 
 
 def _hung_up_within_a_while(client: WireClient) -> bool:

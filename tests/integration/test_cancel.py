@@ -15,7 +15,7 @@ from tests.support import frontend as f
 from tests.support.proxied import Clients, errors, upstream, wait_for_arrival
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis
-from tests.support.watch import Activity, wait_until
+from tests.support.watch import Activity, Gate, wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "cancel"
@@ -30,7 +30,7 @@ def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     server.psql("create table t (i int)", dbname=DATABASE)
     through_relay = f"postgresql://postgres@{relay.host}:{relay.port}/{DATABASE}?application_name=relayed"
     tables: Tables = {
-        "server": {"cancel_wait_timeout": "1s"},
+        "server": {"cancel_wait_timeout": "300ms"},
         "databases.single": {"primary": upstream(server, DATABASE), "pool_size": 1},
         "databases.relayed": {"primary": through_relay, "pool_size": 1},
         **{f"databases.{mode}": {"primary": upstream(server, DATABASE), "pool_mode": mode} for mode in MODES},
@@ -38,6 +38,12 @@ def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     with run_proxy(tables) as running:
         yield running
     server.drop_database(DATABASE)
+
+
+@pytest.fixture
+def gate(postgres18: PostgresServer) -> Iterator[Gate]:
+    with Gate(postgres18, DATABASE) as gate:
+        yield gate
 
 
 def assert_canceled(client: WireClient, ready: int) -> None:
@@ -51,17 +57,18 @@ def assert_canceled(client: WireClient, ready: int) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("version", [f.PROTOCOL_3_0, f.PROTOCOL_3_2], ids=["3.0", "3.2"])
 def test_a_cancel_request_reaches_the_query_of_its_client(
-    clients: Clients, activity: Activity, mode: str, version: int
+    clients: Clients, activity: Activity, gate: Gate, mode: str, version: int
 ) -> None:
     """Traps 25 and 26: keys of protocol 3.2 are longer."""
     client, bystander = clients.connect(mode, version=version), clients.connect(mode, version=version)
     assert len(client.key[1]) == (32 if version == f.PROTOCOL_3_2 else 4)
     client.send(f.query("select 'client', pg_sleep(600)"))
     activity.wait_for_query("'client'")
-    bystander.send(f.query("select 'bystander', pg_sleep(0.2)"))
-    activity.wait_for_query("'bystander'")
+    bystander.send(f.query(f"select {gate.sql}"))
+    gate.wait_for()
     clients.cancel(client.key)
     assert_canceled(client, 2)
+    gate.open()
     bystander.read_until_ready(2)
     assert not errors(bystander)
 
@@ -99,15 +106,16 @@ def test_a_canceled_transaction_stays_with_its_client(clients: Clients, activity
     ],
     ids=["secret", "longer", "shorter", "pid", "zero", "longest"],
 )
-def test_a_wrong_key_is_ignored_without_a_word(clients: Clients, activity: Activity, key: WrongKey) -> None:
+def test_a_wrong_key_is_ignored_without_a_word(clients: Clients, gate: Gate, key: WrongKey) -> None:
     """Trap 25."""
     client = clients.connect("transaction")
-    client.send(f.query("select pg_sleep(0.2)"))
-    activity.wait_for_query("pg_sleep(0.2)")
+    client.send(f.query(f"select {gate.sql}"))
+    gate.wait_for()
     asking = clients.raw()
     asking.send(f.cancel_request(*key(*client.key)))
     asking.read_to_end()
     assert not asking.replies
+    gate.open()
     client.read_until_ready(2)
     assert not errors(client)
 
@@ -171,63 +179,69 @@ def test_hundreds_of_late_cancels_never_hit_the_next_user_of_the_backend(clients
 
 
 def test_a_cancel_request_on_its_way_keeps_the_backend_from_the_next_client(
-    clients: Clients, relay: CutRelay, postgres18: PostgresServer, diagnosis: SocketDiagnosis
+    clients: Clients, relay: CutRelay, gate: Gate, diagnosis: SocketDiagnosis
 ) -> None:
     """Trap 25, with the late request held fast: no luck needed."""
     guilty, innocent = clients.connect("relayed"), clients.connect("relayed")
     seen = relay.cancels_seen
-    with Activity(postgres18, application="relayed") as activity:
-        relay.hold_cancels()
-        guilty.send(f.query("select 'guilty', pg_sleep(0.2)"))
-        activity.wait_for_query("'guilty'")
-        clients.raw().send(f.cancel_request(*guilty.key))
-        wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
-        guilty.read_until_ready(2)
-        innocent.send(f.query("select 'innocent', pg_sleep(0.3)"))
-        wait_for_arrival(innocent, diagnosis)
-        relay.release_cancels()
-        innocent.read_until_ready(2)
+    relay.hold_cancels()
+    guilty.send(f.query(f"select {gate.sql}"))
+    gate.wait_for()
+    clients.raw().send(f.cancel_request(*guilty.key))
+    wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
+    gate.open()
+    guilty.read_until_ready(2)
+    innocent.send(f.query("select 'innocent', pg_sleep(0.3)"))
+    wait_for_arrival(innocent, diagnosis)
+    relay.release_cancels()
+    innocent.read_until_ready(2)
     assert not errors(innocent)
     assert not errors(guilty)
 
 
 @pytest.mark.parametrize("ends", ["before", "after"])
 def test_a_cancel_request_that_outlives_cancel_wait_timeout_hits_nobody_else(
-    clients: Clients, relay: CutRelay, postgres18: PostgresServer, ends: str
+    clients: Clients, relay: CutRelay, gate: Gate, postgres18: PostgresServer, ends: str
 ) -> None:
     """Trap 25: it was given up and may still arrive, so the backend it names is closed and not used again."""
     guilty, innocent = clients.connect("relayed"), clients.connect("relayed")
     seen = relay.cancels_seen
-    with Activity(postgres18, application="relayed") as activity:
+    with Gate(postgres18, DATABASE) as other_gate:
         relay.hold_cancels()
-        # The query ends before the request is given up, or after that.
-        guilty.send(f.query(f"select 'guilty', pg_sleep({0.2 if ends == 'before' else 1.8})"))
-        pid = activity.wait_for_query("'guilty'")
-        clients.raw().send(f.cancel_request(*guilty.key))
+        guilty.send(f.query(f"select {gate.sql}"))
+        (pid,) = gate.wait_for()
+        asking = clients.raw()
+        asking.send(f.cancel_request(*guilty.key))
         wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
+        # The query ends before the request is given up, or after that.
+        if ends == "after":
+            asking.read_to_end()
+        gate.open()
         guilty.read_until_ready(2)
-        innocent.send(f.query("select 'innocent', pg_backend_pid(), pg_sleep(0.5)"))
-        assert activity.wait_for_query("'innocent'") != pid
+        innocent.send(f.query(f"select {other_gate.sql}"))
+        assert other_gate.wait_for() != [pid]
         relay.release_cancels()
-        innocent.read_until_ready(2)
+        innocent.send(f.query("select pg_sleep(0.2)"))
+        other_gate.open()
+        innocent.read_until_ready(3)
     assert not errors(innocent)
     assert not errors(guilty)
 
 
 def test_a_backend_that_dies_while_its_cancel_request_is_on_its_way_is_used_by_nobody(
-    clients: Clients, relay: CutRelay, postgres18: PostgresServer
+    clients: Clients, relay: CutRelay, gate: Gate
 ) -> None:
     client = clients.connect("relayed")
     seen = relay.cancels_seen
-    with Activity(postgres18, application="relayed") as activity:
-        relay.hold_cancels()
-        client.send(f.query("select 'doomed', pg_sleep(0.2)"))
-        activity.wait_for_query("'doomed'")
-        clients.raw().send(f.cancel_request(*client.key))
-        wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
-        client.read_until_ready(2)
-        relay.cut_others()
-        relay.release_cancels()
+    relay.hold_cancels()
+    client.send(f.query(f"select {gate.sql}"))
+    gate.wait_for()
+    clients.raw().send(f.cancel_request(*client.key))
+    wait_until(lambda: relay.cancels_seen > seen, "the request is on its way")
+    gate.open()
+    client.read_until_ready(2)
+    relay.cut_others()
+    relay.release_cancels()
     assert client.query("select 1") == [("1",)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,10 +78,11 @@ async def polled(kept: Catalogued, count: int = 2) -> None:
     await until(lambda: kept.catalogue.stats.polls >= wanted)
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, pause: float = 0.005) -> None:
+    """With a pause of 0: as soon as it holds, before the product has read another answer."""
     async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110  # what is awaited is a number of the product's, which tells nobody
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
 
 
 async def test_a_change_made_elsewhere_is_found(postgres: PostgresServer, database: str, client: WireClient) -> None:
@@ -190,7 +192,8 @@ async def test_a_load_that_began_before_a_definition_is_repeated(
 ) -> None:
     async with catalogue(postgres, database, poll_interval=3600) as kept:
         loading = asyncio.get_running_loop().create_task(kept.catalogue.current())
-        await until(lambda: kept.helper.stats.queries > 3)
+        await until(lambda: kept.helper.stats.queries > 3, pause=0)
+        assert not loading.done()
         client.query("create table meanwhile (id int)")
         kept.catalogue.on_ddl()
         assert table(await loading, "meanwhile")
@@ -209,19 +212,27 @@ async def test_one_who_leaves_does_not_take_the_load_along(postgres: PostgresSer
     async with catalogue(postgres, database) as kept:
         loop = asyncio.get_running_loop()
         leaving, staying = (loop.create_task(kept.catalogue.current()) for _ in range(2))
-        await until(lambda: kept.helper.stats.queries > 1)
+        await until(lambda: kept.helper.stats.queries > 1, pause=0)
         leaving.cancel()
         assert isinstance(await staying, Snapshot)
         assert leaving.cancelled()
 
 
-async def test_what_nobody_uses_is_dropped(postgres: PostgresServer, database: str) -> None:
-    async with catalogue(postgres, database, idle_timeout=0.2) as kept:
+async def test_what_nobody_uses_is_dropped(
+    postgres: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    # That module's alone: the loop goes by the real one.
+    monkeypatch.setattr("pooler.helpers.catalogue.time", SimpleNamespace(monotonic=lambda: passed))
+    async with catalogue(postgres, database, idle_timeout=60) as kept:
         await kept.catalogue.current()
-        for _ in range(20):
-            await polled(kept, 1)
+        for _ in range(5):
             kept.catalogue.touch()
+            await polled(kept)
+            passed += 50
+        await polled(kept)
         assert kept.told == []
+        passed += 50
         await kept.next_version()
         assert kept.catalogue.snapshot is None
         polls = kept.catalogue.stats.polls

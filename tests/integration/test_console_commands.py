@@ -12,7 +12,7 @@ from tests.support import frontend
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors, pid_of, upstream
 from tests.support.proxy import Proxy, Value, run_proxy
-from tests.support.watch import Activity, wait_until
+from tests.support.watch import Activity, Gate, wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "commands"
@@ -241,19 +241,21 @@ def test_what_can_not_be_is_refused_with_a_reason(console: WireClient, command: 
 # --- SET ---------------------------------------------------------------------------------------------------------
 
 
-def test_set_changes_a_setting_at_once(clients: Clients, console: WireClient) -> None:
+def test_set_changes_a_setting_at_once(clients: Clients, console: WireClient, postgres18: PostgresServer) -> None:
     working = [clients.connect("app") for _ in range(4)]
-    for client in working:
-        client.send(frontend.query("select pg_sleep(0.3)"))
-    wait_until(lambda: row_of(show(console, "POOLS"), database="app")["sv_active"] == "3", "the pool is full")
-    assert row_of(show(console, "CONFIG"), key="default_pool_size") == {
-        "key": "default_pool_size",
-        "value": "3",
-        "default": "20",
-        "changeable": "yes",
-    }
-    console.query("SET default_pool_size = 4")
-    wait_until(lambda: row_of(show(console, "POOLS"), database="app")["sv_active"] == "4", "the pool has grown")
+    with Gate(postgres18, DATABASE) as gate:
+        for client in working:
+            client.send(frontend.query(f"select {gate.sql}"))
+        wait_until(lambda: row_of(show(console, "POOLS"), database="app")["sv_active"] == "3", "the pool is full")
+        assert row_of(show(console, "CONFIG"), key="default_pool_size") == {
+            "key": "default_pool_size",
+            "value": "3",
+            "default": "20",
+            "changeable": "yes",
+        }
+        console.query("SET default_pool_size = 4")
+        wait_until(lambda: row_of(show(console, "POOLS"), database="app")["sv_active"] == "4", "the pool has grown")
+        gate.open()
     for client in working:
         client.read_until_ready(2)
     console.query("SET default_pool_size='3'")

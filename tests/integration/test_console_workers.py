@@ -50,12 +50,14 @@ def console(clients: Clients) -> WireClient:
     return clients.connect("pgbouncer")
 
 
-def crowd_of(clients: Clients) -> list[WireClient]:
+def crowd_of(clients: Clients, console: WireClient) -> list[WireClient]:
+    """As soon as those of other tests have gone."""
+    wait_until(lambda: len(show(console, "CLIENTS")) == 1, "this console is alone")
     return [clients.connect("app") for _ in range(CLIENTS)]
 
 
 def test_figures_are_of_all_processes(clients: Clients, console: WireClient) -> None:
-    members = crowd_of(clients)
+    members = crowd_of(clients, console)
     before = int(row_of(show(console, "STATS"), database="app")["total_query_count"] or 0)
     for member in members:
         member.query("select 1 as shared")
@@ -70,7 +72,7 @@ def test_figures_are_of_all_processes(clients: Clients, console: WireClient) -> 
 
 
 def test_commands_act_in_all_processes(clients: Clients, console: WireClient) -> None:
-    members = crowd_of(clients)
+    members = crowd_of(clients, console)
     console.query("PAUSE app")
     assert not show(console, "SERVERS")
     for member in members:
@@ -97,7 +99,7 @@ def test_commands_act_in_all_processes(clients: Clients, console: WireClient) ->
 def test_a_reload_is_of_all_processes(
     proxy: Proxy, clients: Clients, console: WireClient, tables: dict[str, dict[str, Value]], postgres18: PostgresServer
 ) -> None:
-    members = crowd_of(clients)
+    members = crowd_of(clients, console)
     changed: dict[str, dict[str, Value]] = {**tables, "databases.app": {"primary": upstream(postgres18, "postgres")}}
     (proxy.directory / "interceptor.toml").write_text(to_toml(changed))
     console.query("RELOAD")

@@ -28,10 +28,12 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         "databases.one": {"primary": primary, "pool_size": 1},
         "databases.three": {"primary": primary, "pool_size": 3},
         "databases.limited": {"primary": primary, "pool_size": 3, "max_pinned": 1},
-        "databases.unlimited": {"primary": primary, "pool_size": 2, "max_pinned": 0, "query_wait_timeout": 0.5},
-        "databases.hasty": {"primary": primary, "pool_size": 1, "pin_timeout": 1},
+        "databases.unlimited": {"primary": primary, "pool_size": 2, "max_pinned": 0},
+        "databases.hasty": {"primary": primary, "pool_size": 1, "pin_timeout": 0.3},
+        "databases.at_work": {"primary": primary, "pool_size": 1, "pin_timeout": 1.5},
         "databases.both": {"primary": primary, "pool_size": 3, "pin_timeout": 1},
         "users.patient": {"pin_timeout": 0},
+        "users.impatient": {"query_wait_timeout": 0.3},
     }
     with run_proxy(tables) as running:
         yield running
@@ -400,7 +402,7 @@ def test_not_all_backends_can_be_pinned_unless_it_is_said(clients: Clients) -> N
 def test_who_waits_where_all_are_pinned_is_told_why(clients: Clients) -> None:
     for _ in range(2):
         pin(clients.connect("unlimited"), "create temp table mine (i int)")
-    other = clients.connect("unlimited")
+    other = clients.connect("unlimited", "impatient")
     other.send(f.query("select 1"))
     other.read_until(lambda: bool(errors(other)))
     told = errors(other)[0]
@@ -421,9 +423,9 @@ def test_a_pin_that_lasts_too_long_ends_with_its_client(clients: Clients) -> Non
 
 
 def test_who_is_at_work_is_not_idle(clients: Clients) -> None:
-    owner = clients.connect("hasty")
+    owner = clients.connect("at_work")
     owner.query("create temp table mine (i int)")
-    assert owner.query("select count(pg_sleep(1.5)) from mine right join (select 1) as one on true") == [("1",)]
+    assert owner.query("select count(pg_sleep(2)) from mine right join (select 1) as one on true") == [("1",)]
     owner.query("drop table mine")
     assert owner.query("select 1") == [("1",)]
 

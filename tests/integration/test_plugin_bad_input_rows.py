@@ -177,7 +177,7 @@ def test_a_client_that_does_not_read_costs_a_buffer(proxy: Proxy, clients: Clien
         for one in idle:
             one.close()
     assert peak[0] - before.memory < 16 * MEGABYTE
-    wait_for("the clients are gone", lambda: Vitals.of(proxy.pid).descriptors <= before.descriptors, 20)
+    wait_for("the clients are gone", lambda: Vitals.of(proxy.pid).descriptors <= before.descriptors)
 
 
 def test_rows_in_hand_are_shown_while_the_next_is_waited_for(client: WireClient) -> None:

@@ -114,7 +114,7 @@ def other(proxy: Proxy) -> Iterator[Neighbour]:
 @pytest.fixture
 def client(proxy: Proxy) -> Iterator[WireClient]:
     with Clients(proxy) as clients:
-        yield clients.connect("app", timeout=20)
+        yield clients.connect("app")
 
 
 def sent(sql: str, *, simple: bool) -> list[Frontend]:

@@ -118,7 +118,7 @@ def test_a_client_that_hangs_up_behind_a_decision(
     client.send(*([f.query("select 'never'")] if simple else extended("select 'never'")))
     client.send(f.query("select 'behind it'"))
     wait_until(lambda: proxy.log.count("asked") > asked, "the plugin is asked")
-    other = clients.connect("states", timeout=20)
+    other = clients.connect("states")
     if not in_transaction:
         assert other.query("select 1") == [("1",)]
     client.close()

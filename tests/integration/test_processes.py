@@ -11,10 +11,10 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
-from tests.support.processes import Family, connect_to, is_alive, peak, worker_of
+from tests.support.processes import Family, connect_to, is_alive, one_of_each, peak
 from tests.support.proxied import Clients, errors, pid_of, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
-from tests.support.watch import Activity, wait_until
+from tests.support.watch import Activity, Gate, wait_for, wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "processes"
@@ -50,14 +50,15 @@ def family(proxy: Proxy) -> Family:
 
 def at_each_worker(clients: Clients, database: str) -> dict[int, WireClient]:
     """A client of each worker."""
-    return {worker: connect_to(worker, lambda: clients.connect(database)) for worker in range(1, WORKERS + 1)}
+    return one_of_each(WORKERS, lambda: clients.connect(database))
 
 
 def test_never_more_than_pool_size_backends_over_all_workers(proxy: Proxy, postgres18: PostgresServer) -> None:
     rounds = 3
     with Clients(proxy) as clients, peak(postgres18, "storm") as seen:
-        members = [clients.connect("storm") for _ in range(90)]
-        places = [worker_of(member) for member in members]
+        # How many come to each worker is the kernel's choice, so there are some of each whatever it does.
+        members = [member for _ in range(15) for member in at_each_worker(clients, "storm").values()]
+        members += [clients.connect("storm") for _ in range(45)]
         for member in members:
             for _ in range(rounds):
                 member.send(f.query("select pg_sleep(0.001)"))
@@ -65,8 +66,6 @@ def test_never_more_than_pool_size_backends_over_all_workers(proxy: Proxy, postg
             member.read_until_ready(1 + rounds)
             assert not errors(member)
     assert seen.most == 2
-    counts = [places.count(worker) for worker in range(1, WORKERS + 1)]
-    assert min(counts) >= len(members) / WORKERS - 15, f"clients of each worker: {counts}"
 
 
 def test_a_pool_of_one_serves_the_clients_of_every_worker(clients: Clients, postgres18: PostgresServer) -> None:
@@ -207,13 +206,17 @@ def test_max_client_conn_holds_over_all_workers(postgres18: PostgresServer) -> N
         "databases.app": {"primary": upstream(postgres18, "postgres")},
     }
     with run_proxy(tables) as proxy, Clients(proxy) as clients:
-        members = [clients.connect("app") for _ in range(5)]
-        assert {worker_of(member) for member in members} == {1, 2}
+
+        def enter() -> WireClient:
+            """As soon as there is a place: one is free a moment after its client has left."""
+            return wait_for("a place is free", lambda: _if_let_in(clients))
+
+        members = [*one_of_each(2, enter).values(), *(enter() for _ in range(3))]
         for _ in range(4):
             with pytest.raises(LoginFailed, match="max_client_conn is 5"):
                 clients.connect("app")
         members.pop().send_goodbye()
-        wait_until(lambda: _gets_in(clients), "a place became free")
+        enter()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -228,11 +231,13 @@ def test_sigterm_closes_each_client_at_the_end_of_its_transaction(postgres18: Po
         idle, working, resting = (clients.connect("app") for _ in range(3))
         session = clients.connect("session")
         session.query("select 1")
-        working.send(f.query("select pg_sleep(0.5)"))
-        resting.query("begin")
-        with Activity(postgres18, application=name) as activity:
-            activity.wait_for_query("pg_sleep(0.5)")
-        proxy.process.send_signal(signal.SIGTERM)
+        with Gate(postgres18, "postgres") as gate:
+            working.send(f.query(f"select {gate.sql}"))
+            resting.query("begin")
+            gate.wait_for()
+            proxy.process.send_signal(signal.SIGTERM)
+            idle.read_to_end()
+            gate.open()
         for client in (idle, session, working):
             client.read_to_end()
             assert [(error["V"], error["C"]) for error in errors(client)] == [("FATAL", "57P01")]
@@ -244,7 +249,7 @@ def test_sigterm_closes_each_client_at_the_end_of_its_transaction(postgres18: Po
         resting.read_until_ready(4)
         resting.read_to_end()
         assert [error["C"] for error in errors(resting)] == ["57P01"]
-        assert proxy.process.wait(20) == 0
+        assert proxy.wait() == 0
 
 
 def test_a_transaction_that_does_not_end_is_cut_at_the_deadline(postgres18: PostgresServer) -> None:
@@ -258,7 +263,7 @@ def test_a_transaction_that_does_not_end_is_cut_at_the_deadline(postgres18: Post
         proxy.process.send_signal(signal.SIGTERM)
         client.read_to_end()
         assert [error["C"] for error in errors(client)] == ["57P01"]
-        assert proxy.process.wait(20) == 0
+        assert proxy.wait() == 0
 
 
 @pytest.mark.soak_processes
@@ -275,12 +280,13 @@ def test_a_second_sigterm_ends_it_at_once(postgres18: PostgresServer) -> None:
         proxy.process.send_signal(signal.SIGTERM)
         client.read_to_end()
         assert [error["C"] for error in errors(client)] == ["57P01"]
-        assert proxy.process.wait(20) == 0
+        assert proxy.wait() == 0
 
 
-def _gets_in(clients: Clients) -> bool:
+def _if_let_in(clients: Clients) -> WireClient | None:
     try:
-        clients.connect("app")
-    except LoginFailed:
-        return False
-    return True
+        return clients.connect("app")
+    except LoginFailed as refused:
+        if "max_client_conn" not in str(refused):
+            raise
+        return None

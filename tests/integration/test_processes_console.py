@@ -208,7 +208,7 @@ def test_shutdown_ends_all_processes(postgres18: PostgresServer) -> None:
         clients.connect("pgbouncer").send(f.query("SHUTDOWN"))
         for member in members:
             member.read_to_end()
-        assert proxy.process.wait(20) == 0
+        assert proxy.wait() == 0
 
 
 @pytest.mark.parametrize("mode", ["WAIT_FOR_CLIENTS", "WAIT_FOR_SERVERS"])
@@ -233,7 +233,7 @@ def test_a_node_that_waits_for_its_end_takes_nobody_in(
             assert member.query("select 1") == [("1",)]
             member.query("commit")
             member.close()
-        assert proxy.process.wait(20) == 0
+        assert proxy.wait() == 0
 
 
 def _listens(proxy: Proxy) -> bool:

@@ -16,7 +16,7 @@ from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, errors, tags, upstream, wait_for_arrival
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis
-from tests.support.watch import Activity
+from tests.support.watch import Gate
 from tests.support.wire import WireClient
 
 DATABASE = "release"
@@ -121,12 +121,13 @@ def test_a_backend_with_batches_outstanding_is_not_released_between_them(
     holder, waiter = clients.connect("transaction"), clients.connect("transaction")
     insert = "insert into journal (who) values ('holder')"
     batch = [f.parse(insert), f.bind(), f.execute(), f.sync()]
-    with Activity(postgres18, application="transaction") as activity:
-        holder.send(f.query("select pg_sleep(0.2)"), *batch * 3, f.query(insert), f.query(insert))
-        activity.wait_for_query("pg_sleep(0.2)")
-    waiter.send(f.query("insert into journal (who) values ('waiter')"))
-    wait_for_arrival(waiter, diagnosis)
-    waiter.read_until_ready(2)
+    with Gate(postgres18, DATABASE) as gate:
+        holder.send(f.query(f"select {gate.sql}"), *batch * 3, f.query(insert), f.query(insert))
+        gate.wait_for()
+        waiter.send(f.query("insert into journal (who) values ('waiter')"))
+        wait_for_arrival(waiter, diagnosis)
+        gate.open()
+        waiter.read_until_ready(2)
     assert waiter.query("select string_agg(who, ' ' order by at) from journal") == [("holder " * 5 + "waiter",)]
 
 

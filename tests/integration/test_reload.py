@@ -317,7 +317,7 @@ def test_rules_are_read_again(proxy: Proxy, clients: Clients, console: WireClien
 @contextmanager
 def ended(proxy: Proxy) -> Iterator[None]:
     yield
-    assert proxy.process.wait(20) == 0
+    assert proxy.wait() == 0
 
 
 def test_shutdown(mortal: Proxy) -> None:

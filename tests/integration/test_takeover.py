@@ -76,8 +76,8 @@ def test_two_takeovers_under_load(postgres18: PostgresServer, database: str, tmp
                     assert is_healthy()
                     assert keeper.query("commit") == []
                     keeper.send_goodbye()
-                    assert first.process.wait(20) == 0
-                    assert second.process.wait(20) == 0
+                    assert first.wait() == 0
+                    assert second.wait() == 0
                     with psycopg.connect(host=str(tmp_path), port=third.port, user="postgres", dbname="app") as client:
                         assert client.execute("select count(*) from kept").fetchone() == (0,)
                     load.stop()
@@ -101,7 +101,7 @@ def test_who_stays_too_long_is_closed_at_the_end_of_its_transaction(
             working.query("commit")
             working.read_to_end()
             assert [error["C"] for error in errors(working)] == ["57P01"]
-            assert first.process.wait(20) == 0
+            assert first.wait() == 0
             again = clients.connect("app")
             assert again.query("select 1") == [("1",)]
             again.close()
@@ -139,7 +139,7 @@ def test_a_successor_that_dies_before_it_serves_changes_nothing(
             other.query("commit")
             for one in (member, other, *others):
                 one.close()
-            assert first.process.wait(20) == 0
+            assert first.wait() == 0
 
 
 @pytest.mark.soak_processes
@@ -148,7 +148,7 @@ def test_without_anybody_to_take_over_from_it_starts_as_ever(
 ) -> None:
     with run_proxy(tables(postgres18, tmp_path, "alone")) as first:
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(20) == 0
+        assert first.wait() == 0
         with take_over(first, 2) as second, Clients(second) as clients:
             assert clients.connect("app").query("select 1") == [("1",)]
             assert "nothing to take over" in second.log

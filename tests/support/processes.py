@@ -10,10 +10,10 @@ from pathlib import Path
 from interceptor.testing.postgres import PostgresServer
 from pooler.processes.cancels import slot_of
 from tests.support.proxy import Proxy
-from tests.support.watch import Activity, wait_for
+from tests.support.watch import Activity, wait_for, wait_until
 from tests.support.wire import WireClient
 
-__all__ = ["Family", "Peak", "connect_to", "is_alive", "peak", "worker_of"]
+__all__ = ["Family", "Peak", "connect_to", "is_alive", "one_of_each", "peak", "worker_of"]
 
 
 def worker_of(client: WireClient) -> int:
@@ -60,8 +60,22 @@ def _name_of(pid: int) -> str:
 
 
 def connect_to(worker: int, connect: Callable[[], WireClient]) -> WireClient:
-    """A client of this worker: the first that comes there, for a client can't choose."""
-    return wait_for(f"a client of worker {worker}", lambda: _if_at(worker, connect()), timeout=20)
+    """A client of this worker: the first that comes there, for a client can't choose. The others stay connected."""
+    return wait_for(f"a client of worker {worker}", lambda: _if_at(worker, connect()))
+
+
+def one_of_each(workers: int, connect: Callable[[], WireClient]) -> dict[int, WireClient]:
+    """A client of each worker, by its number. Who comes to a worker that has one already leaves again."""
+    found: dict[int, WireClient] = {}
+
+    def complete() -> bool:
+        client = connect()
+        if found.setdefault(worker_of(client), client) is not client:
+            client.send_goodbye()
+        return len(found) == workers
+
+    wait_until(complete, f"there is a client of each of {workers} workers")
+    return found
 
 
 def _if_at(worker: int, client: WireClient) -> WireClient | None:

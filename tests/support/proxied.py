@@ -16,7 +16,7 @@ from tests.support.backend import decode_error
 from tests.support.proxy import Proxy
 from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import wait_until
-from tests.support.wire import Endpoint, WireClient
+from tests.support.wire import DEFAULT_TIMEOUT, Endpoint, WireClient
 
 __all__ = [
     "Clients",
@@ -54,7 +54,7 @@ class Clients:
         for client in self._made:
             client.close()
 
-    def raw(self, timeout: float = 10.0) -> WireClient:
+    def raw(self, timeout: float = DEFAULT_TIMEOUT) -> WireClient:
         """A connection on which nothing was said yet. ``timeout`` bounds each of its waits, in seconds."""
         client = WireClient(self._proxy.host, self._proxy.port, timeout)
         self._made.append(client)
@@ -67,7 +67,7 @@ class Clients:
         password: str | None = None,
         *,
         version: int = frontend.PROTOCOL_3_0,
-        timeout: float = 10.0,
+        timeout: float = DEFAULT_TIMEOUT,
         parameters: Mapping[str, str] | None = None,
         **named: str,
     ) -> WireClient:

@@ -18,7 +18,7 @@ from pathlib import Path
 Value = str | int | float | bool | list[str]
 Tables = Mapping[str, Mapping[str, Value]]
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = END_TIMEOUT = 60.0
 _ROOT = Path(__file__).parents[2]
 _RECORD_OF_PLUGIN = re.compile(
     r"^\S+ \S+ ERROR interceptor\.plugins: plugin .*\n(?:(?!\d{4}-\d\d-\d\d ).*\n)*", re.MULTILINE
@@ -53,7 +53,11 @@ class Proxy:
         """Tell it to stop at once, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, as soon as it has ended. Raises TimeoutExpired."""
+        return self.process.wait(END_TIMEOUT)
 
 
 @contextmanager

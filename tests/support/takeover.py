@@ -57,7 +57,7 @@ class Load:
     def wait_for_more(self, count: int) -> None:
         """Wait until so many more have been served."""
         before = self.served
-        wait_until(lambda: self.served >= before + count, f"{count} more clients were served", timeout=30)
+        wait_until(lambda: self.served >= before + count, f"{count} more clients were served")
 
     def stop(self) -> None:
         """Nobody comes any more; those that are here finish."""

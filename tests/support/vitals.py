@@ -12,7 +12,7 @@ import psutil
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend
 from tests.support.proxy import Proxy, Value, run_proxy
-from tests.support.watch import Activity, wait_for
+from tests.support.watch import TIMEOUT, Activity, wait_for
 from tests.support.wire import Endpoint, WireClient
 
 __all__ = ["DATABASE", "MEGABYTE", "Neighbour", "Victim", "Vitals", "neighbour", "peak_memory", "run_victim"]
@@ -54,7 +54,7 @@ class Neighbour:
     def stop(self) -> None:
         """Stop; whatever went wrong for it comes out here."""
         self._stopping.set()
-        self._thread.join(30)
+        self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the neighbour waits for an answer"
         if self._failure is not None:
             raise AssertionError(f"the neighbour was harmed after {self.answers} answers") from self._failure
@@ -62,7 +62,7 @@ class Neighbour:
     def wait_for_progress(self, more: int = 20) -> None:
         """Wait until it has had this many more answers."""
         goal = self.answers + more
-        wait_for("the neighbour gets answers", lambda: self._failure is not None or self.answers >= goal, 30)
+        wait_for("the neighbour gets answers", lambda: self._failure is not None or self.answers >= goal)
         assert self._failure is None, self._failure
 
     def _run(self) -> None:
@@ -137,7 +137,6 @@ class Victim:
         wait_for(
             f"the descriptors are back to {before.descriptors}",
             lambda: Vitals.of(pid).descriptors <= before.descriptors,
-            20,
         )
         assert peak[0] - before.memory <= growth, f"memory went from {before.memory} to {peak[0]} bytes"
         assert "Traceback" not in self.proxy.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -10,12 +11,14 @@ from typing import Self, TypeVar
 from interceptor.testing.postgres import PostgresServer
 from tests.support.wire import Endpoint, WireClient
 
-__all__ = ["Activity", "wait_for", "wait_until"]
+__all__ = ["TIMEOUT", "Activity", "Gate", "wait_for", "wait_until"]
 
 T = TypeVar("T")
 
-TIMEOUT = 10.0
+TIMEOUT = 60.0
+"""Seconds, of which a quiet machine needs a hundredth: it only ends what would wait for ever."""
 _PAUSE = 0.005
+_numbers = itertools.count(4_000_000)
 
 _BACKENDS = (
     "SELECT pid, state, wait_event, query FROM pg_stat_activity "
@@ -87,3 +90,39 @@ class Activity:
     def terminate(self, pid: int) -> None:
         """pg_terminate_backend, and wait until it is gone."""
         self.control.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+class Gate:
+    """What statements in a database wait at until a test lets them through. Close it, or use ``with``.
+
+    A statement that sleeps for some tenths of a second is over before anybody has looked where the machine is busy.
+    """
+
+    def __init__(self, server: PostgresServer, database: str) -> None:
+        self._number = next(_numbers)
+        self.sql = f"pg_advisory_xact_lock_shared({self._number})"
+        """The call that waits, for a SELECT; it leaves nothing in its session."""
+        self._control = WireClient.connect(Endpoint(server.host, server.port, database))
+        self._control.query(f"SELECT pg_advisory_lock({self._number})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._control.close()
+
+    def wait_for(self, count: int = 1) -> list[int]:
+        """Wait until so many backends stand at the gate; their process ids."""
+        question = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {self._number} AND NOT granted"
+
+        def those() -> list[int] | None:
+            pids = [int(row[0] or 0) for row in self._control.query(question)]
+            return pids if len(pids) == count else None
+
+        return wait_for(f"{count} backends stand at the gate", those)
+
+    def open(self) -> None:
+        """Let all through, now and later."""
+        self._control.query(f"SELECT pg_advisory_unlock({self._number})")

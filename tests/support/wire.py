@@ -20,9 +20,10 @@ from tests.support.backend import Reply, decode_error, row_values
 from tests.support.frontend import Frontend
 from tests.support.login import Authenticator, LoginFailed
 
-__all__ = ["Endpoint", "ReplyTimeout", "WireClient", "WireError"]
+__all__ = ["DEFAULT_TIMEOUT", "Endpoint", "ReplyTimeout", "WireClient", "WireError"]
 
-DEFAULT_TIMEOUT = 10.0
+DEFAULT_TIMEOUT = 60.0
+"""Seconds, of which a quiet machine needs a hundredth: it only ends what would wait for ever."""
 _CHUNK = 1 << 18
 
 
