@@ -162,7 +162,7 @@ class SessionJudge:
                 if any(use.action in some for some in actions):
                     return True
         return (
-            any(_is_among(use.name, dangers.functions) for use in statement.functions)
+            any(_is_among(use.name, dangers.functions) for use in statement.functions + statement.calls_before_17)
             or any(_is_among(name, dangers.operators) for name in statement.operators)
             or any(_is_among(name, dangers.types) for name in statement.types)
         )

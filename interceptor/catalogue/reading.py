@@ -10,9 +10,9 @@ from interceptor.catalogue.model import Action, Function, FunctionKind
 from interceptor.catalogue.snapshot import FunctionSource, Snapshot
 from interceptor.sql.bodies import BodyFacts, body_facts
 from interceptor.sql.effects import Effect
-from interceptor.sql.facts import Access, OpaqueReason, QualifiedName, Setting, StatementFacts
+from interceptor.sql.facts import Access, FunctionUse, OpaqueReason, QualifiedName, Setting, StatementFacts
 
-__all__ = ["FactsReader", "read_body", "table_uses"]
+__all__ = ["FactsReader", "calls_of", "read_body", "table_uses"]
 
 _WRITES: Final[dict[str, frozenset[Action]]] = {
     "insert": frozenset([Action.INSERT]),
@@ -75,7 +75,9 @@ class FactsReader:
         return Body(
             tables=frozenset(use for one in statements for use in table_uses(one)),
             functions=frozenset(
-                NameUse(use.name.name, use.name.schema, len(use.texts)) for one in statements for use in one.functions
+                NameUse(use.name.name, use.name.schema, len(use.texts))
+                for one in statements
+                for use in calls_of(one, snapshot.server_version)
             ),
             operators=_names(name for one in statements for name in one.operators),
             types=_names(name for one in statements for name in one.types),
@@ -91,6 +93,13 @@ class FactsReader:
             harmless_calls=frozenset(["set_config"] if all(map(_sets_locally, statements)) else ()),
             opaque=because,
         )
+
+
+def calls_of(statement: StatementFacts, server_version: int) -> tuple[FunctionUse, ...]:
+    """The functions that a server of this version, as 180004, calls."""
+    if statement.calls_before_17 and server_version < 170000:
+        return statement.functions + statement.calls_before_17
+    return statement.functions
 
 
 def _names(names: Iterable[QualifiedName]) -> frozenset[NameUse]:

@@ -34,8 +34,8 @@ GENERIC = frozenset(
     """
     A_ArrayExpr A_Indices BooleanTest CTECycleClause CTESearchClause CaseWhen CoalesceExpr CollateClause DefElem
     GroupingFunc GroupingSet JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor
-    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg
-    JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning JsonScalarExpr JsonSerializeExpr JsonTable
+    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonIsPredicate JsonKeyValue JsonObjectAgg
+    JsonObjectConstructor JsonOutput JsonReturning JsonTable
     JsonTableColumn JsonTablePathSpec JsonValueExpr List MinMaxExpr MultiAssignRef NamedArgExpr NullTest RangeTableFunc
     RangeTableFuncCol ResTarget RowExpr WindowDef XmlExpr XmlSerialize
 
@@ -48,7 +48,7 @@ GENERIC = frozenset(
 # Kinds in which nothing is named that counts.
 LEAVES = frozenset(
     """
-    A_Star AccessPriv Alias BitString Boolean Float Integer MergeSupportFunc ObjectWithArgs RoleSpec SetToDefault String
+    A_Star AccessPriv Alias BitString Boolean Float Integer ObjectWithArgs RoleSpec SetToDefault String
     TriggerTransition
     """.split()
 )
@@ -277,6 +277,28 @@ class StatementReader(Findings):
         if name not in self.value_functions:
             self.value_functions = (*self.value_functions, name)
 
+    def newer_syntax(self, node: Node, name: str, count: int) -> None:
+        self.calls_before_17 = (
+            *self.calls_before_17,
+            FunctionUse(QualifiedName(name), node.get("location", -1), (None,) * count),
+        )
+        self.below.append(node)
+
+    def json_function(self, node: Node) -> None:
+        self.newer_syntax(node, node["op"].removesuffix("_OP").lower(), 2 + len(node.get("passing", ())))
+
+    def json_parse(self, node: Node) -> None:
+        self.newer_syntax(node, "json", 1)
+
+    def json_scalar(self, node: Node) -> None:
+        self.newer_syntax(node, "json_scalar", 1)
+
+    def json_serialize(self, node: Node) -> None:
+        self.newer_syntax(node, "json_serialize", 1)
+
+    def merge_action(self, node: Node) -> None:
+        self.newer_syntax(node, "merge_action", 0)
+
     def case(self, node: Node) -> None:
         if "arg" in node:
             self.operator_named("=")
@@ -354,6 +376,11 @@ HANDLERS: dict[str, Callable[[StatementReader, Any], None]] = {
     "ColumnRef": StatementReader.column_ref,
     "CurrentOfExpr": StatementReader.current_of,
     "FuncCall": StatementReader.func_call,
+    "JsonFuncExpr": StatementReader.json_function,
+    "JsonParseExpr": StatementReader.json_parse,
+    "JsonScalarExpr": StatementReader.json_scalar,
+    "JsonSerializeExpr": StatementReader.json_serialize,
+    "MergeSupportFunc": StatementReader.merge_action,
     "ParamRef": StatementReader.parameter,
     "PartitionCmd": read_partition,
     "RangeVar": StatementReader.range_var,

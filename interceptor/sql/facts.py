@@ -328,6 +328,8 @@ class StatementFacts(msgspec.Struct, frozen=True, gc=False):
     """Words of the statement that change what it is: docs/reference/facts.md lists them."""
     opaque: tuple[Opaque, ...] = ()
     nested: tuple[StatementFacts, ...] = ()
+    calls_before_17: tuple[FunctionUse, ...] = ()
+    """What is syntax since PostgreSQL 17, and to older servers an ordinary call: ``json_value(a, b)`` and its kin."""
 
 
 class MessageFacts(msgspec.Struct, frozen=True, gc=False):

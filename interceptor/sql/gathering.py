@@ -77,6 +77,7 @@ class Findings:
     alterations: tuple[Alteration, ...] = ()
     opaque: tuple[Opaque, ...] = ()
     value_functions: tuple[str, ...] = ()
+    calls_before_17: tuple[FunctionUse, ...] = ()
     volatile_literals: tuple[str, ...] = ()
     subject_access = Access.MENTION
 
@@ -127,6 +128,7 @@ class Findings:
             self.value_functions, self.volatile_literals, self.locking, self.into, self.where, self.limit,
             self.cartesian, self.longest_list, self.rows, self.subject, self.settings, self.copy, self.objects,
             self.alterations, frozenset(self.words) if self.words else _EMPTY, self.opaque, tuple(self.nested),
+            self.calls_before_17,
         )  # fmt: skip
 
     def is_opaque(self, reason: OpaqueReason, detail: str = "") -> None:

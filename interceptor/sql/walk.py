@@ -37,8 +37,8 @@ WALKED = frozenset(
     A_ArrayExpr A_Indices A_Indirection BoolExpr BooleanTest CTECycleClause CTESearchClause CaseExpr CaseWhen
     CoalesceExpr CollateClause ColumnDef CommonTableExpr Constraint DefElem GroupingFunc GroupingSet IndexElem
     InferClause IntoClause JoinExpr JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor
-    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg
-    JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning JsonScalarExpr JsonSerializeExpr JsonTable
+    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonIsPredicate JsonKeyValue JsonObjectAgg
+    JsonObjectConstructor JsonOutput JsonReturning JsonTable
     JsonTableColumn JsonTablePathSpec JsonValueExpr List MergeWhenClause MinMaxExpr MultiAssignRef NamedArgExpr NullTest
     OnConflictClause PartitionBoundSpec PartitionCmd PartitionElem PartitionRangeDatum PartitionSpec RangeFunction
     RangeSubselect RangeTableFunc RangeTableFuncCol ResTarget ReturningClause ReturningOption RowExpr SortBy SubLink
@@ -67,7 +67,7 @@ LEAVES = frozenset(
     VariableShowStmt ViewStmt
 
     ATAlterConstraint A_Const A_Star Alias BitString Boolean ColumnRef CurrentOfExpr Float Integer LockingClause
-    MergeSupportFunc ParamRef RoleSpec SQLValueFunction SetToDefault String TypeName VacuumRelation
+    ParamRef RoleSpec SQLValueFunction SetToDefault String TypeName VacuumRelation
     """.split()
 )
 
@@ -120,6 +120,7 @@ class Walk:
     """
 
     __slots__ = (
+        "_calls_before_17",
         "_functions",
         "_known",
         "_stack",
@@ -135,6 +136,7 @@ class Walk:
 
     def __init__(self, server_version: int, known: KnownCalls | None = None) -> None:
         self._known = known
+        self._calls_before_17 = server_version < 170000
         self.defines = False
         self.effect: Effect | None = None
         self.reads_sequence = False
@@ -229,6 +231,27 @@ class Walk:
         if self._known is None:
             self.found(Effect.OPAQUE)
         self._func_call(cast("Node", node["funccall"]))
+
+    def _newer_syntax(self, node: Node, name: str) -> None:
+        """What older servers take for a call of somebody's function."""
+        if self._calls_before_17:
+            self._call("", name)
+        self._stack.append(node)
+
+    def _json_function(self, node: Node) -> None:
+        self._newer_syntax(node, cast("str", node["op"]).removesuffix("_OP").lower())
+
+    def _json_parse(self, node: Node) -> None:
+        self._newer_syntax(node, "json")
+
+    def _json_scalar(self, node: Node) -> None:
+        self._newer_syntax(node, "json_scalar")
+
+    def _json_serialize(self, node: Node) -> None:
+        self._newer_syntax(node, "json_serialize")
+
+    def _merge_action(self, node: Node) -> None:
+        self._newer_syntax(node, "merge_action")
 
     def _unquiet_function(self, schema: str, name: str, node: Node) -> None:
         if name == "set_config":
@@ -336,7 +359,12 @@ HANDLED: dict[str, Callable[[Walk, Node], None]] = {
     "DropStmt": Walk._take_away,
     "FuncCall": Walk._func_call,
     "InsertStmt": Walk._write,
+    "JsonFuncExpr": Walk._json_function,
+    "JsonParseExpr": Walk._json_parse,
+    "JsonScalarExpr": Walk._json_scalar,
+    "JsonSerializeExpr": Walk._json_serialize,
     "MergeStmt": Walk._update,
+    "MergeSupportFunc": Walk._merge_action,
     "RangeVar": Walk._range_var,
     "RangeTableSample": Walk._table_sample,
     "UnlistenStmt": Walk._take_away,

@@ -29,7 +29,9 @@ SILENT: Final = frozenset(
 )
 """What says nothing of what a statement reaches: only rules by kind look at it, of which there must be none."""
 
-UNSAID: Final = frozenset("via locking into subject settings copy objects alterations opaque nested".split())
+UNSAID: Final = frozenset(
+    "via locking into subject settings copy objects alterations opaque nested calls_before_17".split()
+)
 """What a quiet statement has none of."""
 
 _UNDERSTOOD: Final = PARTS | SILENT | UNSAID | {"kind", "group", "words"} == frozenset(StatementFacts.__struct_fields__)
@@ -54,7 +56,7 @@ def is_quiet(subset: Subset, world: World, statement: Statement) -> bool:
     if (
         facts.kind not in _KINDS or facts.nested or facts.opaque or facts.settings or facts.copy is not None
         or facts.locking or facts.objects or facts.alterations or facts.into is not None
-        or facts.subject is not None or facts.via is not None
+        or facts.calls_before_17 or facts.subject is not None or facts.via is not None
     ):  # fmt: skip
         return False
     glance = world.glances.get(subset)

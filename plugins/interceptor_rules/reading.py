@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from interceptor import MessageFacts, QualifiedName, StatementFacts
 from interceptor.catalogue import (
     Action,
@@ -15,6 +17,7 @@ from interceptor.catalogue import (
     SessionChange,
     read_body,
 )
+from interceptor.catalogue.reading import calls_of
 from interceptor.sql.bodies import BodyFacts, MadeFunction
 from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting, Via
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
@@ -104,7 +107,7 @@ class MessageReader:
         self._alone = not several
         for top in facts.statements:
             places = (top.start, top.end)
-            for one in _flattened(top):
+            for one in map(self._as_called, _flattened(top)):
                 subject = self._read_statement(one, self.world, "")
                 subject.start, subject.end = places
                 self._follow(subject)
@@ -114,6 +117,12 @@ class MessageReader:
                 if several and one.kind in _UNCOVERING:
                     self.world = self.world.uncovered()
         return found
+
+    def _as_called(self, facts: StatementFacts) -> StatementFacts:
+        """With all functions that this server calls."""
+        if not facts.calls_before_17 or self.world.closures is None:
+            return facts
+        return msgspec.structs.replace(facts, functions=calls_of(facts, self.world.snapshot.server_version))
 
     def read_function(self, oid: int) -> Subject:
         """What a FunctionCall message is."""
@@ -383,7 +392,7 @@ class MessageReader:
         for why in facts.opaque:
             if why.reason is not OpaqueReason.CALL:
                 subject.opaque.append(f"{origin}: {why.reason.value}")
-        for one in facts.statements:
+        for one in map(self._as_called, facts.statements):
             statement = self._read_statement(one, world, origin)
             subject.indirect.append(statement)
             subject.indirect.extend(statement.indirect)

@@ -38,6 +38,17 @@ def parsed(sql: str, name: str) -> list[list[Frontend]]:
     return [[f.parse(sql, name), f.sync()]]
 
 
+NEWER_SYNTAX = {
+    "json_value": ("(text, text)", "select json_value('{}', '$')"),
+    "json_query": ("(text, text)", "select json_query('{}', '$')"),
+    "json_exists": ("(text, text)", "select json_exists('{}', '$')"),
+    "json_scalar": ("(text)", "select json_scalar('1'::text)"),
+    "json_serialize": ("(text)", "select id, json_serialize('1'::text) from orders where id = 1"),
+    "json": ("(text)", "select json('1'::text)"),
+    "merge_action": ("()", "select merge_action()"),
+}
+"""What PostgreSQL 16 takes for calls: functions by their names and arguments, and their use."""
+
 PORTAL = [f.parse("select set_config('search_path', 'vault', true)", "c"), f.bind(statement="c", portal="p"), f.sync()]
 ATTEMPTS: dict[str, list[list[Frontend]]] = {
     "a path": said(PATH, SECRET),
@@ -117,6 +128,13 @@ def clients(postgres16: PostgresServer, tmp_path_factory: pytest.TempPathFactory
         "create table public.pathfinder (id int); create trigger finds before insert on public.pathfinder "
         "for each row execute function public.finds()", dbname="sessions",
     )  # fmt: skip
+    for name, (arguments, _) in NEWER_SYNTAX.items():
+        tells = f"create function public.{name}{arguments} returns text language sql as 'select max(value) from "
+        postgres16.psql(f"{tells} vault.secret'", dbname="sessions")
+    postgres16.psql(
+        "create function public.tells_all() returns text language sql as $$ select json_value('{}', '$') $$",
+        dbname="sessions",
+    )
     tables: Tables = {
         "databases.transaction": {"primary": upstream(postgres16, "sessions")},
         "databases.session": {"primary": upstream(postgres16, "sessions"), "pool_mode": "session"},
@@ -141,6 +159,20 @@ def test_what_names_mean_is_never_taken_for_what_they_meant(clients: Clients, mo
     assert CANARY not in b"".join(one.body for one in told)
     refusals = [decode_error(one.body)["C"] for one in told if one.tag == b"E"]
     assert "42501" in refusals
+    client.close()
+
+
+def test_what_is_a_call_to_an_older_server_is_a_call(clients: Clients, postgres16: PostgresServer) -> None:
+    attempts = [one for _, one in NEWER_SYNTAX.values()] + ["select tells_all()", "explain analyze select json('1')"]
+    client = clients.connect("transaction")
+    for sql in attempts:
+        assert CANARY.decode() in postgres16.psql(sql, dbname="sessions") or sql.startswith("explain"), sql
+        ready = client.ready_count
+        client.send(f.query(sql), *run(sql), f.sync())
+        client.read_until_ready(ready + 2)
+    assert [error["C"] for error in errors(client)] == ["42501"] * 2 * len(attempts)
+    assert CANARY not in b"".join(one.body for one in client.replies)
+    client.query("select json_object('{a,1}'), json_agg(id) from orders")
     client.close()
 
 
