@@ -26,10 +26,13 @@ def look_after_hosts(pool: Pool) -> None:
 
     Each goes when nobody uses it. To be called about once a second.
     """
+    # There may be thousands of pools, and most of them rest.
+    if not pool.size:
+        return
     settings = pool.settings
     looked_up = [place.host for place in settings.hosts if is_name(place.host)]
     promoted = settings.choice.attrs in _OF_STANDBYS
-    if not pool.size or not (looked_up or promoted):
+    if not (looked_up or promoted):
         return
     for host in looked_up:
         names.refresh(host, settings.dns_max_ttl, settings.dns_nxdomain_ttl)

@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Final
 
@@ -37,6 +38,7 @@ async def _look_up(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@lru_cache(maxsize=10_000)
 def is_name(host: str) -> bool:
     """Whether it has to be looked up; an address and the directory of a Unix socket don't."""
     if host.startswith("/"):

@@ -7,8 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from interceptor.errors import BACKEND_LOGIN, BackendError
+from interceptor.protocol.messages import TERMINATE_MESSAGE
 from interceptor.protocol.startup import SSL_REQUEST_PACKET
 from pooler.config import ANY_DATABASE
+from pooler.config.hosts import TargetSessionAttrs
+from pooler.login import log_in
 
 if TYPE_CHECKING:
     from pooler.config import Upstream
@@ -22,6 +26,9 @@ _TIMEOUT: Final = 2.0
 """Seconds in which a server has to say something."""
 _FRESH: Final = 2.0
 """Seconds for which a report is repeated: probes of many balancers cost the servers no more than one does."""
+
+_MATTERS: Final = frozenset(TargetSessionAttrs) - {TargetSessionAttrs.ANY, TargetSessionAttrs.PREFER_STANDBY}
+"""Where not any server will do."""
 
 
 @dataclass(slots=True)
@@ -67,16 +74,13 @@ class Readiness:
             self._report, self._at = task.result(), time.monotonic()
 
     async def _look(self) -> ReadinessReport:
-        required = {
-            name: settings.primary
-            for name, settings in self._server.config.databases.items()
-            if settings.required and name != ANY_DATABASE
-        }
+        databases = self._server.config.databases
+        required = [name for name, found in databases.items() if found.required and name != ANY_DATABASE]
         states = await self._node.ask_all("readiness")
         known = {str(database): str(reason) for rows in states for database, reason in rows if reason}
         well = {str(database) for rows in states for database, reason in rows if not reason}
         unknown = [name for name in required if name not in well and name not in known]
-        probes = await asyncio.gather(*(_probe(required[name]) for name in unknown))
+        probes = await asyncio.gather(*(self._probe(name, databases[name].primary) for name in unknown))
         found = dict(zip(unknown, probes, strict=True))
         report = ReadinessReport(databases=tuple(required))
         for name in required:
@@ -85,11 +89,28 @@ class Readiness:
                 report.unreachable[name] = reason
         return report
 
-
-async def _probe(upstream: Upstream) -> str:
-    """Ask the servers all at once whether they speak TLS; why none of them answers, or "" if one does."""
-    reasons = await asyncio.gather(*(_probe_host(place) for place in upstream.hosts))
-    return "; ".join(reasons) if all(reasons) else ""
+    async def _probe(self, name: str, upstream: Upstream) -> str:
+        """Why a database can't be reached, or "" if it can. Where any server will do, whether one answers is asked;
+        else one has to be logged in to, for what a server is it says after that."""
+        if upstream.choice.attrs not in _MATTERS or upstream.user is None:
+            reasons = await asyncio.gather(*(_probe_host(place) for place in upstream.hosts))
+            return "; ".join(reasons) if all(reasons) else ""
+        server = self._server
+        if server.config.find_database(name) is None:
+            return ""  # it has just gone
+        settings = server.config.pool_settings(name, upstream.user)
+        parameters = {**dict(settings.parameters), "application_name": "interceptor readiness"}
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                logged_in = await log_in(settings, parameters, server.backend_credential(settings, None), server.keys)
+        except TimeoutError:
+            return f"no server has let us in for {_TIMEOUT:g} s"
+        except BackendError as error:
+            # Who is refused has reached it.
+            return "" if error.failure is BACKEND_LOGIN else error.message
+        logged_in.transport.write(TERMINATE_MESSAGE)
+        logged_in.transport.close()
+        return ""
 
 
 async def _probe_host(place: HostPort) -> str:

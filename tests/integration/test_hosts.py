@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
@@ -129,6 +131,23 @@ def test_a_preference_is_no_condition_and_a_condition_is_told(clients: Clients, 
         clients.connect("none")
     assert f'{pair.primary.port}: it is no standby, and target_session_attrs is "standby"' in str(refused.value)
     assert "127.0.0.1:1: " in str(refused.value)
+
+
+def test_a_node_is_not_ready_where_no_server_is_what_is_asked_for(pair: Pair) -> None:
+    primary = pair.primary
+    alone = f"postgresql://postgres@{primary.host}:{primary.port}/postgres?target_session_attrs="
+    tables: Tables = {
+        "server": {"admin_listen": "127.0.0.1:0"},
+        "databases.writes": {"primary": f"{alone}read-write"},
+        "databases.reads": {"primary": f"{alone}standby"},
+    }
+    with run_proxy(tables) as running:
+        found = re.search(r"HTTP at 127\.0\.0\.1 port (\d+)", running.log)
+        assert found is not None
+        answer = httpx.get(f"http://127.0.0.1:{found[1]}/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["databases"]["writes"] == "reachable"
+        assert "it is no standby" in answer.json()["databases"]["reads"]
 
 
 def test_each_connection_begins_with_the_next_host(clients: Clients) -> None:
