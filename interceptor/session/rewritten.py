@@ -133,7 +133,8 @@ def bind_rewritten(
 ) -> Pending:
     """What takes the place of a Bind whose statement is not the one that runs. Raises Refused.
 
-    ``sql``: the client's text. ``body``: what is to run, as in Parse. ``outcome``: what says so, where somebody did.
+    ``sql``: the client's text. ``body``: what is to run, as in Parse. ``outcome``: what says so, where somebody did;
+    then the server has the client's statement too.
     """
     rewriting = Rewriting(sql, body[: body.find(0)], interception.style.encoding)
     bound = messages.encode_message(
@@ -145,7 +146,8 @@ def bind_rewritten(
         if outcome.mapping is not None:
             bound = encode_bind(bind.portal, PASSING_NAME, _values(interception, outcome), bind.result_formats)
     interception.rewritten_portals[bind.portal] = rewriting
-    return interception.put(Bound(body, bound, Note(rewriting=rewriting, statement=bind.statement), before))
+    named = b"" if outcome is None else bind.statement
+    return interception.put(Bound(body, bound, Note(rewriting=rewriting, statement=bind.statement), before, named))
 
 
 def bind_again(interception: Interception, bind: BindMessage, outcome: Outcome) -> bytes:

@@ -23,6 +23,7 @@ from interceptor.session.notes import Note, Noted
 from interceptor.session.noting import note_effects, refuse_stale_value
 from interceptor.session.prelude import close_passing, close_portal, execute_prelude, nowhere, parse_passing, prelude
 from interceptor.session.splice import HOLD, Outcome, hold
+from interceptor.session.statements import check_named
 from interceptor.session.states import Request
 from interceptor.session.substitutes import Bound, Fill, Staged, refuse
 from interceptor.session.watching import watch_last
@@ -246,10 +247,16 @@ def on_bound(
     started = _note(session, backend, bound.body, bound.before, simple=False)
     if started is HOLD:
         return HOLD
+    checked = (b"", 0)
+    if bound.named and not started[1]:
+        checked = check_named(session, backend, bound.named)
+        if checked is HOLD:
+            return HOLD
     interception.substitutes.popleft()
     out, refused = started
     if refused:
         return out, end
+    out += checked[0]
     if bound.before and bound.message[5] == 0:
         # The Bind will replace it, but what runs first must not find its tables in use.
         backend.owed.append(Request.PRELUDE)

@@ -21,7 +21,7 @@ from interceptor.session.prepared import (
     provide,
     renewal,
 )
-from interceptor.session.splice import HOLD, Outcome, hold
+from interceptor.session.splice import HOLD, Outcome, Splice, hold
 from interceptor.session.states import Request
 from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects, graver
 
@@ -158,6 +158,25 @@ def use_named(
         backend.binds += 1
     before = provide(backend, prepared)
     return before + renamed(data, position, name_at, name_end, prepared.name), name_end
+
+
+def check_named(session: ClientSession, backend: BackendSession, name: bytes) -> Splice:
+    """What has the server look whether a named statement's result is of the type that its client was told.
+
+    For a Bind in the place of which another statement is bound: PostgreSQL would have said that a "cached plan must not
+    change result type". What is sent is a ``PRELUDE``.
+    """
+    if session.named is not None and (name in session.named.undescribed or name not in session.named.by_name):
+        return b"", 0
+    message = messages.encode_message(messages.DESCRIBE, b"S" + name + b"\0")
+    splice = None
+    if session.named is not None:
+        splice = use_named(session, backend, message, 0, 6, len(message) - 1)
+    if splice is HOLD:
+        return HOLD
+    backend.owed.append(Request.PRELUDE)
+    first, start = splice or (b"", 0)
+    return first + message[start:], 0
 
 
 def _is_described_in(data: bytes, position: int) -> bool:

@@ -188,7 +188,7 @@ def _row(*, error: Action, **actions: Action) -> bytes:
 
 def _prelude(copy_in: Action) -> bytes:
     """The row of a message of ours that one message answers to the end, whatever it is."""
-    row = bytearray(_row(_123CITn=Action.SWALLOW, DHdcN=Action.ASKED_DROP, error=Action.FAIL))
+    row = bytearray(_row(_123CITn=Action.SWALLOW, tDHdcN=Action.ASKED_DROP, error=Action.FAIL))
     row[ord("G")] = copy_in
     return bytes(row)
 

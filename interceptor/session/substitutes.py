@@ -120,6 +120,8 @@ class Bound:
     """The Bind, to ``prelude.PASSING_NAME``."""
     note: Note
     before: tuple[bytes | Fill, ...] = ()
+    named: bytes = b""
+    """The client's statement, if it has a name and the server has it: see ``statements.check_named``."""
 
 
 @dataclass(frozen=True, slots=True)

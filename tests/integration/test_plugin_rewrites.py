@@ -391,3 +391,20 @@ def test_an_error_of_a_bind_names_the_clients_statement(client: WireClient, kind
     assert say(client, *sent)[-2:] == ["Error 08P01", "ReadyForQuery I"]
     text = decode_error(client.replies[-2].body)["M"]
     assert text == f'bind message supplies 0 parameters, but prepared statement "{name}" requires 1'
+
+
+@pytest.mark.parametrize("kind", ["tagged ", "before notice"])
+def test_a_result_must_not_change_its_type_once_it_was_told(
+    client: WireClient, server: PostgresServer, kind: str
+) -> None:
+    server.psql("drop table if exists changing; create table changing as select 1 as one", dbname=DATABASE)
+    sql = f"/* r:{kind} */ select * from changing"
+    run = [f.bind(statement="s"), f.execute()]
+    said = say(client, f.parse(sql, "s"), f.describe_statement("s"), *run, f.sync())
+    assert "DataRow b'1'" in said
+    assert "DataRow b'1'" in say(client, *run, f.sync())
+    server.psql("alter table changing add column two int default 2; truncate t", dbname=DATABASE)
+    assert say(client, *run, f.sync()) == ["Error 0A000", "ReadyForQuery I"]
+    assert decode_error(client.replies[-2].body)["M"] == "cached plan must not change result type"
+    assert say(client, f.close_statement("s"), f.parse(sql, "s"), *run, f.sync())[-3] == "DataRow b'1' b'2'"
+    assert say(client, *run, f.sync())[-3] == "DataRow b'1' b'2'"
