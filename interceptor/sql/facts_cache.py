@@ -71,8 +71,8 @@ def facts_size(facts: MessageFacts) -> int:
     size += 2 * _ITEM * len(facts.opaque)
     for one in facts.all:
         size += _STATEMENT + _ITEM * (
-            2 * len(one.relations) + len(one.columns) + 2 * len(one.functions + one.calls_before_17) + len(one.operators)
-            + len(one.types) + len(one.settings) + 2 * len(one.objects) + 3 * len(one.alterations)
+            2 * len(one.relations) + len(one.columns) + 2 * len(one.functions + one.calls_before_17)
+            + len(one.operators) + len(one.types) + len(one.settings) + 2 * len(one.objects) + 3 * len(one.alterations)
             + len(one.words) + len(one.locking) + len(one.value_functions) + len(one.opaque)
         )  # fmt: skip
     return size
