@@ -19,6 +19,7 @@ from interceptor.protocol.messages import decode_error_fields
 from interceptor.session.prepared import MAX_STATEMENTS, ClientStatements, Prepared, parse_apart
 from interceptor.session.probe import MAX_CARRIED, Probed, ask_for, ask_for_all, decode_probe
 from interceptor.session.settings import (
+    AUTHORIZATION,
     MAX_SETTINGS,
     MAX_SETTINGS_BYTES,
     NO_SETTINGS,
@@ -184,10 +185,11 @@ class Belongings:
         return False
 
     def _ask_all(self, backend: BackendSession, *, without_timeout: bool) -> None:
-        known = [name for name in self.settings.values if "." in name]
+        # The others need not be named, and are told only where they are set.
+        known = [name for name in (*self.names, *self.settings.values) if "." in name]
         private = self.session.named is None and self.session.registry is not None
         # Those of this client first, should there be too many.
-        names = itertools.islice(dict.fromkeys([*self.names, *known, *backend.custom_names]), MAX_NAMES)
+        names = itertools.islice(dict.fromkeys([*known, *backend.custom_names]), MAX_NAMES)
         message = ask_for_all(
             names,
             backend.login_role,
@@ -270,7 +272,10 @@ class Belongings:
 
     def _adopt_settings(self, backend: BackendSession, values: dict[str, bytes]) -> bool:
         """The client's settings are these now; False if they are too many to follow it."""
-        base = backend.base_settings.items | {(ROLE, backend.base_role)}
+        base = backend.base_settings.items
+        if AUTHORIZATION not in values:
+            # To set that takes the role away, so it has to be set behind it, whatever it is.
+            base |= {(ROLE, backend.base_role)}
         settings = settings_of([item for item in values.items() if item not in base])
         self.unsure = len(values) > MAX_SETTINGS or settings.size > MAX_SETTINGS_BYTES
         if self.unsure:

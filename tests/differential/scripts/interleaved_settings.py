@@ -119,6 +119,20 @@ _STARTUP = (
         openings=(started(options="-c role=clerk"), started()),
     ),
     interleaving(
+        "a role of the startup options, and a SESSION AUTHORIZATION that is rolled back",
+        turn(0, "BEGIN; SET SESSION AUTHORIZATION deputy; ROLLBACK", "SELECT current_user"),
+        turn(1, "SELECT current_user"),
+        turn(0, "SELECT current_user"),
+        openings=(started(options="-c role=clerk"), started(options="-c role=clerk")),
+    ),
+    interleaving(
+        "a role of the startup options, set again behind a SESSION AUTHORIZATION",
+        turn(0, "SET SESSION AUTHORIZATION boss; SET ROLE clerk"),
+        turn(1, "SELECT current_user"),
+        turn(0, "SELECT current_user, session_user"),
+        openings=(started(options="-c role=clerk"), started(options="-c role=clerk")),
+    ),
+    interleaving(
         "a role by startup option that one of two gives up",
         turn(0, "SET ROLE none"),
         *looks(),

@@ -106,6 +106,24 @@ def test_after_one_set_its_own_setting_is_asked_for(sql: str, names: set[str]) -
     assert names_in(asked) == names
 
 
+def test_only_settings_that_are_in_no_list_are_asked_for_by_name() -> None:
+    recorder = Recorder()
+    recorder.from_client(query("BEGIN") + query("SET SESSION AUTHORIZATION bob; SET app.tenant = '5'"))
+    recorder.from_backend(complete("BEGIN") + ready("T") + complete("SET") + complete("SET") + ready("T"))
+    recorder.take()
+    asked = question(recorder, query("ROLLBACK"), complete("ROLLBACK") + ready())
+    # A value that is not the client's would be set for it, and that of session_authorization takes the role away.
+    assert names_in(asked) == {"app.tenant"}
+
+
+def test_a_role_goes_with_a_session_authorization_though_it_is_that_after_login() -> None:
+    recorder = Recorder()
+    recorder.backend.base_role = b"clerk"
+    question(recorder, query("SET SESSION AUTHORIZATION bob; SET ROLE clerk"), complete("SET") * 2 + ready())
+    recorder.from_backend(answer(is_set("session_authorization", b"bob"), is_set("role", b"clerk"), count=0))
+    assert recorder.client.belongings.settings.values == {"session_authorization": b"bob", "role": b"clerk"}
+
+
 def test_after_the_first_set_role_the_role_after_login_is_asked_for_too() -> None:
     recorder = Recorder()
     asked = question(recorder, query("SET ROLE none"), complete("SET") + ready())
