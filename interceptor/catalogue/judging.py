@@ -16,8 +16,10 @@ from typing import Final
 from interceptor.catalogue.reading import table_uses
 from interceptor.catalogue.survey import Dangers, Findings
 from interceptor.sql.analysis import StatementCache
+from interceptor.sql.bodies import functions_made
 from interceptor.sql.effects import MAX_NAMES, Effect, SessionEffects, graver
 from interceptor.sql.facts import Group, MessageFacts, QualifiedName, StatementFacts
+from interceptor.sql.functions import harmless_functions
 from interceptor.sql.lexical import MAX_SKIMMED, names_of_settings
 from interceptor.sql.statements import analyse_facts
 
@@ -52,6 +54,8 @@ _OF_STORAGE: Final = frozenset(
         "validate constraint",
     ]
 )  # fmt: skip
+_CODE: Final = frozenset(["function", "procedure", "trigger", "view", "materialized view"])
+_QUIET_KINDS: Final = frozenset(["select", "insert", "update", "delete", "merge"])
 _COPIES: Final = re.compile(rb"\b(?:like|inherits)\b", re.IGNORECASE)
 """LIKE and INHERITS take over the defaults of other tables."""
 
@@ -74,6 +78,7 @@ class SessionJudge:
         self.sight = Sight.BLIND
         self._wants_sight = wants_sight
         self._dangers = Dangers()
+        self._findings: Findings | None = None
         self._words: frozenset[bytes] = frozenset()
         self._symbols: tuple[bytes, ...] = ()
         self._row_words: frozenset[bytes] = frozenset()
@@ -87,12 +92,14 @@ class SessionJudge:
         apart from those that name no table and call no function."""
         self.sight = Sight.BLIND
         self._relations = None
+        self._findings = None
         self.texts.judge_by(None, self._judge_blindly, self._judge_blindly)
 
     def see(self, findings: Findings) -> None:
         """From now on this is what is known."""
         self.sight = Sight.CLEAR
         self._relations = findings.relations
+        self._findings = findings
         self._fear(findings.dangers)
         self.texts.judge_by(findings, self._judge, self._search_if(findings.dangers), findings.server_version)
 
@@ -100,6 +107,7 @@ class SessionJudge:
         """The catalogue can't be read: go by the words of the texts, and by the last dangers that were known."""
         self.sight = Sight.DIM
         self._relations = None
+        self._findings = None
         self.texts.judge_by(None, self._judge, self._search_if(self._dangers))
 
     def _fear(self, dangers: Dangers) -> None:
@@ -177,7 +185,10 @@ class SessionJudge:
         if not judged.defines and not _defines(facts):
             return replace(judged, defines=True, uncovers=True) if uncovers else judged
         uncovers = uncovers or bool(facts.opaque) or any(map(_moves, facts.all))
-        keeps_names = not effects.reparses and not _COPIES.search(sql) and all(map(_makes_storage, facts.all))
+        keeps_names = (
+            not effects.reparses and not _COPIES.search(sql)
+            and (all(map(_makes_storage, facts.all)) or self._makes_quietly(sql, facts))
+        )  # fmt: skip
         return replace(_doubtful(sql, effects), defines=True, keeps_names=keeps_names, uncovers=uncovers)
 
     def _uncovers(self, statement: StatementFacts) -> bool:
@@ -191,10 +202,47 @@ class SessionJudge:
         # What is temporary, or not there, hides nothing of which anybody took notice.
         return not self._relations.isdisjoint([one.name.name for one in statement.relations])
 
+    def _makes_quietly(self, sql: bytes, facts: MessageFacts) -> bool:
+        """Whether what it makes besides, functions, triggers and views, leaves role and search_path alone when it runs.
+
+        What it calls that isn't in the catalogue was made by the same transaction, or will be: that is judged then.
+        """
+        findings = self._findings
+        if findings is None or facts.opaque or self._dangers.everywhere or self._dangers.when_defining:
+            return False
+        if self._row_words and not self._row_words.isdisjoint(_WORDS.findall(sql.lower())):
+            return False
+        bodies = [made.body for made in functions_made(sql)]
+        statements = [one for body in bodies for one in body.statements]
+        if any(body.opaque for body in bodies) or not all(one.kind in _QUIET_KINDS for one in statements):
+            return False
+        made = [one for one in facts.all if not _makes_storage(one)]
+        return all(map(_makes_code, made)) and all(
+            self._is_quiet(one, findings) for one in (*facts.all, *statements)
+        )  # fmt: skip
+
+    def _is_quiet(self, statement: StatementFacts, findings: Findings) -> bool:
+        quiet = harmless_functions(findings.server_version)
+        for use in statement.functions:
+            name = use.name
+            if name.name in findings.triggers:
+                return False
+            if name.name in quiet and name.schema in (None, "pg_catalog"):
+                continue  # but for one of somebody's own, see below
+            known = findings.functions.get(name.name, {}).values()
+            if any(one is None or one.defines for one in known):
+                return False
+        return not statement.settings and not self._does_harm(statement)
+
 
 def _moves(statement: StatementFacts) -> bool:
     """Whether it may give something another name, another schema, or another role the right to it."""
     return statement.kind == "alter" and not (statement.alterations and _makes_storage(statement))
+
+
+def _makes_code(statement: StatementFacts) -> bool:
+    made = {one.type for one in statement.objects} | (statement.words & _MADE)
+    return statement.kind == "create" and bool(made) and made <= _CODE
 
 
 def _is_among(name: QualifiedName, dangerous: dict[str, set[str]]) -> bool:

@@ -74,6 +74,8 @@ class Findings:
     server_version: int
     functions: dict[str, dict[str, SessionEffects | None]] = field(default_factory=dict)
     operators: dict[str, dict[str, SessionEffects | None]] = field(default_factory=dict)
+    triggers: set[str] = field(default_factory=set)
+    """The names of trigger functions that are not harmless."""
     dangers: Dangers = field(default_factory=Dangers)
     relations: frozenset[str] = frozenset()
     """The names of all relations, whatever they do."""
@@ -149,6 +151,8 @@ class Survey:
             is_dangerous = verdict.change >= SessionChange.CHANGES
             if is_dangerous:
                 self._functions.add(function.oid)
+            if is_dangerous and function.result in _TRIGGERS:
+                self._findings.triggers.add(function.name)
             if function.result in _TRIGGERS or (function.oid < FIRST_USER_OID and function.name in quiet):
                 continue
             schema = self._schema(function.schema)

@@ -69,12 +69,28 @@ def read_on_relation(reader: StatementReader, body: Node, scope: Scope) -> None:
     read_general(reader, body, scope)
 
 
+_COMMON_CLASSES = frozenset(
+    """
+    array_ops bpchar_pattern_ops date_ops inet_ops int2_ops int4_ops int8_ops jsonb_ops jsonb_path_ops numeric_ops
+    range_ops text_ops text_pattern_ops timestamptz_ops tsvector_ops uuid_ops varchar_ops varchar_pattern_ops
+    """.split()
+)
+"""Operator classes that PostgreSQL brings, in all of its versions."""
+
+
+def _note_operator_class(reader: StatementReader, element: Node) -> None:
+    if "opclass" in element:
+        name = name_of(element["opclass"])
+        known = name.name in _COMMON_CLASSES and name.schema in (None, "pg_catalog")
+        reader.words.add("known operator class" if known else "operator class")
+
+
 def read_create_table(reader: StatementReader, body: Node, scope: Scope) -> None:
     """Read CREATE TABLE."""
     if "partbound" in body:
         reader.words.add("partition of")
-    if any("opclass" in one["PartitionElem"] for one in body.get("partspec", {}).get("partParams", ())):
-        reader.words.add("operator class")
+    for one in body.get("partspec", {}).get("partParams", ()):
+        _note_operator_class(reader, one["PartitionElem"])
     # LIKE, REFERENCES, INHERITS name other relations, not this one's; of LIKE, under the same field.
     reader.use(body["relation"], Access.DEFINE)
     scope.add(body["relation"]["relname"], reader.relations[0].name)
@@ -97,8 +113,7 @@ def read_index(reader: StatementReader, body: Node, scope: Scope) -> None:
         if "name" in element["IndexElem"]:
             name = QualifiedName(relation["relname"], relation.get("schemaname"), relation.get("catalogname"))
             reader.columns.append(ColumnUse(element["IndexElem"]["name"], None, (name,), -1))
-        if "opclass" in element["IndexElem"]:
-            reader.words.add("operator class")
+        _note_operator_class(reader, element["IndexElem"])
     read_on_relation(reader, body, scope)
 
 

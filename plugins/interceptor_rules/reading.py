@@ -290,7 +290,7 @@ class MessageReader:
         for function in candidates:
             self._call(subject, function, world, told=told)
         made = named(self._made, name) if self._made else ()
-        if world.in_doubt and (not candidates or candidates[-1].oid >= FIRST_USER_OID):
+        if not candidates or (world.in_doubt and candidates[-1].oid >= FIRST_USER_OID):
             self.needs_made = True
         for one in made:
             self._call_made(subject, one, world)

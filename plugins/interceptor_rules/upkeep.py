@@ -61,10 +61,18 @@ def _of_relation(relation: Relation, snapshot: Snapshot, *, altered: bool) -> li
 
 def compared_by_name(facts: StatementFacts, world: World) -> list[Expression]:
     """What a statement may compare values by that names an operator class: CREATE INDEX, PARTITION BY."""
-    if world.closures is None or "operator class" not in facts.words:
+    if world.closures is None:
+        return []
+    if "operator class" not in facts.words and not ("known operator class" in facts.words and _hides_own(world)):
         return []
     functions = world.snapshot.comparisons.get(0)
     return [Expression(functions=functions)] if functions else []
+
+
+def _hides_own(world: World) -> bool:
+    """Whether something in the path may stand before what PostgreSQL itself brings."""
+    path = world.scope.search_path
+    return path is None or "pg_catalog" in path
 
 
 def _comparing(snapshot: Snapshot) -> list[Expression]:

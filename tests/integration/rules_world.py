@@ -32,18 +32,22 @@ class Case:
     name: str
     deed: str
     user: str
+    refused_by: frozenset[str]
+    """Of innocents the profiles that refuse them rightly."""
     messages: tuple[str, ...]
 
 
 def read_cases(files: str) -> list[Case]:
-    """The entries of files of the corpus: ``--! name | deed | user``, then messages with ``--;`` between them."""
+    """The entries of files of the corpus: ``--! name | deed | user | profiles``, then messages with ``--;`` between
+    them."""
     cases = []
     for file in sorted(CORPUS.glob(files)):
         for entry in file.read_text().split("--! ")[1:]:
             head, _, body = entry.partition("\n")
-            name, deed, user = [part.strip() for part in f"{head} | app".split("|")][:3]
+            parts = [part.strip() for part in head.split("|")]
+            name, deed, user, profiles = [*parts, *["app", ""][len(parts) - 2 :]]
             messages = tuple([message.strip("\n") for message in re.split(r"^--;\n", body, flags=re.MULTILINE)])
-            cases.append(Case(name, deed, user, messages))
+            cases.append(Case(name, deed, user, frozenset(profiles.split(", ")) - {""}, messages))
     assert len({case.name for case in cases}) == len(cases), "two entries have one name"
     return cases
 

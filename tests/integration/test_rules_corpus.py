@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pglast import parser
 
-from interceptor import Statement
+from interceptor import Block, Statement
 from interceptor.catalogue import Closures, Scope
 from interceptor.sql.statements import analyse_facts
 from interceptor.testing.postgres import PostgresServer
@@ -78,6 +78,24 @@ def test_what_is_quiet_at_a_glance_is_what_no_rule_matches(world: RulesWorld) ->
                     assert (judgement.executes, judgement.fetches, judgement.prepares) == ((), (), ()), message
                     quiet += 1
     assert quiet > 200
+
+
+@pytest.mark.parametrize("profile", ["safe-writes", "read-only", "no-dangerous-functions", "safe-migrations"])
+def test_what_tools_send_is_refused_by_profiles_for_the_reason_that_they_have(world: RulesWorld, profile: str) -> None:
+    harness = world.make(f'include = ["{profile}"]\non_opaque = "block"\n')
+    wrong = []
+    for case in read_cases("innocents_tools.sql"):
+        session = harness.session(database="world", user="app", role="postgres", search_path='"$user", public')
+        blocks = []
+        for message in case.messages:
+            outcome = harness.decide(message, session=session)
+            if isinstance(outcome.action, Block):
+                blocks.append(outcome.action.message)
+            else:
+                harness.finish(outcome)
+        if bool(blocks) is not (profile in case.refused_by):
+            wrong.append(f"{case.name}: {blocks}")
+    assert not wrong, "\n".join(wrong)
 
 
 def shape_of(node: object) -> object:

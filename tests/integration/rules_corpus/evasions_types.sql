@@ -72,3 +72,7 @@ create or replace function public.years(a public.ages) returns int language plpg
 set search_path = vault, public
 --;
 select a.years from public.ages a
+--! operator class by the name of one of PostgreSQL's own, before that in the path | secret
+set search_path = public, pg_catalog
+--;
+create index on public.orders (id int8_ops)

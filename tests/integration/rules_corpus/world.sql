@@ -159,5 +159,6 @@ end $$;
 create view public.v_louds as select id from public.louds order by c;
 create function public.x_cmp(int, int) returns int language plpgsql immutable as $$ begin raise notice '%', (select max(value) from vault.secret); return $1 - $2; end $$;
 create operator class public.x_ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 public.x_cmp(int, int);
+create operator class public.int8_ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 public.x_cmp(int, int);
 create type public.pair as (a public.checked, b text);
 grant all on all tables in schema public to public;
