@@ -232,6 +232,11 @@ class SessionJudge:
             known = findings.functions.get(name.name, {}).values()
             if any(one is None or one.defines for one in known):
                 return False
+        if any(
+            use.name.name == "pg_settings" or use.name.name in self._dangers.relations for use in statement.relations
+        ):
+            # What is written to a view may run what belongs to the tables below it.
+            return False
         return not statement.settings and not self._does_harm(statement)
 
 

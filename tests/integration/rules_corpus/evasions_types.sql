@@ -76,3 +76,37 @@ select a.years from public.ages a
 set search_path = public, pg_catalog
 --;
 create index on public.orders (id int8_ops)
+--! path by a view over pg_settings made in this transaction | secret
+create view public.vs as select * from pg_settings
+--;
+update public.vs set setting = 'vault' where name = 'search_path'
+--;
+select value from secret
+--! path by a function that updates pg_settings, made in this transaction | secret
+create function public.sp() returns void language sql as $$ update pg_settings set setting = 'vault' where name = 'search_path' $$
+--;
+select public.sp()
+--;
+select value from secret
+--! path by a trigger made in this transaction | secret
+create function public.sp() returns trigger language plpgsql as $$ begin perform set_config('search_path', 'vault', false); return new; end $$
+--;
+create trigger sp before insert on public.customers for each row execute function public.sp()
+--;
+insert into public.customers values (500, 'a', '')
+--;
+select value from secret
+--! path by a function that is made after the one that calls it | secret
+create function public.first() returns void language plpgsql as $$ begin perform public.second(); end $$
+--;
+create function public.second() returns void language plpgsql as $$ begin perform set_config('search_path', 'vault', false); end $$
+--;
+select public.first()
+--;
+select value from secret
+--! path by a function that sets it on its way | secret
+create function public.sp() returns void language plpgsql as $$ begin set search_path = vault; end $$
+--;
+select public.sp()
+--;
+select value from secret

@@ -256,7 +256,7 @@ FETCH FORWARD 2 FROM "names"
 --;
 CLOSE "names"
 --! pg_dump: begin | none | app
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+SET TRANSACTION READ ONLY
 --;
 SELECT pg_catalog.set_config('search_path', '', false)
 --;
@@ -280,7 +280,7 @@ CREATE SEQUENCE public.restored_seq AS integer START WITH 1 INCREMENT BY 1 NO MI
 --;
 ALTER TABLE ONLY public.restored_table ALTER COLUMN id SET DEFAULT nextval('public.restored_seq'::regclass)
 --;
-COPY public.restored_table (id, twice) FROM stdin
+COPY public.restored_table (id) FROM stdin
 --;
 SELECT pg_catalog.setval('public.restored_seq', 5, true)
 --;
