@@ -101,6 +101,13 @@ def replace(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
+def put(proxy: Proxy, text: str) -> None:
+    """Write this before the rules, and wait until all processes have read it."""
+    seen = proxy.log.count("was read again")
+    replace(proxy.directory / "rules.toml", text + RULES)
+    wait_until(lambda: proxy.log.count("was read again") == seen + WORKERS, "all processes have read it")
+
+
 def rules(clients: Clients) -> dict[str, tuple[str | None, ...]]:
     return {str(row[0]): tuple(row[1:]) for row in clients.connect("interceptor").query("SHOW RULES")}
 
@@ -174,33 +181,27 @@ def test_who_waits_gets_the_place_of_another_process(members: list[WireClient]) 
 
 
 def test_a_file_that_changed_is_read_by_all_processes(proxy: Proxy, members: list[WireClient]) -> None:
-    file = proxy.directory / "rules.toml"
-    replace(file, RULES + '[[rule]]\nname = "new"\nregex = "probe_new"\naction = "block"\n')
-    for member in members:
-        wait_until(lambda: refusals(member, "select 1 as probe_new") == ["42501"], "the new rule holds")  # noqa: B023
-    replace(file, "mode = 1")
+    assert [refusals(member, "select 1 as probe_new") for member in members] == [[], []]
+    put(proxy, '[[rule]]\nname = "new"\nregex = "probe_new"\naction = "block"\n')
+    assert [refusals(member, "select 1 as probe_new") for member in members] == [["42501"], ["42501"]]
+    replace(proxy.directory / "rules.toml", "mode = 1")
     wait_until(lambda: proxy.log.count("the rules of before go on") == WORKERS, "each says so")
-    assert [refusals(member, "select 1 as probe_new") for member in members] == [["42501"]] * WORKERS
-    replace(file, RULES)
+    assert [refusals(member, "select 1 as probe_new") for member in members] == [["42501"], ["42501"]]
+    put(proxy, "")
 
 
 def test_learning_reading_editing_enforcing(proxy: Proxy, clients: Clients, members: list[WireClient]) -> None:
-    file, learned = proxy.directory / "rules.toml", proxy.directory / "rules.learned.toml"
+    learned = proxy.directory / "rules.learned.toml"
     stranger = clients.connect("app", "stranger")
 
-    def put(text: str) -> None:
-        seen = proxy.log.count("was read again")
-        replace(file, text + RULES)
-        wait_until(lambda: proxy.log.count("was read again") == seen + WORKERS, "all processes have read it")
-
-    put('mode = "learn"\ndefault = "block"\n')
+    put(proxy, 'mode = "learn"\ndefault = "block"\n')
     for count, member in enumerate(members, start=2):
         for number in range(count):
             assert refusals(member, f"select {number} as learned") == []
         assert refusals(member, "select 'unwanted' as other") == []
         assert refusals(member, "select value from vault.secret") == ["42501"], "rules hold while it learns"
     assert refusals(stranger, "select 1 as of_another") == []
-    put('default = "block"\n')
+    put(proxy, 'default = "block"\n')
     wait_until(lambda: counts_in(learned) == 8, "what both processes have seen is written down")
     entries = tomllib.loads(learned.read_text())["allow"]
     assert [(one["user"], one["statement"], one["count"]) for one in entries] == [
@@ -214,14 +215,14 @@ def test_learning_reading_editing_enforcing(proxy: Proxy, clients: Clients, memb
     head, first, second, third = learned.read_text().split("[[allow]]")
     assert "unwanted" in second
     learned.write_text("[[allow]]".join([head, first, third]))
-    put('default = "block"\ninclude = ["./rules.learned.toml"]\n')
+    put(proxy, 'default = "block"\ninclude = ["./rules.learned.toml"]\n')
     for member in members:
         assert refusals(member, "SELECT 77 AS learned") == []
         assert refusals(member, "select 'unwanted' as other") == ["42501"]
         assert refusals(member, "select 1 as of_another") == ["42501"]
         assert refusals(member, "select value from vault.secret") == ["42501"]
     assert refusals(stranger, "select 1 as of_another") == []
-    put("")
+    put(proxy, "")
 
 
 def counts_in(file: Path) -> int:
