@@ -17,6 +17,7 @@ import msgspec
 from interceptor.sql.facts import MessageFacts, Opaque
 from interceptor.sql.lexical import is_plain, reads_alike
 from interceptor.sql.parsing import INLINE, Node, parse, uncollected
+from interceptor.sql.skeletons import Skeleton, skeleton_of, text_of
 from interceptor.sql.statements import analyse_facts
 
 __all__ = ["FactsCache", "facts_size", "shape_of", "without_literals"]
@@ -26,6 +27,7 @@ MAX_SHAPED = 4 * 1024  # bytes; of a longer one the search for literals takes ha
 _ENTRY_OVERHEAD = 700  # bytes of memory of an entry with no more than one statement that names nothing
 _DOLLAR = ord("$")
 _STATEMENT = 950
+_MET = 200  # bytes of memory of an entry for a skeleton of which nothing else is known
 _ITEM = 140  # a column, a relation, a function, with what it refers to
 
 # Names in quotes stay, as group 1. A string is "?'" (group 2) unless it is empty, a pattern that matches all, or may be
@@ -111,20 +113,62 @@ class _Generations:
         self.young_bytes += size
 
 
+class _Skeletons:
+    """The facts of statements without their names (``skeletons``), of those that were met twice."""
+
+    __slots__ = ("_known", "_met", "_most", "bytes")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[bytes, Skeleton] = {}
+        self._met: dict[bytes, int] = {}
+        self.bytes = 0
+
+    def facts(self, plain: bytes, size: int) -> MessageFacts | None:
+        """Return the facts of a plain text of this size, which may be without the values of its literals."""
+        found = skeleton_of(plain)
+        if found is None:
+            return None
+        key, names = found
+        known = self._known.get(key)
+        if known is None:
+            # It is worth an analysis of its own where it comes again, and once is enough to know that it can't be had.
+            times = self._met.get(key, 0)
+            if times > 1:
+                return None
+            if times == 0 or (known := _without_names(key, len(names))) is None:
+                self._count(key, _MET)
+                self._met[key] = times + 1
+                return None
+            self._count(key, 3 * facts_size(known.message))
+            self._known[key] = known
+        return known.facts(names, size)
+
+    def _count(self, key: bytes, size: int) -> None:
+        size += len(key)
+        if self.bytes + size > self._most:
+            self._known.clear()
+            self._met.clear()
+            self.bytes = 0
+        self.bytes += size
+
+
 class FactsCache:
     """The facts of texts. One cache serves any number of clients and sessions."""
 
-    __slots__ = ("_examples", "_texts")
+    __slots__ = ("_examples", "_skeletons", "_texts")
 
     def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
         """``max_bytes`` bounds the memory of the cache. A quarter of it is for what is left of texts without
         literals."""
         self._texts = _Generations(max_bytes * 3 // 8)
-        self._examples = _Generations(max_bytes // 8)
+        self._examples = _Generations(max_bytes * 3 // 32)
+        self._skeletons = _Skeletons(max_bytes // 16)
 
     def memory(self) -> int:
         """Return about how many bytes of memory the entries take, never more than ``max_bytes``."""
-        return sum([part.young_bytes + part.old_bytes for part in (self._texts, self._examples)])
+        kept = sum([part.young_bytes + part.old_bytes for part in (self._texts, self._examples)])
+        return kept + self._skeletons.bytes
 
     def facts(self, sql: bytes, standard_lexing: bool = True) -> MessageFacts:
         """Return the facts of the text of a Query or Parse, without its final NUL.
@@ -143,7 +187,11 @@ class FactsCache:
         key = shape_of(sql)
         if key is not None:
             return self._example(key, sql)
-        found = analyse_facts(sql)
+        found = None
+        if len(sql) <= MAX_SHAPED and is_plain(sql):
+            found = self._skeletons.facts(sql, len(sql))
+        if found is None:
+            found = analyse_facts(sql)
         self._texts.remember(sql, found)
         return found
 
@@ -152,6 +200,9 @@ class FactsCache:
         if standard_lexing or reads_alike(sql):
             found = self._texts.young.get(sql) or self._texts.from_old(sql)
             if found is not None:
+                if found.example:
+                    found = analyse_facts(sql)
+                    self._texts.remember(sql, found)
                 return found
         return analyse_facts(sql, standard_lexing)
 
@@ -162,6 +213,10 @@ class FactsCache:
             found = examples.from_old(key)
         if found is not None:
             return found if found.size == len(sql) else msgspec.structs.replace(found, size=len(sql))
+        found = self._skeletons.facts(key, len(sql))
+        if found is not None:
+            examples.remember(key, found)
+            return found
         found = analyse_facts(sql)
         if _depends_on_values(sql, key, found):
             self._texts.remember(sql, found)
@@ -169,6 +224,17 @@ class FactsCache:
         found = msgspec.structs.replace(found, example=True, literals=())
         examples.remember(key, found)
         return found
+
+
+def _without_names(key: bytes, count: int) -> Skeleton | None:
+    text = text_of(key)
+    facts = analyse_facts(text)
+    if text != key and _depends_on_values(text, key, facts):
+        return None
+    try:
+        return Skeleton(facts, count)
+    except ValueError:
+        return None
 
 
 def _depends_on_values(sql: bytes, key: bytes, facts: MessageFacts) -> bool:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pglast import parser
@@ -22,6 +22,7 @@ from interceptor.sql.lexical import may_parse
 __all__ = [
     "HELPER",
     "INLINE",
+    "SMALL",
     "Limits",
     "Node",
     "Parsed",
@@ -60,8 +61,7 @@ _RUN = re.compile(rb"[-+*/<>=~!@#%^&|`?]{16,}+")
 _RUNS_LIMIT = 50_000_000  # squared bytes; see lexical.may_parse. Some 0.2 s.
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A text, libpg_query's JSON of it, and what that says."""
 
     sql: bytes
@@ -72,7 +72,7 @@ class Parsed:
 # One text alone: its facts, what it does to its session, and what the catalogue makes of that are asked for one after
 # the other. A large tree is not worth its memory, nor the time that the collector of garbage takes for it.
 _MAX_KEPT = 32 * 1024  # characters of JSON
-_SMALL = 1000  # bytes of a text
+SMALL = 1000  # bytes of a text
 _kept: Parsed | None = None
 
 
@@ -113,7 +113,7 @@ def uncollected(sql: bytes) -> Iterator[None]:
     It has no cycles and is gone soon; but that it takes so many objects would set off a collection of all that the
     process has, which takes ten times as long as the analysis.
     """
-    if len(sql) <= _SMALL or not gc.isenabled():
+    if len(sql) <= SMALL or not gc.isenabled():
         yield
         return
     gc.disable()

@@ -20,7 +20,7 @@ from interceptor.sql.facts import (
 from interceptor.sql.gathering import MessageReader, TooDeep
 from interceptor.sql.hints import find_comments
 from interceptor.sql.lexical import reads_alike
-from interceptor.sql.parsing import INLINE, Limits, Node, parse, uncollected
+from interceptor.sql.parsing import INLINE, SMALL, Limits, Node, parse, uncollected
 from interceptor.sql.queries import OUTERMOST, read_pending, read_select
 from interceptor.sql.scopes import NO_CTES, Scope
 from interceptor.sql.utilities import UTILITIES, transaction_kind
@@ -58,9 +58,15 @@ def analyse_facts(sql: bytes | str, standard_lexing: bool = True, limits: Limits
         sql = sql.encode("utf-8", "replace")
     if not standard_lexing and not reads_alike(sql):
         return _opaque(sql, Opaque(OpaqueReason.LEXING))
+    if len(sql) <= SMALL:
+        return _analyse(sql, limits)
     with uncollected(sql):
-        tree = parse(sql, limits, keep=True)
-        return _opaque(sql, tree) if isinstance(tree, Opaque) else facts_of_tree(sql, tree, limits)
+        return _analyse(sql, limits)
+
+
+def _analyse(sql: bytes, limits: Limits) -> MessageFacts:
+    tree = parse(sql, limits, keep=True)
+    return _opaque(sql, tree) if isinstance(tree, Opaque) else facts_of_tree(sql, tree, limits)
 
 
 def facts_of_tree(sql: bytes, tree: list[Node], limits: Limits = INLINE) -> MessageFacts:
