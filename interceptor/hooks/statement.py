@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from interceptor.hooks.deeds import Deeds, deeds_of
@@ -222,12 +223,14 @@ class Session:
 
     def scope(self) -> Scope:
         """What decides about names in it just now, as the catalogue wants to know it."""
+        if self.names == "known":
+            return _scope_of(self.search_path, self.role)
         from interceptor.catalogue import Scope, parse_search_path
 
         return Scope(
             None if self.search_path is None else parse_search_path(self.search_path),
             self.role or "",  # nobody's name: what depends on the role is then unresolved
-            frozenset() if self.names == "known" else self.temporary,
+            self.temporary,
             self.names == "unresolved",
         )
 
@@ -242,6 +245,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.user}@{self.database}>"
+
+
+@lru_cache(maxsize=1000)
+def _scope_of(search_path: str | None, role: str | None) -> Scope:
+    from interceptor.catalogue import Scope, parse_search_path
+
+    return Scope(None if search_path is None else parse_search_path(search_path), role or "")
 
 
 class SessionClass:

@@ -102,8 +102,9 @@ class _Generations:
             self.remember(key, found)
         return found
 
-    def remember(self, key: bytes, facts: MessageFacts) -> None:
-        size = len(key) + facts_size(facts)
+    def remember(self, key: bytes, facts: MessageFacts, size: int | None = None) -> None:
+        """``size`` is that of the facts, where it is known."""
+        size = len(key) + (facts_size(facts) if size is None else size)
         if size > self.half:
             return
         if self.young_bytes + size > self.half:
@@ -124,8 +125,9 @@ class _Skeletons:
         self._met: dict[bytes, int] = {}
         self.bytes = 0
 
-    def facts(self, plain: bytes, size: int) -> MessageFacts | None:
-        """Return the facts of a plain text of this size, which may be without the values of its literals."""
+    def facts(self, plain: bytes, size: int) -> tuple[MessageFacts, int] | None:
+        """Return the facts of a plain text of this size, which may be without the values of its literals, and what
+        memory they take."""
         found = skeleton_of(plain)
         if found is None:
             return None
@@ -140,9 +142,10 @@ class _Skeletons:
                 self._count(key, _MET)
                 self._met[key] = times + 1
                 return None
-            self._count(key, 3 * facts_size(known.message))
+            known.memory = facts_size(known.message)
+            self._count(key, 3 * known.memory)
             self._known[key] = known
-        return known.facts(names, size)
+        return known.facts(names, size), known.memory
 
     def _count(self, key: bytes, size: int) -> None:
         size += len(key)
@@ -187,11 +190,12 @@ class FactsCache:
         key = shape_of(sql)
         if key is not None:
             return self._example(key, sql)
-        found = None
         if len(sql) <= MAX_SHAPED and is_plain(sql):
-            found = self._skeletons.facts(sql, len(sql))
-        if found is None:
-            found = analyse_facts(sql)
+            filled = self._skeletons.facts(sql, len(sql))
+            if filled is not None:
+                self._texts.remember(sql, *filled)
+                return filled[0]
+        found = analyse_facts(sql)
         self._texts.remember(sql, found)
         return found
 
@@ -213,10 +217,10 @@ class FactsCache:
             found = examples.from_old(key)
         if found is not None:
             return found if found.size == len(sql) else msgspec.structs.replace(found, size=len(sql))
-        found = self._skeletons.facts(key, len(sql))
-        if found is not None:
-            examples.remember(key, found)
-            return found
+        filled = self._skeletons.facts(key, len(sql))
+        if filled is not None:
+            examples.remember(key, *filled)
+            return filled[0]
         found = analyse_facts(sql)
         if _depends_on_values(sql, key, found):
             self._texts.remember(sql, found)

@@ -78,7 +78,18 @@ def text_of(skeleton: bytes) -> bytes:
 class Skeleton:
     """The facts of all texts of one skeleton, without their names."""
 
-    __slots__ = ("_columns", "_depth", "_fixed", "_groups", "_names", "_relations", "_statement", "_uses", "message")
+    __slots__ = (
+        "_columns",
+        "_depth",
+        "_fixed",
+        "_groups",
+        "_names",
+        "_relations",
+        "_statement",
+        "_uses",
+        "memory",
+        "message",
+    )
 
     def __init__(self, facts: MessageFacts, count: int) -> None:
         """``facts`` are those of ``text_of``, and ``count`` the number of names. Raises ValueError where they are not
@@ -89,6 +100,8 @@ class Skeleton:
         if "zq" in str((one.operators, one.value_functions, one.words)):
             raise ValueError("there are names where none are filled in")
         self.message = facts
+        self.memory = 0
+        """Bytes that such facts take: for who keeps them."""
         self._statement = one
         values: list[str | None] = [f"zq{number}" for number in range(count)]
         self._names: list[tuple[int, int, int]] = []

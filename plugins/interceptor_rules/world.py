@@ -90,14 +90,19 @@ class Worlds:
         self._known: dict[Scope, World] = {}
         self._casts: dict[int, list[int]] | None = None
         self._glances = 0
+        self._last: World | None = None
 
     def of(self, closures: Closures | None, scope: Scope) -> World:
         """The world of a scope. ``closures`` None: there is no catalogue."""
+        last = self._last
+        if last is not None and last.scope is scope and closures is self._closures:
+            return last
         if closures is not self._closures or len(self._known) > _MOST_SCOPES:
             self._closures = closures
             self._known = {}
             self._mine = self._uncovered = self._casts = None
             self._glances = 0
+            self._last = None
         if self._mine is None and closures is not None:
             snapshot = closures.snapshot
 
@@ -107,7 +112,8 @@ class Worlds:
             self._mine = Closures(snapshot, trusted=trusted, key_checks=False, compares=True)
             names = NamesUncovered(snapshot)
             self._uncovered = Closures(snapshot, trusted=trusted, key_checks=False, compares=True, names=names)
-        return self.world(scope)
+        self._last = self.world(scope)
+        return self._last
 
     def world(self, scope: Scope) -> World:
         """The world of a scope in the catalogue that ``of`` was given last."""
