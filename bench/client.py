@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-__all__ = ["ServerSaid", "open_client", "query", "wait_until_ready"]
+__all__ = ["ServerSaid", "open_client", "query", "run_extended", "wait_until_ready"]
 
 _HEADER = struct.Struct("!ci")
 
@@ -52,6 +52,17 @@ def query(client: socket.socket, sql: str) -> None:
     """
     text = sql.encode() + b"\0"
     client.sendall(_HEADER.pack(b"Q", len(text) + 4) + text)
+    _read_until_ready(client)
+
+
+def run_extended(client: socket.socket, sql: str) -> None:
+    """Run ``sql`` in the extended protocol, as a statement without a name and without parameters.
+
+    Raises: OSError, ServerSaid.
+    """
+    text = b"\0" + sql.encode() + b"\0\0\0"
+    messages = [(b"P", text), (b"D", b"S\0"), (b"B", b"\0" * 8), (b"E", b"\0" * 5), (b"S", b"")]
+    client.sendall(b"".join([_HEADER.pack(kind, len(body) + 4) + body for kind, body in messages]))
     _read_until_ready(client)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.client import ServerSaid, open_client, query
+from bench.client import ServerSaid, open_client, query, run_extended
 from bench.report import markdown_table
 from bench.rulesets import rules_of
 from bench.targets import DATABASE, USER, Backend, Target, proxy
@@ -27,7 +29,8 @@ class Stall:
 
     text: str
     size: int
-    milliseconds: float
+    simple: float
+    extended: float
 
 
 def measure_stalls(backend: Backend) -> list[Stall]:
@@ -36,18 +39,21 @@ def measure_stalls(backend: Backend) -> list[Stall]:
         output = Path(directory) / "longest"
         module = ("bench.ticking", str(output))
         with proxy(backend, name="ticking", rules=rules_of(10), module=module) as target:
-            _measure(target, output, "SELECT 1")
-            return [Stall(title, len(sql), _measure(target, output, sql)) for title, sql in HOSTILE.items()]
+            _measure(target, output, "SELECT 1", query)
+            return [
+                Stall(title, len(sql), *[_measure(target, output, sql, run) for run in (query, run_extended)])
+                for title, sql in HOSTILE.items()
+            ]
 
 
-def _measure(target: Target, output: Path, sql: str) -> float:
+def _measure(target: Target, output: Path, sql: str, run: Callable[[socket.socket, str], None]) -> float:
     assert target.pid is not None
     with open_client(target.address, user=USER, database=DATABASE) as client:
         os.kill(target.pid, SIGNAL)
         _wait_for(output.with_suffix(".on"))
         for _ in range(2):
             with suppress(ServerSaid):
-                query(client, sql)
+                run(client, sql)
         os.kill(target.pid, SIGNAL)
         _wait_for(output)
     longest = float(output.read_text())
@@ -69,9 +75,11 @@ def table_of_stalls(stalls: list[Stall]) -> str:
         [
             one.text,
             f"{one.size:,}",
-            f"{one.milliseconds:.1f}",
-            "kept" if one.milliseconds <= BUDGET_MS else "**missed**",
+            f"{one.simple:.1f}",
+            f"{one.extended:.1f}",
+            "kept" if max(one.simple, one.extended) <= BUDGET_MS else "**missed**",
         ]
         for one in stalls
     ]
-    return markdown_table(["text", "bytes", "longest turn of the loop, ms", f"≤ {BUDGET_MS:.0f} ms"], rows)
+    header = ["longest turn of the loop, ms", "bytes", "simple", "extended", f"≤ {BUDGET_MS:.0f} ms"]
+    return markdown_table(header, rows)

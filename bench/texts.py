@@ -31,6 +31,14 @@ TEXTS = {
 
 HOSTILE = {
     "1 MB": "select " + "1," * 500_000 + "1",
+    "1 MB in one string": "select '" + "a" * 1_000_000 + "'",
+    "1 MB in one comment": "select 1 /*" + "a" * 1_000_000 + "*/",
+    "1 MB of comments": "select 1" + " /**/" * 200_000,
+    "1 MB of spaces": "select" + " " * 1_000_000 + "1",
+    "1 MB of rows": "insert into t values " + ",".join(["(1,'a')"] * 125_000),
+    "1 MB that is no SQL": "selec " + "1," * 500_000,
+    "10,000 statements": "select 1;" * 10_000,
+    "1,000 statements": "select 1;" * 1000,
     "20,000 list items": f"select a from t where b in ({','.join(['1'] * 20_000)})",
     "5,000 levels": "select " + "(" * 5000 + "1" + ")" * 5000,
     "2,400 list items": f"select a from t where b in ({','.join(map(str, range(2400)))})",

@@ -17,7 +17,7 @@ from interceptor.hooks.containment import HookFailure
 from interceptor.hooks.planning import Explanation, explain, make_chain
 from interceptor.hooks.statement import Resolution, Session, SessionClass, Statement
 from interceptor.sql.facts import MessageFacts, Opaque, OpaqueReason
-from interceptor.sql.facts_cache import facts_size, shape_of
+from interceptor.sql.facts_cache import MAX_SHAPED, facts_size, shape_of
 
 if TYPE_CHECKING:
     from interceptor.hooks.plugins import PluginSet
@@ -107,7 +107,7 @@ class PlanTable:
         if found is not None:
             self.keep(sql, found)
             return found
-        if not self._shares:
+        if not self._shares or len(sql) > MAX_SHAPED:
             return None
         if sql.translate(_ZEROS) not in self._young_shapes:
             shape = self._shape_of(sql)

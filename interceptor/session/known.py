@@ -114,6 +114,8 @@ class KnownStatements:
 
     def on_sql(self, sql: bytes) -> None:
         """A text is about to run that may make or take away statements by SQL: their names may stand for others."""
+        if not self.by_name:
+            return
         lowered = sql.lower()
         # Not by a pattern: a text of a megabyte would hold up the loop.
         if lowered.find(b"deallocate") < 0 and lowered.find(b"discard") < 0 and lowered.find(b"prepare") < 0:

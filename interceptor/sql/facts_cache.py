@@ -20,7 +20,7 @@ from interceptor.sql.parsing import INLINE, Node, parse, uncollected
 from interceptor.sql.skeletons import Skeleton, skeleton_of, text_of
 from interceptor.sql.statements import analyse_facts
 
-__all__ = ["FactsCache", "facts_size", "shape_of", "without_literals"]
+__all__ = ["MAX_SHAPED", "FactsCache", "facts_size", "shape_of", "without_literals"]
 
 MAX_CACHED = 16 * 1024  # bytes of one text
 MAX_SHAPED = 4 * 1024  # bytes; of a longer one the search for literals takes half as long as its analysis
