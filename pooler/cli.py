@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
 
 from interceptor.errors import BackendError, ConfigError
 from interceptor.hooks.loading import PluginsRefused
@@ -20,13 +19,12 @@ from pooler.config import Config, ConfigErrors, config_from_upstream, load_confi
 from pooler.config.convert import parse_value
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.values import Unfit
-from pooler.importing import import_pgbouncer, what_is_missing
 from pooler.logs import set_up_logging
-from pooler.plugin_commands import check_config, choose_login, explain, show_installed_plugins, show_plugins
 from pooler.processes.parent import Parent, needs_processes
 from pooler.server import Server
 from pooler.serving import serve
-from pooler.top import run_top
+
+# What only some commands need is imported by them: whoever serves starts in less time.
 
 app = typer.Typer(
     help="Interceptor: a PostgreSQL pooling proxy whose queries can be programmed.",
@@ -34,7 +32,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_stderr = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration, a TOML file.", dir_okay=False)]
 NeededConfig = Annotated[Path, typer.Option("--config", help="The configuration, a TOML file.")]
@@ -84,6 +81,8 @@ def serve_command(
 @app.command()
 def check(config: NeededConfig) -> None:
     """Check a configuration and its plugins, and name everything that is wrong with them."""
+    from pooler.plugin_commands import check_config
+
     loaded = _load(config, None, None)
     try:
         problems = check_config(loaded)
@@ -99,6 +98,8 @@ def check(config: NeededConfig) -> None:
 @app.command("plugins")
 def plugins_command(config: ConfigOption = None) -> None:
     """List the plugins of a configuration, or those that are installed: version, state, policy, and their hooks."""
+    from pooler.plugin_commands import show_installed_plugins, show_plugins
+
     if config is None:
         show_installed_plugins()
         return
@@ -117,6 +118,8 @@ def explain_command(
     format: Annotated[OutputFormat, typer.Option("--format", help="For people, or for programs.")] = OutputFormat.TEXT,
 ) -> None:
     """Say what each plugin would do with a statement, and why. The statement is not run."""
+    from pooler.plugin_commands import choose_login, explain
+
     loaded = _load(config, None, None)
     try:
         chosen = choose_login(loaded, database, user)
@@ -132,6 +135,8 @@ def import_command(
     file: Annotated[Path, typer.Argument(metavar="PGBOUNCER_INI", help="PgBouncer's configuration.", dir_okay=False)],
 ) -> None:
     """Print the configuration of a PgBouncer as one of ours, with a comment for what has no counterpart."""
+    from pooler.importing import import_pgbouncer, what_is_missing
+
     try:
         imported = import_pgbouncer(file)
     except ConfigError as error:
@@ -152,6 +157,8 @@ def top_command(
     count: Annotated[int, typer.Option("--count", min=0, help="How many pictures; 0: until Ctrl-C.")] = 0,
 ) -> None:
     """Watch a running proxy: pools, statements and plugins, the busiest first."""
+    from pooler.top import run_top
+
     try:
         upstream = parse_value(upstream_kind, console, os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -193,7 +200,7 @@ def _fail(text: str) -> typing.NoReturn:
 
 
 def _say(text: str) -> None:
-    _stderr.print(f"interceptor: {text}", soft_wrap=True, markup=False)
+    typer.echo(f"interceptor: {text}", err=True)
 
 
 def main() -> None:

@@ -33,4 +33,5 @@ async def serve(server: Server) -> None:
         await end(server, stop)
     finally:
         watch.cancel()
-        await http.stop()
+        if http is not None:
+            await http.stop()

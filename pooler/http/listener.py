@@ -25,7 +25,7 @@ _PATIENCE = 2
 class HttpListener:
     """Serves one application at one address."""
 
-    def __init__(self, app: ASGIApp, address: HostPort | None) -> None:
+    def __init__(self, app: ASGIApp, address: HostPort) -> None:
         self._app = app
         self._address = address
         self._server: _Embedded | None = None
@@ -34,7 +34,6 @@ class HttpListener:
         """What is listened on, once it is."""
 
     def _bind(self) -> socket.socket:
-        assert self._address is not None, "there is nothing to listen on"
         family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
         listening = socket.create_server((self._address.host, self._address.port), family=family, backlog=128)
         listening.setblocking(False)

@@ -23,6 +23,7 @@ from interceptor.errors import ConfigError
 from interceptor.hooks.loading import PluginsRefused
 from pooler.config import Config, ConfigErrors, load_config
 from pooler.config.changing import fixed_changes
+from pooler.http import load_http
 from pooler.listening import port_of
 from pooler.processes.link import SUCCESSOR, dial
 from pooler.processes.memory import CONTROL, SharedMap
@@ -127,6 +128,7 @@ class Parent:
         if soft != hard:
             # Many clients are what a pooler is there for.
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        load_http(self._config)
         gc.collect()
         # What is there now is there for good: a collection in a child would copy all of its pages.
         gc.freeze()

@@ -7,10 +7,11 @@ import logging
 import os
 import signal
 import socket
+from typing import TYPE_CHECKING
 
 from interceptor.errors import ClientError
 from pooler.config_watch import ConfigWatch
-from pooler.http import HttpListener, open_http
+from pooler.http import open_http
 from pooler.processes.channel import receive
 from pooler.processes.control import Control
 from pooler.processes.link import SUCCESSOR
@@ -21,6 +22,9 @@ from pooler.processes.sharing import Sharing
 from pooler.processes.signals import LEAVE
 from pooler.server import Server
 from pooler.tasks import cancel_all, spawn
+
+if TYPE_CHECKING:
+    from pooler.http.listener import HttpListener
 
 __all__ = ["rule"]
 
@@ -121,6 +125,8 @@ class _Http:
 
     async def open(self, *, patient: bool = False) -> None:
         """Listen. ``patient``: the node before this one is about to let go of the address. Raises OSError."""
+        if self._server.config.server.admin_listen is None:
+            return
         deadline = asyncio.get_running_loop().time() + (_HTTP_PATIENCE if patient else 0.0)
         async with self._changing:
             while self._listener is None:
