@@ -25,6 +25,8 @@ from tests.support.wire import Endpoint, WireClient
 
 SILENT = 10_000
 LOGIN_TIMEOUT = 5
+SHORT_LOGIN_TIMEOUT = 3
+"""Where a hundred connections are waited for, and not ten thousand."""
 READY = b"Z\0\0\0\5I"
 
 
@@ -67,8 +69,7 @@ def test_connections_that_say_nothing_are_ended_and_harm_nobody(victim: Victim) 
 
 
 def test_beyond_max_client_conn_a_newcomer_is_told_so_and_those_inside_go_on(postgres18: PostgresServer) -> None:
-    settings = {"max_client_conn": 50, "client_login_timeout": LOGIN_TIMEOUT}
-    with run_victim(postgres18, settings, database="full") as victim:
+    with run_victim(postgres18, {"max_client_conn": 50}, database="full") as victim:
         with neighbour(victim.endpoint) as working, ExitStack() as inside:
             for _ in range(49):
                 inside.enter_context(WireClient.connect(victim.endpoint))
@@ -80,7 +81,7 @@ def test_beyond_max_client_conn_a_newcomer_is_told_so_and_those_inside_go_on(pos
 
 
 def test_those_who_have_not_said_who_they_are_keep_nobody_out(postgres18: PostgresServer) -> None:
-    settings = {"max_client_conn": 50, "client_login_timeout": LOGIN_TIMEOUT}
+    settings = {"max_client_conn": 50, "client_login_timeout": SHORT_LOGIN_TIMEOUT}
     with run_victim(postgres18, settings, database="silent") as victim:
         with neighbour(victim.endpoint) as working, crowd(victim.endpoint.host, victim.endpoint.port, 60) as silent:
             with WireClient.connect(victim.endpoint) as client:
@@ -90,7 +91,7 @@ def test_those_who_have_not_said_who_they_are_keep_nobody_out(postgres18: Postgr
 
 
 def test_without_descriptors_left_those_inside_go_on_and_newcomers_get_in_later(postgres18: PostgresServer) -> None:
-    with run_victim(postgres18, {"client_login_timeout": LOGIN_TIMEOUT}, database="short") as victim:
+    with run_victim(postgres18, {"client_login_timeout": SHORT_LOGIN_TIMEOUT}, database="short") as victim:
         victim.warm_up()
         with neighbour(victim.endpoint) as working:
             left = Vitals.of(victim.proxy.pid).descriptors + 20
