@@ -109,7 +109,7 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
     client = clients.connect("app")
     pid = pid_of(client)
     tables["databases.app"] = {"primary": upstream(postgres18, OTHER), "pool_sizes": 3}
-    tables["databases.new"] = {"primary": "nonsense"}
+    tables["databases.wrong"] = {"primary": "nonsense"}
     write(proxy, tables)
     error = refusal(console)
     assert error["C"] == "F0000"
@@ -118,12 +118,12 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
     lines = (proxy.directory / "interceptor.toml").read_text().splitlines()
     number = next(number for number, line in enumerate(lines, 1) if line.startswith("pool_sizes"))
     assert f"interceptor.toml:{number}: databases.app.pool_sizes" in told
-    assert "databases.new.primary" in told
+    assert "databases.wrong.primary" in told
     assert pid_of(client) == pid
-    assert "new" not in {row["name"] for row in show(console, "DATABASES")}
+    assert "wrong" not in {row["name"] for row in show(console, "DATABASES")}
     assert "pool_sizes" in proxy.log
     tables["databases.app"].pop("pool_sizes")
-    del tables["databases.new"]
+    del tables["databases.wrong"]
     write(proxy, tables)
     console.query("RELOAD")
     assert client.query("select current_database()") == [(OTHER,)]
