@@ -151,6 +151,7 @@ class What:
         self._facets = bool(
             rule.limit or rule.limit_over is not None or rule.cartesian or rule.select_star
             or rule.list_over is not None or rule.copy or rule.alterations or rule.words or rule.without_words
+            or rule.except_new_tables
         )  # fmt: skip
 
     @property
@@ -194,6 +195,8 @@ class What:
         rule = self._rule
         found: list[str] = []
         if not self._match_message(subject, message, found):
+            return NO_MATCH, NOTHING
+        if rule.except_new_tables and subject.new_tables and not subject.known_tables:
             return NO_MATCH, NOTHING
         doubtful = bool(subject.opaque or subject.unread or subject.everything)
         if self.anything or (subject.unread and (self._automaton is None and not self._canonical)):

@@ -219,6 +219,8 @@ def _check_action(file: File, index: int, rule: Rule) -> None:
         if value not in (None, {}) and action not in actions:
             wanted = " or ".join(f'"{one}"' for one in actions)
             raise file.problem(("rule", index, key), f'it means nothing with action = "{action}", only with {wanted}')
+    if rule.except_new_tables and action == "allow":
+        raise file.problem(("rule", index, "except_new_tables"), 'it means nothing with action = "allow"')
     needed = _NEEDED.get(action)
     if needed and all(getattr(rule, key) in (None, {}) for key in needed):
         raise file.problem(("rule", index, "action"), f'action = "{action}" needs {" or ".join(needed)}')

@@ -69,6 +69,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     alterations: Names = []
     words: Names = []
     without_words: Names = []
+    except_new_tables: bool = False
     lock_timeout: Literal["missing"] | None = None
     cost_over: float | None = None
     rows_over: float | None = None

@@ -237,6 +237,10 @@ class MessageReader:
         if access is Access.WRITE:
             actions = _written(facts)
         label = access.value if access in (Access.DEFINE, Access.MENTION) else ""
+        if access in (Access.DEFINE, Access.WRITE):
+            known = bool(candidates) or world.closures is None
+            subject.known_tables = subject.known_tables or known
+            subject.new_tables = subject.new_tables or not known
         if world.closures is None and not world.is_assumed:
             subject.opaque.append(f"there is no catalogue, so that it isn't known what {name} is")
         if access is Access.DEFINE and facts.kind in ("alter", "drop") and any(map(world.is_catalogue, candidates)):

@@ -50,6 +50,10 @@ class Subject:
     """And through what they are called, if not by the statement itself."""
     opaque: list[str] = field(default_factory=list)
     """Why it may do more than this says."""
+    known_tables: bool = False
+    """It defines or writes a relation that others may know: one that is in the catalogue, or may be."""
+    new_tables: bool = False
+    """And one that is not: its transaction made it, or gave it its name, or it is temporary."""
     unread: str = ""
     """Why nothing at all is known of it."""
     everything: str = ""

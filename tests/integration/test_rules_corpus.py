@@ -86,6 +86,7 @@ def test_what_tools_send_is_refused_by_profiles_for_the_reason_that_they_have(wo
     wrong = []
     for case in read_cases("innocents_tools.sql"):
         session = harness.session(database="world", user="app", role="postgres", search_path='"$user", public')
+        session.transaction.status = "open"
         blocks = []
         for message in case.messages:
             outcome = harness.decide(message, session=session)

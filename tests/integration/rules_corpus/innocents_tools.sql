@@ -370,3 +370,23 @@ SELECT DISTINCT ON (customer) customer, id, at FROM orders WHERE amount BETWEEN 
 SELECT id, at FROM orders WHERE (at, id) < (now(), 5) ORDER BY at DESC, id DESC LIMIT 20
 --! tree | none | app
 WITH RECURSIVE tree AS (SELECT id, customer, ARRAY[id] AS path, 1 AS depth FROM orders WHERE id = 1 UNION ALL SELECT o.id, o.customer, t.path || o.id, t.depth + 1 FROM orders o JOIN tree t ON o.customer = t.id WHERE NOT o.id = ANY(t.path)) SEARCH DEPTH FIRST BY id SET ordered SELECT * FROM tree ORDER BY ordered
+--! activerecord: a table with its indexes and keys | none | app | read-only
+CREATE TABLE "comments" ("id" bigserial primary key, "order_id" integer NOT NULL, "body" text)
+--;
+CREATE INDEX "index_comments_on_order_id" ON "comments" ("order_id")
+--;
+CREATE UNIQUE INDEX "index_comments_on_body" ON "comments" (lower("body"))
+--! ecto: a table with a constraint, and a lock_timeout | none | app | read-only
+SET LOCAL lock_timeout = '5s'
+--;
+CREATE TABLE "tags" ("id" bigint, "name" varchar(255))
+--;
+ALTER TABLE "tags" ADD CONSTRAINT "tags_name_check" CHECK (length("name") > 0)
+--;
+ALTER TABLE "tags" ADD COLUMN "place" integer NOT NULL
+--;
+ALTER TABLE "tags" ADD CONSTRAINT "tags_orders" FOREIGN KEY ("id") REFERENCES "orders" ("id")
+--! an index on a table that others use | none | app | read-only, safe-migrations
+CREATE TABLE "marks" ("id" bigint)
+--;
+CREATE INDEX "orders_amount" ON "orders" ("amount")

@@ -34,6 +34,7 @@ RULE = '[[rule]]\nname = "a"\naction = "block"\n'
         (RULE + 'message = ""', 4, "rule[0].message", "can't be empty"),
         (RULE + "limit_rows = 5", 4, "rule[0].limit_rows", 'means nothing with action = "block"'),
         (RULE.replace("block", "throttle"), 3, "rule[0].action", "needs per_second or at_once"),
+        (RULE.replace("block", "allow") + "except_new_tables = true", 4, "rule[0].except_new_tables", "means nothing"),
         (RULE.replace("block", "limit_rows") + "limit_rows = 0", 4, "rule[0].limit_rows", "a number above 0"),
         (RULE + "list_over = -1", 4, "rule[0].list_over", "at least 0"),
         (RULE.replace("block", "set") + 'set = { role = "x" }', 4, "rule[0].set.role", "can be set"),
