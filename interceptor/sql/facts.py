@@ -84,7 +84,8 @@ class Where(Enum):
     """The statement has no place for one: it is no SELECT, UPDATE or DELETE, or a SELECT without FROM."""
     GIVEN = "given"
     CONSTANT = "constant"
-    """It names no column, so that it keeps all rows or none: WHERE $1, WHERE length('a') = 1."""
+    """It tells no row from another, so that it may keep all of them: WHERE $1, WHERE length('a') = 1, WHERE id = 1
+    OR $2, WHERE id = id + 0."""
     ALWAYS_TRUE = "always true"
     ABSENT = "absent"
 

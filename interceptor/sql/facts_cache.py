@@ -30,11 +30,12 @@ _STATEMENT = 950
 _MET = 200  # bytes of memory of an entry for a skeleton of which nothing else is known
 _ITEM = 140  # a column, a relation, a function, with what it refers to
 
-# Names in quotes stay, as group 1. A string is "?'" (group 2) unless it is empty, a pattern that matches all, or may be
-# a moment; a number is "?" unless it belongs to a name or to another form of number, or may be that of LIMIT or OFFSET.
+# Names in quotes stay, as group 1. A string is "?'" (group 2) unless it is empty, a pattern that matches all, an array,
+# or may be a moment; a number is "?" unless it belongs to a name or to another form of number, or may be that of LIMIT
+# or OFFSET.
 _LITERALS = re.compile(
     rb'("[^"]*+")'
-    rb"|(')(?!%*+'|(?:[^']|'')*?(?i:now|today|tomorrow|yesterday))[^']*+'(?:'[^']*+')*+"
+    rb"|(')(?!%*+'|\{|(?:[^']|'')*?(?i:now|today|tomorrow|yesterday))[^']*+'(?:'[^']*+')*+"
     rb"|(?<![A-Za-z0-9_.$\x80-\xff])(?<![tT] )[0-9]++(?![A-Za-z0-9_.$\x80-\xff])"
 )
 
@@ -73,7 +74,7 @@ def facts_size(facts: MessageFacts) -> int:
     size += 2 * _ITEM * len(facts.opaque)
     for one in facts.all:
         size += _STATEMENT + _ITEM * (
-            2 * len(one.relations) + len(one.columns) + 2 * len(one.functions + one.calls_before_17)
+            2 * len(one.relations) + len(one.columns) + 2 * len(one.functions) + 2 * len(one.calls_before_17)
             + len(one.operators) + len(one.types) + len(one.settings) + 2 * len(one.objects) + 3 * len(one.alterations)
             + len(one.words) + len(one.locking) + len(one.value_functions) + len(one.opaque)
         )  # fmt: skip

@@ -9,10 +9,9 @@ import re
 from enum import Enum
 from typing import Any, Final
 
-from interceptor.sql.facts import Where
 from interceptor.sql.parsing import Node
 
-__all__ = ["MAYBE", "judge_where", "same", "truth"]
+__all__ = ["MAYBE", "SYSTEM_COLUMNS", "same", "truth"]
 
 
 class _Maybe(Enum):
@@ -30,53 +29,12 @@ _FALSE_TEXT = re.compile(r"\s*(f|fa|fal|fals|false|n|no|of|off|0)\s*\Z", re.IGNO
 # What holds for any value and itself, if it is not null.
 _REFLEXIVE = frozenset(["=", "<=", ">=", "~~", "~~*", "@>", "<@", "&&"])
 _COMPLEMENTS = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+SYSTEM_COLUMNS = frozenset(["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"])
+"""What no row is without."""
+_STRICT = frozenset(["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~", "~*", "!~", "!~*"])
+"""Operators of PostgreSQL's own that answer NULL where a side is NULL."""
+_PLACES = frozenset(["location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"])
 _MATCHES_ALL = re.compile(r"\^?(\.\*)?\$?\Z|\(?\.\*\)?\Z")
-
-
-def judge_where(clause: Node | None) -> Where:
-    """Return what a WHERE clause restricts; None is no clause."""
-    if clause is None:
-        return Where.ABSENT
-    if _compares_column(clause):
-        return Where.GIVEN
-    if truth(clause) is True:
-        return Where.ALWAYS_TRUE
-    return Where.GIVEN if _names_column(clause) else Where.CONSTANT
-
-
-_COMPARISONS = frozenset(["=", "<", ">", "<=", ">=", "<>"])
-
-
-def _compares_column(clause: Node) -> bool:
-    """Say whether a column is compared with a value, alone or beside other conditions: what most clauses are."""
-    comparison = clause.get("A_Expr")
-    if comparison is not None:
-        if comparison["kind"] != "AEXPR_OP" or "ColumnRef" not in comparison.get("lexpr", ()):
-            return False
-        right = comparison["rexpr"]
-        return ("ParamRef" in right or "A_Const" in right) and _operator(comparison) in _COMPARISONS
-    several = clause.get("BoolExpr")
-    return (
-        several is not None
-        and several["boolop"] == "AND_EXPR"
-        and any([_compares_column(condition) for condition in several["args"]])
-    )
-
-
-def _names_column(clause: Node) -> bool:
-    # Level by level: a column is rarely deep, and beside it may be a long list.
-    level: list[Any] = [clause]
-    while level:
-        below: list[Any] = []
-        for node in level:
-            if type(node) is list:
-                below.extend(node)
-            elif type(node) is dict:
-                if "ColumnRef" in node or "CurrentOfExpr" in node:
-                    return True
-                below.extend(node.values())
-        level = below
-    return False
 
 
 def truth(node: Node) -> Value:
@@ -92,7 +50,7 @@ def truth(node: Node) -> Value:
     if kind == "NullTest":
         value = _value(body["arg"])
         if value is MAYBE:
-            return MAYBE
+            return bool(body["nulltesttype"] != "IS_NULL") if _is_system_column(body["arg"]) else MAYBE
         return bool((value is None) == (body["nulltesttype"] == "IS_NULL"))
     if kind == "BooleanTest":
         value = truth(body["arg"])
@@ -101,8 +59,23 @@ def truth(node: Node) -> Value:
         test = body["booltesttype"]
         found = value is {"TRUE": True, "FALSE": False}.get(test.rsplit("_", 1)[1])
         return bool(found != ("_NOT_" in test))
+    if kind == "FuncCall":
+        return _call(body)
     value = _value(node)
     return _as_bool(value) if isinstance(value, str) else value
+
+
+def _is_system_column(node: Node) -> bool:
+    fields = node.get("ColumnRef", {}).get("fields", [{}])
+    return fields[-1].get("String", {}).get("sval") in SYSTEM_COLUMNS
+
+
+def _call(body: Node) -> Value:
+    """What begins with nothing."""
+    args = body.get("args", [])
+    if body["funcname"][-1]["String"]["sval"] == "starts_with" and len(args) == 2 and _value(args[1]) == "":
+        return True
+    return MAYBE
 
 
 def _as_bool(text: str) -> Value:
@@ -133,6 +106,8 @@ def _complement(one: Node, other: Node) -> bool:
     negated = one.get("BoolExpr")
     if negated is not None and negated["boolop"] == "NOT_EXPR":
         return same(negated["args"][0], other)
+    if "BooleanTest" in one or "BooleanTest" in other:
+        return _cover_all(one, other)
     if "NullTest" in one and "NullTest" in other:
         return one["NullTest"]["nulltesttype"] != other["NullTest"]["nulltesttype"] and same(
             one["NullTest"]["arg"], other["NullTest"]["arg"]
@@ -147,6 +122,18 @@ def _complement(one: Node, other: Node) -> bool:
     )
 
 
+_COVERED: Final = {
+    "IS_TRUE": "t", "IS_NOT_TRUE": "f", "IS_FALSE": "f", "IS_NOT_FALSE": "t", "IS_UNKNOWN": "", "IS_NOT_UNKNOWN": "tf",
+}  # fmt: skip
+
+
+def _cover_all(one: Node, other: Node) -> bool:
+    """Whether of two tests of the same condition one holds, be that true or false: ``x OR x IS NOT TRUE``."""
+    tests = [node.get("BooleanTest", {"booltesttype": "IS_TRUE", "arg": node}) for node in (one, other)]
+    covered = {letter for test in tests for letter in _COVERED[test["booltesttype"]]}
+    return len(covered) == 2 and same(tests[0]["arg"], tests[1]["arg"])
+
+
 def _operator(body: Node) -> str:
     name: str = body["name"][-1]["String"]["sval"]
     return name
@@ -157,7 +144,7 @@ def _a_expr(body: Node) -> Value:
     left, right = body.get("lexpr"), body["rexpr"]
     if left is None:
         return MAYBE
-    if kind in ("AEXPR_IN", "AEXPR_OP_ANY"):
+    if kind in ("AEXPR_IN", "AEXPR_OP_ANY", "AEXPR_OP_ALL"):
         return _in_list(body, left, right)
     if kind in ("AEXPR_BETWEEN", "AEXPR_BETWEEN_SYM"):
         low, high = right["List"]["items"]
@@ -174,10 +161,7 @@ def _a_expr(body: Node) -> Value:
     if kind in ("AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_SIMILAR"):
         if kind == "AEXPR_SIMILAR":
             right = right.get("FuncCall", {}).get("args", [right])[0]
-        pattern = _value(right)
-        if isinstance(pattern, str) and pattern and not pattern.strip("%") and _operator(body) in ("~~", "~~*", "~"):
-            return True
-        return _compare(_operator(body), left, right)
+        return _compare("~~" if _operator(body) == "~" else _operator(body), left, right)
     if kind == "AEXPR_OP":
         return _compare(_operator(body), left, right)
     return MAYBE
@@ -190,8 +174,17 @@ def _in_list(body: Node, left: Node, right: Any) -> Value:
             return MAYBE
     elif "A_ArrayExpr" in right:
         items = right["A_ArrayExpr"].get("elements", [])
+    elif "TypeCast" in right:
+        return _in_list(body, left, right["TypeCast"]["arg"])
     else:
-        return MAYBE
+        text = right.get("A_Const", {}).get("sval", {}).get("sval", "").strip()
+        if not (text.startswith("{") and text.endswith("}")):
+            return MAYBE
+        inside = [part.strip().strip('"') for part in text[1:-1].split(",")] if text[1:-1].strip() else []
+        items = [{"A_Const": {"sval": {"sval": part}}} for part in inside]
+    if body["kind"] == "AEXPR_OP_ALL":
+        of_all = len(items) <= 64 and all([_compare(_operator(body), left, item) is True for item in items])
+        return True if of_all else MAYBE
     operator = _operator(body)
     if operator == "=" or body["kind"] == "AEXPR_OP_ANY":
         return True if any([_compare(operator, left, item) is True for item in items[:64]]) else MAYBE
@@ -201,6 +194,12 @@ def _in_list(body: Node, left: Node, right: Any) -> Value:
 
 
 def _compare(operator: str, left: Node, right: Node) -> Value:
+    if operator in _STRICT and (_value(left) is None or _value(right) is None):
+        return None
+    if operator in ("~~", "~~*"):
+        pattern = _value(right)
+        if isinstance(pattern, str) and pattern and not pattern.strip("%"):
+            return True
     if operator in _REFLEXIVE and same(left, right) and not _runs_anything(left):
         return True
     if operator in ("~", "~*"):
@@ -283,6 +282,9 @@ def _arithmetic(body: Node) -> Value:
     if body["kind"] != "AEXPR_OP":
         return _a_expr(body)
     operator = _operator(body)
+    if operator == "||" and "lexpr" in body:
+        before, after = _value(body["lexpr"]), _value(body["rexpr"])
+        return before + after if isinstance(before, str) and isinstance(after, str) else MAYBE
     if operator not in ("+", "-", "*"):
         return _a_expr(body)
     right = _value(body["rexpr"])
@@ -293,11 +295,9 @@ def _arithmetic(body: Node) -> Value:
 
 
 def _case(body: Node) -> Value:
-    if "arg" in body:
-        return MAYBE
     results = []
     for when in body["args"]:
-        condition = truth(when["CaseWhen"]["expr"])
+        condition = MAYBE if "arg" in body else truth(when["CaseWhen"]["expr"])
         if condition is MAYBE:
             results.append(_value(when["CaseWhen"]["result"]))
         elif condition is True:
@@ -310,6 +310,8 @@ def _case(body: Node) -> Value:
 
 def _sub_link(body: Node) -> Value:
     select = body["subselect"].get("SelectStmt")
+    if select is not None and _has_no_rows(select):
+        return False if body["subLinkType"] in ("EXISTS_SUBLINK", "ANY_SUBLINK") else MAYBE
     if select is None or select["op"] != "SETOP_NONE" or not select.keys() <= _ONE_ROW:
         return MAYBE
     if body["subLinkType"] == "EXISTS_SUBLINK":
@@ -317,6 +319,17 @@ def _sub_link(body: Node) -> Value:
     if body["subLinkType"] == "EXPR_SUBLINK":
         return _value(select["targetList"][0]["ResTarget"]["val"])
     return MAYBE
+
+
+def _has_no_rows(select: Node) -> bool:
+    """Whether its WHERE is never true, and no aggregate makes a row of nothing."""
+    values = [item["ResTarget"]["val"] for item in select.get("targetList", ())]
+    return (
+        "whereClause" in select
+        and all(["ColumnRef" in one or "A_Const" in one for one in values])
+        and not select.keys() & {"groupClause", "havingClause"}
+        and truth(select["whereClause"]) in (False, None)
+    )
 
 
 _ONE_ROW = frozenset(["targetList", "limitOption", "op"])
@@ -328,7 +341,7 @@ def same(one: Any, other: Any) -> bool:
         return False
     if type(one) is dict:
         keys = one.keys() | other.keys()
-        return all([same(one.get(key), other.get(key)) for key in keys if key != "location"])
+        return all([same(one.get(key), other.get(key)) for key in keys if key not in _PLACES])
     if type(one) is list:
         return len(one) == len(other) and all([same(left, right) for left, right in zip(one, other, strict=True)])
     return bool(one == other)

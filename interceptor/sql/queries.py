@@ -17,8 +17,8 @@ from interceptor.sql.facts import (
 )
 from interceptor.sql.joins import is_cartesian
 from interceptor.sql.parsing import Node
-from interceptor.sql.predicates import judge_where
 from interceptor.sql.scopes import Scope
+from interceptor.sql.wheres import judge_where
 
 __all__ = ["INNER", "OUTERMOST", "read_from", "read_pending", "read_select", "read_with"]
 

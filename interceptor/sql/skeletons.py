@@ -15,13 +15,14 @@ import msgspec
 from pglast import keywords
 
 from interceptor.sql.facts import Access, ColumnUse, MessageFacts, QualifiedName, RelationUse, StatementFacts
+from interceptor.sql.predicates import SYSTEM_COLUMNS
 
 __all__ = ["Skeleton", "skeleton_of", "text_of"]
 
 _NAMES: Final = re.compile(rb'("[A-Za-z_][A-Za-z0-9_]*+"|(?<![A-Za-z0-9_$"])[A-Za-z_][A-Za-z0-9_]*+)')
 _STAY: Final = frozenset().union(
     keywords.RESERVED_KEYWORDS, keywords.UNRESERVED_KEYWORDS, keywords.COL_NAME_KEYWORDS,
-    keywords.TYPE_FUNC_NAME_KEYWORDS, ["excluded", "old", "new"],
+    keywords.TYPE_FUNC_NAME_KEYWORDS, SYSTEM_COLUMNS, ["excluded", "old", "new"],
 )  # fmt: skip
 """What stays in the skeleton: the words of the grammar, whatever they are there, and names that an analysis knows."""
 _LONGEST_NAME: Final = 63  # bytes; of a longer one PostgreSQL takes the beginning

@@ -8,9 +8,9 @@ from interceptor.sql.expressions import StatementReader
 from interceptor.sql.facts import Access, ColumnUse, QualifiedName, Where
 from interceptor.sql.joins import is_cartesian
 from interceptor.sql.parsing import Node
-from interceptor.sql.predicates import judge_where
 from interceptor.sql.queries import INNER, read_from, read_with
 from interceptor.sql.scopes import Scope
+from interceptor.sql.wheres import NOBODY, alike, gives_all, judge_where
 
 __all__ = ["read_delete", "read_insert", "read_merge", "read_update"]
 
@@ -73,6 +73,11 @@ def read_insert(reader: StatementReader, body: Node, parent: Scope | None, ctes:
     conflict = body.get("onConflictClause")
     if conflict is not None:
         reader.words.add("on conflict")
+        if conflict["action"] == "ONCONFLICT_UPDATE":
+            reader.words.add("do update")
+            if gives_all(body.get("selectStmt", {}), relation):
+                # Each row of the target conflicts with itself.
+                reader.where = judge_where(conflict.get("whereClause"))
         scope.items["excluded"] = (name,)
         infer = conflict.get("infer")
         if infer is not None:
@@ -122,7 +127,7 @@ def _read_joined(
     if items:
         read_from(reader, items, scope, nodes, level)
         reader.cartesian = is_cartesian([{"RangeVar": relation}, *items], where)
-    reader.where = judge_where(where)
+    reader.where = judge_where(where, NOBODY if where is None else alike(relation, items or []))
     if where is not None:
         nodes.append(where)
 
@@ -141,6 +146,7 @@ def read_merge(reader: StatementReader, body: Node, parent: Scope | None, ctes: 
     nodes: list[Node] = [condition]
     read_from(reader, [body["sourceRelation"]], scope, nodes, level)
     reader.cartesian = is_cartesian([{"RangeVar": relation}, body["sourceRelation"]], condition)
+    same_rows = alike(relation, [body["sourceRelation"]])
     for item in body["mergeWhenClauses"]:
         when = item["MergeWhenClause"]
         if "condition" in when:
@@ -150,7 +156,7 @@ def read_merge(reader: StatementReader, body: Node, parent: Scope | None, ctes: 
         if command in ("CMD_UPDATE", "CMD_DELETE"):
             # ON says of which rows, but for those BY SOURCE: they are the others.
             others = when.get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
-            where = judge_where(when.get("condition") if others else condition)
+            where = judge_where(when.get("condition") if others else condition, same_rows)
             reader.where = min(reader.where, where, key=_RESTRICTS.index)
         reader.words.add("merge " + command.removeprefix("CMD_").lower())
         if command == "CMD_INSERT" and "targetList" not in when:

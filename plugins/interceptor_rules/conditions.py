@@ -278,7 +278,7 @@ class What:
         elif where is Where.ALWAYS_TRUE:
             found.append("its WHERE is always true")
         elif where is Where.CONSTANT:
-            found.append("its WHERE names no column")
+            found.append("its WHERE tells no row from another")
         else:
             return False
         return True

@@ -808,3 +808,49 @@ create function public.two(n int) returns int language plpgsql as $$ begin retur
 select public.one(3)
 --! app: type, table and view in one message | none | app
 create type public.st1 as enum ('a', 'b'); create table public.ust (s public.st1 default 'a'); create view public.vust as select s from public.ust; insert into public.ust values ('b'); select * from public.vust
+--! where or of two columns | none
+update public.orders set paid = true where id = -1 or customer = -2
+--! where or in brackets | none
+update public.orders set paid = true where (id = -1 or customer = -1) and now() is not null
+--! where not of an or | none
+update public.orders set paid = true where not (id > 0 or customer > 0)
+--! where lower case | none
+update public.orders set paid = true where at <> date_trunc('day', at) and id = -1
+--! where in a list of another table | none
+update public.orders set paid = true where customer in (select id from public.customers where name = 'nobody')
+--! where a batch of some | none
+update public.orders set paid = true where id in (select id from public.orders where amount = -1 limit 10)
+--! where all but those of an array | none
+update public.orders set paid = true where id <> all (array(select id from public.orders))
+--! where none of a list | none
+update public.orders set paid = true where id = any ('{-1,-2}')
+--! where like any of some | none
+update public.orders set paid = true where id::text like any ('{-1%,-2%}')
+--! where no line left | none
+update public.orders set paid = true where not exists (select from public.lines l where l.order_id = orders.id)
+--! where nobody's | none
+update public.orders set paid = true where customer is null
+--! where not paid | none
+update public.orders set paid = true where paid is not false and id < 0
+--! where one column and another | none
+update public.orders set paid = true where amount < customer
+--! where by its place | none
+update public.orders set paid = true where ctid = any (array(select ctid from public.orders where id = -1))
+--! where counted | none
+update public.orders set paid = true where (select count(*) from public.lines l where l.order_id = orders.id) > 5
+--! where row of two | none
+update public.orders set paid = true where (id, customer) = (-1, -1)
+--! where beginning with | none
+update public.orders set paid = true where starts_with(id::text, '-')
+--! joined with another table | none
+update public.orders o set paid = true from public.customers c where c.id = o.customer and c.name = 'nobody'
+--! joined with itself by another column | none
+update public.orders o set paid = true from public.orders p where p.customer = o.id and p.amount < 0
+--! an upsert | none
+insert into public.orders (id, customer) values (1, 1) on conflict (id) do update set paid = true
+--! an upsert of another table's rows | none
+insert into public.customers select id, 'x', '' from public.orders where id < 0 on conflict (id) do update set name = excluded.name
+--! an upsert of some of its own | none
+insert into public.orders select * from public.orders where id = 1 on conflict (id) do update set paid = true
+--! a merge with another table | none
+merge into public.orders o using public.customers c on c.id = o.customer and c.id < 0 when matched then update set paid = true
