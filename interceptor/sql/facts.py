@@ -336,8 +336,9 @@ class StatementFacts(msgspec.Struct, frozen=True, gc=False):
 class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     """What the text of one Query or Parse says of itself.
 
-    ``example``: True if these facts were made from another text, which differs in nothing but the values of literals.
-    All but ``literals`` and the places hold for this text too; ``FactsCache.exact`` has those.
+    ``example``: True if these facts were made from another text, which differs in nothing but the values of literals,
+    and names, of which these have their own. All but ``literals`` and the places hold for this text too;
+    ``FactsCache.exact`` has those.
     """
 
     size: int

@@ -140,21 +140,23 @@ class _Skeletons:
             if times > 1:
                 return None
             if times == 0 or (known := _without_names(key, len(names))) is None:
-                self._count(key, _MET)
-                self._met[key] = times + 1
+                if self._make_room(len(key) + _MET):
+                    self._met[key] = times + 1
                 return None
             known.memory = facts_size(known.message)
-            self._count(key, 3 * known.memory)
-            self._known[key] = known
+            if self._make_room(len(key) + 3 * known.memory):
+                self._known[key] = known
         return known.facts(names, size), known.memory
 
-    def _count(self, key: bytes, size: int) -> None:
-        size += len(key)
+    def _make_room(self, size: int) -> bool:
+        if size > self._most:
+            return False
         if self.bytes + size > self._most:
             self._known.clear()
             self._met.clear()
             self.bytes = 0
         self.bytes += size
+        return True
 
 
 class FactsCache:

@@ -27,10 +27,11 @@ _STAY: Final = frozenset().union(
 """What stays in the skeleton: the words of the grammar, whatever they are there, and names that an analysis knows."""
 _LONGEST_NAME: Final = 63  # bytes; of a longer one PostgreSQL takes the beginning
 _MARKS: Final = tuple([b'"zq%d"' % number for number in range(64)])
-_MOST_WORDS: Final = 10_000
+_QUOTE: Final = ord('"')
+_MOST_SPELLINGS: Final = 2000
 
-_words: dict[bytes, str] = {}
-"""The names that words are; empty for those that stay."""
+_spelled: set[bytes] = set()
+"""Words that stay, as they were met: SELECT, select, Select."""
 
 
 def skeleton_of(plain: bytes) -> tuple[bytes, tuple[str, ...]] | None:
@@ -43,32 +44,32 @@ def skeleton_of(plain: bytes) -> tuple[bytes, tuple[str, ...]] | None:
         return None
     parts = _NAMES.split(plain)
     numbers: dict[str, int] = {}
-    words = _words
-    try:
-        for index in range(1, len(parts), 2):
-            name = words.get(parts[index])
-            if name is None:
-                name = _learn(parts[index])
-            if name:
-                parts[index] = _MARKS[numbers.setdefault(name, len(numbers))]
-    except IndexError:  # more names than there are marks
-        return None
+    stay = _spelled
+    for index in range(1, len(parts), 2):
+        word = parts[index]
+        if word in stay:
+            continue
+        if word[0] == _QUOTE:
+            name = word[1:-1].decode()
+        else:
+            name = word.decode().lower()
+            if name in _STAY:
+                _learn(word)
+                continue
+        number = numbers.setdefault(name, len(numbers))
+        if number == len(_MARKS) or len(name) > _LONGEST_NAME:
+            return None
+        parts[index] = _MARKS[number]
     between = parts[2:-1:2]
     if b"" in between or (b'"' in plain and b'"' in b"".join(parts[::2])):
         return None
     return b"".join(parts), tuple(numbers)
 
 
-def _learn(word: bytes) -> str:
-    """Raises IndexError for a word that is too long for a name."""
-    if len(word) > _LONGEST_NAME:
-        raise IndexError
-    if len(_words) >= _MOST_WORDS:
-        _words.clear()
-    quoted = word.startswith(b'"')
-    name = word.strip(b'"').decode() if quoted else word.decode().lower()
-    _words[word] = "" if not quoted and name in _STAY else name
-    return _words[word]
+def _learn(word: bytes) -> None:
+    if len(_spelled) >= _MOST_SPELLINGS:
+        _spelled.clear()
+    _spelled.add(word)
 
 
 def text_of(skeleton: bytes) -> bytes:
