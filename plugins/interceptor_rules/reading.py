@@ -27,6 +27,7 @@ from interceptor_rules.making import Made, named
 from interceptor_rules.subjects import Subject, Use
 from interceptor_rules.upkeep import compared_by_name, computed
 from interceptor_rules.world import FIRST_USER_OID, Reach, World
+from interceptor_rules.writing import note_write
 
 __all__ = ["MessageReader"]
 
@@ -268,6 +269,7 @@ class MessageReader:
         subject.columns |= reach.columns
         for name in reach.names:
             subject.functions.setdefault(name, "what it reads or writes")
+            note_write(subject, *name)
         subject.opaque.extend(reach.opaque)
         self._call_all(subject, reach.functions, world, "")
         for origin, touched in reach.rules:
@@ -301,6 +303,8 @@ class MessageReader:
         if candidates or made:
             return
         subject.functions[(name.schema, name.name)] = ""
+        if world.is_assumed and name.schema is None:
+            note_write(subject, "pg_catalog", name.name)
         if self._stored:
             return
         if world.is_assumed and world.is_builtin(name):
@@ -316,6 +320,7 @@ class MessageReader:
             subject.functions[(schema, name)] = through
         if world.worlds.trusts(function, world.snapshot):
             return
+        note_write(subject, schema, name)
         if function.oid >= FIRST_USER_OID:
             subject.calls.append((function.oid, _inside(function, world)))
         elif schema == "pg_catalog" and name in RUN_SQL_IN_TEXT:

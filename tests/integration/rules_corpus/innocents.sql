@@ -854,3 +854,9 @@ insert into public.customers select id, 'x', '' from public.orders where id < 0 
 insert into public.orders select * from public.orders where id = 1 on conflict (id) do update set paid = true
 --! a merge with another table | none
 merge into public.orders o using public.customers c on c.id = o.customer and c.id < 0 when matched then update set paid = true
+--! an analyst looks at a sequence | none | analyst_jo
+select last_value from public.numbers
+--! an analyst asks what is counted | none | analyst_jo
+select pg_stat_get_numscans('public.orders'::regclass), pg_current_wal_lsn(), lo_get(oid) from pg_largeobject_metadata limit 0
+--! an insert with a value of a sequence | none | app
+insert into public.orders (id, customer) values (1000 + nextval('public.numbers'), 1)
