@@ -207,6 +207,8 @@ def _extension(reader: StatementReader, body: Node, scope: Scope) -> None:
     read_flags(reader, body)
     reader.objects = (DefinedObject("extension", QualifiedName(body["extname"])),)
     reader.is_opaque(OpaqueReason.EXTENSION, body["extname"])
+    if any(option["DefElem"]["defname"] == "cascade" for option in body.get("options", ())):
+        reader.words.add("cascade")
 
 
 def _sequence(reader: StatementReader, body: Node, scope: Scope) -> None:

@@ -208,6 +208,10 @@ class MessageReader:
                 # A procedure that a body calls is followed by its name.
                 if not nested and not self._calls_trusted(facts, world):
                     subject.opaque.append("it calls a procedure")
+            elif (
+                why.reason is OpaqueReason.EXTENSION and _installs(facts) and world.worlds.trusted_extension(why.detail)
+            ):
+                pass
             elif why.reason is OpaqueReason.EXECUTE and self._alone and not nested:
                 self.executes.append(why.detail)
             else:
@@ -568,6 +572,11 @@ def _inside(function: Function, world: World) -> World:
         if key.lower() == "search_path":
             world = world.with_path(value)
     return world
+
+
+def _installs(facts: StatementFacts) -> bool:
+    """Whether it is CREATE EXTENSION of one alone."""
+    return facts.kind == "create" and "cascade" not in facts.words
 
 
 def _misleads(setting: Setting) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from interceptor.catalogue import Function
 from interceptor.hooks.files import SettingsFile
 from interceptor_rules.conditions import What, Who, Whom
-from interceptor_rules.extensions import COMPUTING_EXTENSIONS, may_be_believed
+from interceptor_rules.extensions import COMPUTING_EXTENSIONS
 from interceptor_rules.model import LearnedStatement, Mode, Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import NamePattern, Words
 from interceptor_rules.subjects import Subject
@@ -246,9 +245,9 @@ class RuleSet:
         """Whether somebody vouched for a function."""
         return any(pattern.match((schema, name)) for pattern in self.trusted_functions)
 
-    def trusts_extension(self, function: Function) -> bool:
-        """Whether somebody vouched for the extension that brought a function, as far as that goes."""
-        return may_be_believed(function) and self.trusted_extensions.match(function.extension)
+    def trusts_extension(self, name: str) -> bool:
+        """Whether somebody vouched for an extension."""
+        return self.trusted_extensions.match(name)
 
     def trusts_table(self, schema: str, name: str) -> bool:
         """Whether somebody vouched for a foreign table."""

@@ -23,6 +23,7 @@ from interceptor.catalogue.anywhere import NamesUncovered
 from interceptor.catalogue.model import PG_CATALOG
 from interceptor.sql.facts import QualifiedName
 from interceptor.sql.functions import harmless_functions
+from interceptor_rules.extensions import may_be_believed
 from interceptor_rules.subjects import ColumnName, FunctionName, Subject, Use
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Worlds:
     """The world of each session's scope, kept as long as the catalogue is the same.
 
     ``trusted_functions`` and ``trusted_tables`` say whether somebody vouched for a function, or a foreign table, by
-    schema and name; ``trusted_extension`` for a function because of the extension that brought it; ``guarded`` whether
-    any rule names columns of a table.
+    schema and name; ``trusted_extension`` for an extension by its name; ``guarded`` whether any rule names columns
+    of a table.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Worlds:
         trusted_tables: Callable[[str, str], bool],
         guarded: Callable[[str | None, str], bool],
         *,
-        trusted_extension: Callable[[Function], bool] = lambda function: False,
+        trusted_extension: Callable[[str], bool] = lambda name: False,
         trusts_any: bool = False,
         assumes: bool = False,
     ) -> None:
@@ -81,7 +82,7 @@ class Worlds:
         self.trusts_any = trusts_any
         self.trusted_functions = trusted_functions
         self.trusted_tables = trusted_tables
-        self._trusted_extension = trusted_extension
+        self.trusted_extension = trusted_extension
         self.guarded = guarded
         self._closures: Closures | None = None
         self._mine: Closures | None = None
@@ -125,7 +126,9 @@ class Worlds:
 
     def trusts(self, function: Function, snapshot: Snapshot) -> bool:
         """Whether somebody vouched for a function, so that it is not looked into."""
-        return self._trusted_extension(function) or self.trusted_functions(*snapshot.qualified_name(function))
+        if may_be_believed(function) and self.trusted_extension(function.extension):
+            return True
+        return self.trusted_functions(*snapshot.qualified_name(function))
 
     def count_glance(self) -> None:
         """One more is kept. All are forgotten where they are too many."""

@@ -390,3 +390,11 @@ ALTER TABLE "tags" ADD CONSTRAINT "tags_orders" FOREIGN KEY ("id") REFERENCES "o
 CREATE TABLE "marks" ("id" bigint)
 --;
 CREATE INDEX "orders_amount" ON "orders" ("amount")
+--! django: an extension, and what it is for | none | app | read-only
+CREATE EXTENSION IF NOT EXISTS "vector"
+--;
+CREATE TABLE public.items (id integer PRIMARY KEY, embedding public.vector(3))
+--;
+INSERT INTO public.items (id, embedding) VALUES (1, '[1,2,3]'), (2, '[3,2,1]')
+--;
+SELECT id FROM public.items WHERE id + 1 = 2 ORDER BY embedding <-> '[1,1,1]' LIMIT 1

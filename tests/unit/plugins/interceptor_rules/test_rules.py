@@ -84,6 +84,17 @@ def test_trusted_functions(make_rules: MakeRules) -> None:
     assert blocked(harness, "ALTER FUNCTION x() RENAME TO f")
 
 
+def test_extensions_that_are_trusted_may_be_installed(make_rules: MakeRules) -> None:
+    harness = make_rules(rule("t", tables='["t"]'))
+    assert blocked(harness, 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp"') == ""
+    assert blocked(harness, "CREATE EXTENSION hstore WITH SCHEMA public VERSION '1.8'") == ""
+    for sql in ("CREATE EXTENSION earthdistance CASCADE", "CREATE EXTENSION dblink", "ALTER EXTENSION hstore UPDATE"):
+        assert "may do more" in blocked(harness, sql)
+    harness = make_rules('trusted_extensions = ["postgis*"]\n' + rule("t", tables='["t"]'))
+    assert blocked(harness, "CREATE EXTENSION postgis_raster") == ""
+    assert "may do more" in blocked(harness, "CREATE EXTENSION hstore")
+
+
 def test_unparsable_statements(make_rules: MakeRules) -> None:
     texts = ["SELEC", "SELECT " + "(" * 6000 + "1" + ")" * 6000, "SELECT 1 " + "-- x" * 300_000, "SELECT 'a"]
     harness = make_rules(rule("admin", "allow", users='["admin"]'))
