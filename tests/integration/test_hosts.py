@@ -16,7 +16,7 @@ from tests.support import frontend as f
 from tests.support.hostile import Connection, HostileServer
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors
-from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.proxy import Proxy, Tables, Value, run_proxy
 from tests.support.watch import wait_for, wait_until
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -76,8 +76,9 @@ def proxy(pair: Pair, silent: HostileServer, names: dict[str, list[str]]) -> Ite
     attrs = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
     primary = pair.primary
     alone = f"postgresql://postgres@{primary.host}:{primary.port},127.0.0.1:1/postgres"
-    tables: Tables = {
+    tables: dict[str, dict[str, Value]] = {
         "server": {
+            "admin_listen": "127.0.0.1:0",
             "server_connect_timeout": "1s",
             "server_login_retry": "1min",
             "dns_max_ttl": "50ms",
@@ -99,6 +100,12 @@ def proxy(pair: Pair, silent: HostileServer, names: dict[str, list[str]]) -> Ite
         "databases.unnamed": {"primary": f"postgresql://postgres@gone.test:{primary.port}/postgres"},
         "plugins": {"modules": ["./resolver.py"]},
     }
+    for name, table in tables.items():
+        if name.startswith("databases."):
+            table["required"] = False
+    only = f"postgresql://postgres@{primary.host}:{primary.port}/postgres?target_session_attrs="
+    tables["databases.required-write"] = {"primary": f"{only}read-write"}
+    tables["databases.required-read"] = {"primary": f"{only}standby"}
     with run_proxy(tables, {"resolver.py": RESOLVER, "names.json": json.dumps(names)}) as running:
         yield running
 
@@ -133,21 +140,15 @@ def test_a_preference_is_no_condition_and_a_condition_is_told(clients: Clients, 
     assert "127.0.0.1:1: " in str(refused.value)
 
 
-def test_a_node_is_not_ready_where_no_server_is_what_is_asked_for(pair: Pair) -> None:
-    primary = pair.primary
-    alone = f"postgresql://postgres@{primary.host}:{primary.port}/postgres?target_session_attrs="
-    tables: Tables = {
-        "server": {"admin_listen": "127.0.0.1:0"},
-        "databases.writes": {"primary": f"{alone}read-write"},
-        "databases.reads": {"primary": f"{alone}standby"},
-    }
-    with run_proxy(tables) as running:
-        found = re.search(r"HTTP at 127\.0\.0\.1 port (\d+)", running.log)
-        assert found is not None
-        answer = httpx.get(f"http://127.0.0.1:{found[1]}/readyz")
-        assert answer.status_code == 503
-        assert answer.json()["databases"]["writes"] == "reachable"
-        assert "it is no standby" in answer.json()["databases"]["reads"]
+def test_a_node_is_not_ready_where_no_server_is_what_is_asked_for(proxy: Proxy) -> None:
+    found = re.search(r"HTTP at 127\.0\.0\.1 port (\d+)", proxy.log)
+    assert found is not None
+    answer = httpx.get(f"http://127.0.0.1:{found[1]}/readyz")
+    assert answer.status_code == 503
+    states = answer.json()["databases"]
+    assert states.keys() == {"required-write", "required-read"}
+    assert states["required-write"] == "reachable"
+    assert "it is no standby" in states["required-read"]
 
 
 def test_each_connection_begins_with_the_next_host(clients: Clients) -> None:
@@ -228,7 +229,7 @@ def test_clients_outlive_a_failover_without_a_restart(pair: Pair) -> None:
                 waiting.send(f.query("insert into written values (2)"))
                 wait_for("an attempt that failed", lambda: "can be used" in running.log)
                 heir.psql("select pg_promote()")
-                waiting.read_until_ready()
+                waiting.read_until_ready(3)  # its login, its first statement, and this one
                 assert not errors(waiting)
                 for client in working:
                     client.query("insert into written values (3)")

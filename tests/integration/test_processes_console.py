@@ -211,7 +211,9 @@ def test_shutdown_ends_all_processes(postgres18: PostgresServer) -> None:
         assert proxy.wait() == 0
 
 
-@pytest.mark.parametrize("mode", ["WAIT_FOR_CLIENTS", "WAIT_FOR_SERVERS"])
+@pytest.mark.parametrize(
+    "mode", ["WAIT_FOR_CLIENTS", pytest.param("WAIT_FOR_SERVERS", marks=pytest.mark.soak_processes)]
+)
 def test_a_node_that_waits_for_its_end_takes_nobody_in(
     postgres18: PostgresServer, tmp_path_factory: pytest.TempPathFactory, mode: str
 ) -> None:
