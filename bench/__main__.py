@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from bench import following, hotspots, idle, latency, micro, pgbench, plugins
+from bench import floods, following, hotspots, idle, latency, many, micro, pgbench, plugins
 from bench.report import running_as
 
 __all__ = ["application"]
@@ -17,6 +17,8 @@ application.command("idle")(idle.main)
 application.command("micro")(micro.main)
 application.command("following")(following.main)
 application.command("plugins")(plugins.main)
+application.command("many")(many.main)
+application.command("floods")(floods.main)
 application.command("hotspots")(hotspots.main)
 
 
@@ -32,6 +34,8 @@ def everything(context: typer.Context) -> None:
         ("following", following.main),
         ("plugins", plugins.main),
         ("idle", idle.main),
+        ("many", many.main),
+        ("floods", floods.main),
         ("micro", micro.main),
     ):
         Console(stderr=True).rule(name)

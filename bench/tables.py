@@ -18,7 +18,7 @@ _ABSENT = "–"
 _RATIO_BUDGET = 0.80
 _PROCESSOR_BUDGET_US = 16.0
 _LATENCY_BUDGET = 1.10
-_DISTURBED = 0.15  # of all processors: with so much going to others, a budget is neither kept nor missed
+DISTURBED = 0.15  # of all processors: with so much going to others, a budget is neither kept nor missed
 
 
 def _tps(run: Run) -> float:
@@ -161,7 +161,7 @@ class Comparison:
     def _verdict(self, kept: bool, mode: str, clients: int) -> str:
         """Whether a budget was kept, if others left the machine alone enough to tell."""
         shares = [self.summary.middle(target.name, mode, clients, _others) or 0.0 for target in self.targets]
-        if max(shares) > _DISTURBED:
+        if max(shares) > DISTURBED:
             return "undecided"
         return "kept" if kept else "**missed**"
 

@@ -27,6 +27,7 @@ __all__ = [
     "Target",
     "direct",
     "find_pgbouncer",
+    "free_port",
     "pgbouncer",
     "pgbouncer_version",
     "proxy",
@@ -129,7 +130,7 @@ def pgbouncer(backend: Backend, program: Path) -> Iterator[Target]:
     version = pgbouncer_version(program)
     prepared = MAX_CLIENTS if version >= (1, 21) else 0  # max_prepared_statements came with it
     with _directory() as directory:
-        address = ("127.0.0.1", _free_port())
+        address = ("127.0.0.1", free_port())
         (directory / "users.txt").write_text(f'"{USER}" ""\n')
         lines = [
             "[databases]",
@@ -168,6 +169,8 @@ def proxy(
     settings: str = "",
     rules: str | None = None,
     module: Sequence[str] = ("pooler",),
+    auth: str = "trust",
+    auth_file: Path | None = None,
 ) -> Iterator[Target]:
     """The proxy with PgBouncer's settings, of the sources in ``tree``, by default these.
 
@@ -176,7 +179,7 @@ def proxy(
     """
     tree = (tree or _ROOT).resolve()
     with _directory() as directory:
-        address = ("127.0.0.1", _free_port())
+        address = ("127.0.0.1", free_port())
         (directory / "users.txt").write_text(f'"{USER}" ""\n')
         host, port = backend.address
         config = directory / "interceptor.toml"
@@ -187,8 +190,8 @@ listen_port = {address[1]}
 pool_mode = "transaction"
 default_pool_size = {POOL_SIZE}
 max_client_conn = {MAX_CLIENTS}
-auth_type = "trust"
-auth_file = "{directory / "users.txt"}"
+auth_type = "{auth}"
+auth_file = "{auth_file or directory / "users.txt"}"
 {settings}
 
 [databases.{DATABASE}]
@@ -265,7 +268,8 @@ def _directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
