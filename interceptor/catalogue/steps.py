@@ -7,7 +7,6 @@ is taken.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -26,12 +25,11 @@ from interceptor.catalogue.model import (
 )
 from interceptor.catalogue.names import Names, Scope, Unresolved
 from interceptor.catalogue.snapshot import Snapshot
+from interceptor.catalogue.variables import variable_types
 
 __all__ = ["OTHER_LANGUAGE", "CallOf", "CheckOf", "CompareOf", "Node", "Step", "Steps", "UseOf"]
 
 _VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
-_WORD: Final = re.compile(r"\w+")
-_BY_REFERENCE: Final = re.compile(r"%\s*(?:row)?type", re.IGNORECASE)
 _WRITES: Final = frozenset([Action.INSERT, Action.UPDATE])
 _CASCADES: Final = "cnd"
 
@@ -169,22 +167,8 @@ class Steps:
             read = self._bodies[function.oid] = self._reader.read(function, source, self.snapshot)
         self._body(step, read, scope)
         if function.language == "plpgsql":
-            for one in self._checked_types_in(source.text):
+            for one in variable_types(self.snapshot, source.text):
                 step.then[CheckOf(one, scope)] = None
-
-    def _checked_types_in(self, text: str) -> list[int]:
-        """The domains with checks that a body in PL/pgSQL may have variables of, by the words in it.
-
-        A ``%TYPE`` or ``%ROWTYPE`` may stand for any of them.
-        """
-        checked = self.snapshot.type_checks
-        if not checked:
-            return []
-        if "%" in text and _BY_REFERENCE.search(text):
-            return list(checked)
-        words = set(_WORD.findall(text.lower()))
-        types = self.snapshot.types
-        return [one for one in checked if one in types and words.issuperset(_WORD.findall(types[one].name.lower()))]
 
     def _inner_scope(self, function: Function, scope: Scope) -> Scope:
         if function.security_definer:

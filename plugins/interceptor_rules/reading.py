@@ -18,6 +18,7 @@ from interceptor.catalogue import (
     read_body,
 )
 from interceptor.catalogue.reading import calls_of
+from interceptor.catalogue.variables import variable_types
 from interceptor.sql.bodies import BodyFacts, MadeFunction
 from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting, Via
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
@@ -400,6 +401,9 @@ class MessageReader:
         self, subject: Subject, function: Function, source: FunctionSource, origin: str, world: World
     ) -> None:
         self._read_body(subject, read_body(function, source, world.snapshot), origin, world)
+        if function.language == "plpgsql":
+            for oid in variable_types(world.snapshot, source.text):
+                self._make_value(subject, oid, world)
 
     def _read_body(self, subject: Subject, facts: BodyFacts, origin: str, world: World) -> None:
         for why in facts.opaque:

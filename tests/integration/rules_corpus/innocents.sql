@@ -860,3 +860,7 @@ select last_value from public.numbers
 select pg_stat_get_numscans('public.orders'::regclass), pg_current_wal_lsn(), lo_get(oid) from pg_largeobject_metadata limit 0
 --! an insert with a value of a sequence | none | app
 insert into public.orders (id, customer) values (1000 + nextval('public.numbers'), 1)
+--! variables of types whose checks are harmless | none | app
+select public.f_positive()
+--! a function that reads a table of a type that is checked | none | app
+select public.f_reads_shown()

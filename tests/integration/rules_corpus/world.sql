@@ -162,3 +162,16 @@ create operator class public.x_ops for type int using btree as operator 1 <, ope
 create operator class public.int8_ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 public.x_cmp(int, int);
 create type public.pair as (a public.checked, b text);
 grant all on all tables in schema public to public;
+
+-- variables of PL/pgSQL
+create domain public.checked_too as public.checked;
+create function public.f_variable() returns int language plpgsql as $$ declare d public.checked := 1; begin return d; end $$;
+create function public.f_variable_later() returns int language plpgsql as $$ declare d public.checked_too; begin d := 1; return d; end $$;
+create function public.f_variable_row() returns int language plpgsql as $$ declare p public.pair; begin p.a := 1; return 1; end $$;
+create function public.f_variable_array() returns int language plpgsql as $$ declare d public.checked[]; begin d[1] := 1; return d[1]; end $$;
+create function public.f_variable_type() returns int language plpgsql as $$ declare d public.shown.kind%type := 1; begin return d; end $$;
+create function public.f_variable_rowtype() returns int language plpgsql as $$ declare s public.shown%rowtype; begin s.kind := 1; return 1; end $$;
+create function public.f_variable_table() returns int language plpgsql as $$ declare s public.shown; begin s.kind := 1; return 1; end $$;
+create function public.f_variable_inner() returns int language plpgsql as $$ begin declare d public.checked; begin d := 1; end; return 1; end $$;
+create function public.f_positive() returns int language plpgsql as $$ declare d public.positive := 1; p public.people; begin p.age := d; return d; end $$;
+create function public.f_reads_shown() returns int language plpgsql as $$ begin return (select count(*) from public.shown); end $$;
