@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from interceptor import Observer, PluginContext, SessionClass, Statement, hookimpl, plugin
 from interceptor_query_log.config import Config
-from interceptor_query_log.watching import Key, Watcher, text_of
+from interceptor_query_log.watching import Watcher
 from interceptor_query_log.writing import Writer
 
 __all__ = ["QueryLog"]
-
-MAX_KEYS: Final = 10_000
 
 
 @plugin(config=Config)
@@ -19,7 +15,6 @@ class QueryLog:
     """The plugin."""
 
     def __init__(self, context: PluginContext[Config]) -> None:
-        self._keys: dict[Key, Key] = {}
         self._writer = None if context.config.log == "off" else Writer(context.config, context.log)
 
     @hookimpl
@@ -27,8 +22,4 @@ class QueryLog:
         """Watch every statement."""
         if self._writer is None:
             return None
-        key = (session.database, session.user, text_of(statement))
-        # Many texts have one canonical text, and are to share it.
-        if len(self._keys) > MAX_KEYS:
-            self._keys.clear()
-        return Watcher(self._keys.setdefault(key, key), self._writer)
+        return Watcher(statement, session, self._writer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor import Completion, Execution, Failure, Observer, Statement
+from interceptor import Completion, Execution, Failure, Observer, SessionClass, Statement
 from interceptor.sql.canonical import canonical_text
 from interceptor_query_log.writing import Key, Writer
 
@@ -27,11 +27,20 @@ def text_of(statement: Statement) -> str:
 class Watcher(Observer):
     """Hands on to the log."""
 
-    __slots__ = ("_key", "_writer")
+    __slots__ = ("_database", "_found", "_statement", "_user", "_writer")
 
-    def __init__(self, key: Key, writer: Writer) -> None:
-        self._key = key
+    def __init__(self, statement: Statement, session: SessionClass, writer: Writer) -> None:
+        self._statement = statement
+        self._database = session.database
+        self._user = session.user
         self._writer = writer
+        self._found: Key | None = None
+
+    def _key(self) -> Key:
+        # When the first line is due, which for most texts is never: it takes an analysis of this very text.
+        if self._found is None:
+            self._found = self._writer.shared((self._database, self._user, text_of(self._statement)))
+        return self._found
 
     def finished(self, execution: Execution, completion: Completion) -> None:
         """As ``Observer.finished``."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from interceptor import Completion, Execution, Failure
 from interceptor_query_log.config import Config
 
-__all__ = ["FIELDS", "Key", "Line", "Writer"]
+__all__ = ["FIELDS", "MAX_KEYS", "Key", "Line", "Writer"]
 
 Key: TypeAlias = tuple[str, str, str]
 """Database, user, canonical text."""
 
 MAX_LOGGED: Final = 4000
 """Characters of a statement in a line."""
+
+MAX_KEYS: Final = 10_000
+"""Canonical texts that are shared; then all are forgotten."""
 
 _MAX_VALUE: Final = 200
 """Characters of a parameter in a line."""
@@ -56,25 +59,32 @@ class Writer:
         self._sample = config.sample if config.log == "sampled" else 0.0
         self._values = config.values
         self._log = log
+        self._keys: dict[Key, Key] = {}
 
-    def on_finished(self, key: Key, execution: Execution, completion: Completion) -> None:
+    def shared(self, key: Key) -> Key:
+        """The same key: many texts have one canonical text, and are to share it."""
+        if len(self._keys) > MAX_KEYS:
+            self._keys.clear()
+        return self._keys.setdefault(key, key)
+
+    def on_finished(self, key: Callable[[], Key], execution: Execution, completion: Completion) -> None:
         """Write of one that went well."""
         if not self._is_wanted(completion.seconds, failed=False):
             return
         self._write(
-            key,
+            key(),
             execution,
             completion.seconds,
             f"{completion.tag}, {completion.rows} rows",
             {"rows": completion.rows, "by": completion.by, "target": completion.target},
         )
 
-    def on_failed(self, key: Key, execution: Execution, failure: Failure) -> None:
+    def on_failed(self, key: Callable[[], Key], execution: Execution, failure: Failure) -> None:
         """Write of one that failed. The error's own text may have values in it, and is left out."""
         if not self._is_wanted(failure.seconds, failed=True):
             return
         self._write(
-            key,
+            key(),
             execution,
             failure.seconds,
             f"failed with {failure.sqlstate} by the {failure.by}",
