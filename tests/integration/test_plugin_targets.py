@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import psycopg
@@ -39,6 +38,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     for name in ("routed", "routed_replica"):
         postgres18.create_database(name)
     tables: Tables = {
+        "server": {"admin_users": ["postgres"]},
         "databases.app": {
             "primary": upstream(postgres18, "routed"),
             "replicas": [upstream(postgres18, "routed_replica")],
@@ -81,6 +81,15 @@ def is_busy(postgres: PostgresServer) -> bool:
     return postgres.psql(query + "and state = 'active'").strip() == "1"
 
 
+def is_waiting(proxy: Proxy) -> bool:
+    """Whether a client of any pool waits for a backend."""
+    with psycopg.connect(proxy.dsn("pgbouncer"), autocommit=True, cursor_factory=psycopg.ClientCursor) as console:
+        cursor = console.execute("SHOW POOLS")
+        assert cursor.description is not None
+        place = [column.name for column in cursor.description].index("cl_waiting")
+        return any(int(row[place]) for row in cursor.fetchall())
+
+
 def test_statements_go_where_a_plugin_sends_them_and_others_to_the_primary(proxy: Proxy) -> None:
     with connect(proxy) as client:
         assert client.execute("select current_database()").fetchone() == ("routed",)
@@ -117,7 +126,7 @@ def test_one_that_waits_for_a_replica_can_be_canceled(proxy: Proxy, postgres18: 
         wait_until(lambda: is_busy(postgres18), "the statement runs")
         waiting: list[str] = []
         waiter = sleeper(second, waiting)
-        time.sleep(0.2)  # nothing shows that it waits; if it does not yet, it is canceled at its end all the same
+        wait_until(lambda: is_waiting(proxy), "the second waits")
         second.cancel_safe()
         waiter.join(20)
         assert waiting == ["57014"]
