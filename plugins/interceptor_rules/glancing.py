@@ -171,7 +171,9 @@ class Glance:
         )  # fmt: skip
         reader = MessageReader(self._world, names_columns=self._subset.owner.names_columns)
         subjects = reader.read(MessageFacts(0, statements=(part,), all=(part,)))
-        return not reader.executes and not reader.needs_made and all(self._touches_nothing(one) for one in subjects)
+        if reader.executes or reader.needs_made or reader.reads_together:
+            return False
+        return all(self._touches_nothing(one) for one in subjects)
 
     def _touches_nothing(self, subject: Subject) -> bool:
         return not (

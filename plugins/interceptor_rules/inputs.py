@@ -9,13 +9,17 @@ from interceptor.catalogue import Snapshot
 from interceptor.sql.facts import FunctionUse, QualifiedName
 from interceptor.sql.statements import analyse_facts
 
-__all__ = ["named_type", "runs_code_of_values"]
+__all__ = ["makes_row", "named_type", "runs_code_of_values"]
 
 _CHECKS_INPUT: Final = frozenset(["pg_input_is_valid", "pg_input_error_info"])
 _TAKES_TYPE: Final = _CHECKS_INPUT | {
     "array_in", "record_in", "domain_in", "range_in", "multirange_in", "pg_restore_attribute_stats",
 }  # fmt: skip
 _TAKES_TABLE: Final = frozenset(["brin_summarize_new_values", "brin_summarize_range", "gin_clean_pending_list"])
+_MAKES_ROW: Final = frozenset(
+    "json_populate_record json_populate_recordset jsonb_populate_record jsonb_populate_recordset"
+    " jsonb_populate_record_valid".split()
+)
 _PLAIN_TYPE: Final = re.compile(r'[\w". ]+(?:\([\d, ]+\))?(?:\[\])*')
 
 
@@ -24,6 +28,11 @@ def runs_code_of_values(name: str, snapshot: Snapshot) -> bool:
     if name in _TAKES_TYPE:
         return bool(snapshot.type_checks or snapshot.comparisons)
     return name in _TAKES_TABLE and bool(snapshot.write_expressions)
+
+
+def makes_row(call: FunctionUse) -> bool:
+    """Whether a call makes a row of the type that its argument has, which may be that of a table."""
+    return call.name.name in _MAKES_ROW
 
 
 def named_type(call: FunctionUse) -> QualifiedName | None:

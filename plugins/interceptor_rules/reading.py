@@ -22,7 +22,7 @@ from interceptor.catalogue.variables import variable_types
 from interceptor.sql.bodies import BodyFacts, MadeFunction
 from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting, Via
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
-from interceptor_rules.inputs import named_type, runs_code_of_values
+from interceptor_rules.inputs import makes_row, named_type, runs_code_of_values
 from interceptor_rules.kinds import kinds_of
 from interceptor_rules.making import Made, named
 from interceptor_rules.subjects import Subject, Use
@@ -93,6 +93,8 @@ class MessageReader:
         """A function is called that the transaction may have made, or made anew."""
         self.world = world
         self._names_columns = names_columns
+        self.reads_together = False
+        """What a part of a statement does depends on its other parts."""
         self._alone = False
         self._stored = False
         self._bodies: dict[tuple[MadeFunction, World], Subject] = {}
@@ -185,6 +187,12 @@ class MessageReader:
             if type_name is not None:
                 self._read_type(subject, type_name, calling)
             self._read_function_name(subject, call.name, len(call.texts), calling, told=type_name is not None)
+        if any(map(makes_row, facts.functions)):
+            self.reads_together = True
+            for use in facts.relations:
+                for candidate in world.relations(use.name):
+                    for oid in world.types_of_columns(candidate):
+                        self._make_value(subject, oid, calling)
         for name in facts.operators:
             self._call_all(subject, world.user_operators(name), calling, f"the operator {name}")
         for name in facts.types:

@@ -110,3 +110,7 @@ create function public.sp() returns void language plpgsql as $$ begin set search
 select public.sp()
 --;
 select value from secret
+--! row of a table's type made of JSON | secret
+select json_populate_record(s, '{"kind":5}') from (select 1) x left join public.shown s on false
+--! rows of a table's type made of JSON | secret
+select jsonb_populate_recordset(s, '[{"kind":5}]') from (select 1) x left join public.shown s on false

@@ -398,3 +398,7 @@ CREATE TABLE public.items (id integer PRIMARY KEY, embedding public.vector(3))
 INSERT INTO public.items (id, embedding) VALUES (1, '[1,2,3]'), (2, '[3,2,1]')
 --;
 SELECT id FROM public.items WHERE id + 1 = 2 ORDER BY embedding <-> '[1,1,1]' LIMIT 1
+--! documents: a row made of JSON | none | app
+select (json_populate_record(p, '{"age":5,"name":"x"}')).name from public.people p
+--! documents: rows of a type made of JSON | none | app
+select * from jsonb_populate_recordset(null::public.customers, '[{"id":1,"name":"x"}]')
