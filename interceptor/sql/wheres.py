@@ -8,7 +8,7 @@ from interceptor.sql.facts import Where
 from interceptor.sql.parsing import Node
 from interceptor.sql.predicates import same, truth
 
-__all__ = ["NOBODY", "Alike", "alike", "gives_all", "judge_where"]
+__all__ = ["NOBODY", "Alike", "alike", "gives_all", "judge_where", "names_column"]
 
 Alike = tuple[str, str | None, frozenset[str]]
 """Name and schema of the target of a write, and the aliases under which its own rows, all of them, stand in it."""
