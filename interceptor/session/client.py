@@ -674,7 +674,8 @@ class ClientSession:
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
         if self.finishing:
-            if not backend.owed and not backend.streaming:
+            # A COPY that waits for data waits in vain.
+            if backend.copy_in or not (backend.owed or backend.streaming):
                 self.host.on_finished()
             return
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:

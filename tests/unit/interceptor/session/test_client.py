@@ -291,6 +291,16 @@ def test_terminate_with_nothing_owed_ends_at_once(before: bytes) -> None:
     assert not (before and recorder.backend.reusable)
 
 
+def test_terminate_behind_a_copy_that_gets_no_data_does_not_wait_for_its_end() -> None:
+    recorder = Recorder()
+    recorder.from_client(query("COPY t FROM STDIN") + TERMINATE)
+    recorder.take()
+    assert (recorder.finished, recorder.client.on_hung_up()) == (False, True)
+    recorder.from_backend(COPY_IN)
+    assert recorder.finished
+    assert not recorder.backend.reusable
+
+
 def test_terminate_in_a_copy_ends_at_once() -> None:
     recorder = Recorder()
     recorder.from_client(query("COPY t FROM STDIN"))
