@@ -171,10 +171,15 @@ def test_a_killed_control_costs_nobody_a_query_and_the_next_one_knows_what_is_ou
     sleeper.send(f.query("select pg_sleep(600)"))
     with Activity(postgres18, application="ruled") as activity:
         activity.wait_for_query("pg_sleep(600)")
-    assert sleeper.key is not None
-    for _ in range(WORKERS):
-        clients.cancel(sleeper.key)
-    sleeper.read_to_end() if sleeper.closed else sleeper.read_until_ready(4)
+    key = sleeper.key
+    assert key is not None
+
+    def is_canceled() -> bool:
+        clients.cancel(key)
+        sleeper.read_available()
+        return bool(errors(sleeper))
+
+    wait_until(is_canceled)
     assert [error["C"] for error in errors(sleeper)] == ["57014"]
 
 
