@@ -31,6 +31,8 @@ LITERALS: Final = 1000
 """Literals in one part: less than 1 ms to read."""
 MAX_FIRST: Final = 256 * 1024
 """Bytes of the part that has all but the literals. What has more relations, columns and calls than that is opaque."""
+MAX_LITERALS: Final = 100_000
+"""Of a text with more, the facts have none: to free half a million of them takes 15 ms, in which nobody is served."""
 MAX_MEMORY: Final = 4 * 1024**3
 """Bytes of address space. A text that needs more ends the process, and is opaque."""
 
@@ -48,7 +50,7 @@ def _answer(sql: bytes, standard_lexing: bool) -> tuple[int, list[bytes]]:
     if len(first) > MAX_FIRST:
         facts = opaque_facts(sql, OpaqueReason.TOO_COMPLEX)
         first = pickle.dumps(facts, pickle.HIGHEST_PROTOCOL)
-    literals = facts.literals
+    literals = facts.literals if len(facts.literals) <= MAX_LITERALS else ()
     parts = [literals[start : start + LITERALS] for start in range(0, len(literals), LITERALS)]
     return facts_size(facts), [first, *[pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in parts]]
 

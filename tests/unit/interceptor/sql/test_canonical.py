@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pglast import parser
 
-from interceptor.sql.canonical import canonical_text
+from interceptor.sql.canonical import MAX_CANONICAL, canonical_text
 from interceptor.sql.facts import Comment
 from interceptor.sql.facts_cache import FactsCache
 from interceptor.sql.hints import Hint, hints
@@ -197,3 +197,8 @@ def test_hints(comment: str, expected: list[Hint]) -> None:
 
 def test_no_hint_in_a_string() -> None:
     assert hints(analyse_facts("select '/*+ nocache */', $$-- interceptor: nocache$$")) == ()
+
+
+def test_what_is_too_long_has_none() -> None:
+    assert canonical_text(b"select 1" + b" " * (MAX_CANONICAL - 8)) == "select $1"
+    assert canonical_text(b"select 1" + b" " * (MAX_CANONICAL - 7)) is None

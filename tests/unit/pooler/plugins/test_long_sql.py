@@ -41,6 +41,13 @@ async def test_a_long_text_has_the_facts_that_it_would_have_here(long: LongSql) 
     assert not facts.opaque
 
 
+async def test_a_text_with_very_many_literals_has_facts_without_them(long: LongSql) -> None:
+    facts = await long.facts(b"INSERT INTO t VALUES " + b"(1, 2), " * 60_000 + b"(3, 4)", True)
+    assert facts.literals == ()
+    assert facts.statements[0].rows == 60_001
+    assert not facts.opaque
+
+
 async def test_what_is_known_need_not_be_waited_for(long: LongSql) -> None:
     analyst = analyst_of(long)
     pending = analyst.facts(LIST, True)
