@@ -95,6 +95,8 @@ def read_create_table(reader: StatementReader, body: Node, scope: Scope) -> None
     reader.use(body["relation"], Access.DEFINE)
     scope.add(body["relation"]["relname"], reader.relations[0].name)
     reader.subject_access = Access.MENTION
+    if "ofTypename" in body:
+        reader.type_name(body["ofTypename"])
     read_flags(reader, body)
     reader.walk([{key: value for key, value in body.items() if key != "relation"}], scope, reader.level)
 

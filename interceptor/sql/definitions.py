@@ -246,6 +246,9 @@ def _statistics(reader: StatementReader, body: Node, scope: Scope) -> None:
         if "RangeVar" in relation:
             name = relation["RangeVar"]["relname"]
             scope.add(name, QualifiedName(name, relation["RangeVar"].get("schemaname")))
+    for one in body.get("exprs", ()):
+        if "name" in one["StatsElem"]:
+            reader.columns.append(ColumnUse(one["StatsElem"]["name"], None, scope.own(), -1))
     read_general(reader, {key: value for key, value in body.items() if key != "defnames"}, scope)
 
 

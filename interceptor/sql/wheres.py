@@ -10,10 +10,11 @@ from interceptor.sql.predicates import same, truth
 
 __all__ = ["NOBODY", "Alike", "alike", "gives_all", "judge_where", "names_column"]
 
-Alike = tuple[str, str | None, frozenset[str]]
-"""Name and schema of the target of a write, and the aliases under which its own rows, all of them, stand in it."""
+Alike = tuple[str, str | None, frozenset[str], str]
+"""Name and schema of the target of a write, the aliases under which its own rows, all of them, stand in it if there are
+several, and its own."""
 
-NOBODY: Final[Alike] = ("", None, frozenset())
+NOBODY: Final[Alike] = ("", None, frozenset(), "")
 
 _COMPARISONS: Final = frozenset(["=", "<", ">", "<=", ">=", "<>"])
 _ARITHMETIC: Final = frozenset(["+", "-", "*", "/", "%", "||"])
@@ -25,6 +26,7 @@ _OPERATIONS: Final = frozenset(
 )
 _ALL_ROWS: Final = frozenset(["targetList", "fromClause", "whereClause", "limitOption", "op", "sortClause"])
 """What a query may have that leaves no row out, as far as its WHERE does not."""
+_ARRAY: Final = "ARRAY_SUBLINK"
 _MOST_LEVELS: Final = 200
 
 
@@ -42,7 +44,7 @@ def judge_where(clause: Node | None, target: Alike = NOBODY) -> Where:
 def alike(relation: Node, items: list[Node]) -> Alike:
     """The target of a write, and those of the relations that it is joined with which are the same one, whole."""
     name, schema = relation["relname"], relation.get("schemaname")
-    own = (name, schema, frozenset[str]())
+    own = (name, schema, frozenset[str](), "")
     aliases = {_alias(relation)}
     for item in items:
         kind, body = next(iter(item.items()))
@@ -50,7 +52,7 @@ def alike(relation: Node, items: list[Node]) -> Alike:
             kind == "RangeSubselect" and _gives_all(body["subquery"], own)
         ):
             aliases.add(_alias(body))
-    return name, schema, frozenset(aliases if len(aliases) > 1 else ())
+    return name, schema, frozenset(aliases if len(aliases) > 1 else ()), _alias(relation)
 
 
 def _alias(item: Node) -> str:
@@ -65,7 +67,7 @@ def _is_target(table: Node, target: Alike) -> bool:
 
 def gives_all(query: Node, relation: Node) -> bool:
     """Whether a query has each row of a relation."""
-    return _gives_all(query, (relation["relname"], relation.get("schemaname"), frozenset()))
+    return _gives_all(query, (relation["relname"], relation.get("schemaname"), frozenset(), ""))
 
 
 def _gives_all(query: Node, target: Alike) -> bool:
@@ -159,6 +161,8 @@ def _is_condition(node: Node) -> bool:
 def _compares_with_itself(body: Node, target: Alike) -> bool:
     """Whether both sides are the same column, beside constants: ``id = id + 0``; or the same of the same row."""
     left, right = body.get("lexpr"), body["rexpr"]
+    if left is not None and body["kind"] == "AEXPR_OP_ANY" and right.get("SubLink", {}).get("subLinkType") == _ARRAY:
+        return not _sub_link_tells({**right["SubLink"], "subLinkType": "ANY_SUBLINK", "testexpr": left}, target)
     if left is None or body["kind"] not in _OPERATIONS:
         return False
     sides = [left, *right["List"]["items"]] if "List" in right and "BETWEEN" in body["kind"] else [left, right]
@@ -206,7 +210,10 @@ def _sub_link_tells(body: Node, target: Alike) -> bool:
         items = select.get("fromClause", ())
         simple = select.keys() <= _ALL_ROWS and all("RangeVar" in one or "RangeSubselect" in one for one in items)
         correlates = any("lateral" in one.get("RangeSubselect", {}) for one in items)
-        if simple and not correlates and judge_where(select.get("whereClause")) is not Where.GIVEN:
+        inner = NOBODY
+        if target[3] and len(items) == 1 and "RangeVar" in items[0] and _is_target(items[0]["RangeVar"], target):
+            inner = (target[0], target[1], frozenset([target[3], _alias(items[0]["RangeVar"])]), "")
+        if simple and not correlates and judge_where(select.get("whereClause"), inner) is not Where.GIVEN:
             return False
     elif kind == "ANY_SUBLINK" and select.get("targetList"):
         tested, given = body["testexpr"], select["targetList"][0]["ResTarget"]["val"]

@@ -14,6 +14,7 @@ from interceptor.catalogue import (
     Function,
     FunctionKind,
     FunctionSource,
+    Kind,
     SessionChange,
     read_body,
 )
@@ -56,6 +57,7 @@ _WRITES: Final[dict[str, tuple[Action, ...]]] = {
 _OPAQUE_KINDS: Final = frozenset(["do", "load"])
 _MOVES_ROWS: Final = frozenset(["add inherit", "drop inherit", "attach partition", "detach partition"])
 """Alterations after which rows are seen, or no longer seen, by the name of another table."""
+_VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
 _ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
 _PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
 _NAMING: Final = frozenset(
@@ -202,6 +204,8 @@ class MessageReader:
         if self._names_columns or world.closures is not None:
             for column in facts.columns:
                 self._read_column(subject, column, world)
+        if facts.into is not None or facts.via is Via.CREATE_AS or (facts.kind == "create" and "table" in facts.words):
+            self._read_copied_types(subject, facts, world)
         if facts.objects or facts.alterations or facts.group in ("ddl", "dcl", "utility"):
             self._read_definition(subject, facts, world)
             for expression in (*computed(facts, world), *compared_by_name(facts, world)):
@@ -438,6 +442,15 @@ class MessageReader:
         for one in world.types(name):
             self._make_value(subject, one.oid, world)
 
+    def _read_copied_types(self, subject: Subject, facts: StatementFacts, world: World) -> None:
+        """A table is made with columns of others: what it is of nobody knows before it is in the catalogue, where
+        something temporary never is."""
+        for use in facts.relations:
+            if use.access is Access.READ or use.access is Access.MENTION:
+                for relation in world.relations(use.name):
+                    for oid in world.types_of_columns(relation):
+                        self._make_value(subject, oid, world)
+
     def _read_casts(self, subject: Subject, facts: StatementFacts, world: World) -> None:
         """The conversions, made by anybody, that PostgreSQL may call for values of the types that occur."""
         worlds = world.worlds
@@ -484,6 +497,11 @@ class MessageReader:
         for one in facts.objects:
             if one.type == "schema":
                 subject.schemas.add(one.name.name)
+                if facts.kind == "alter":
+                    self._read_schema(subject, one.name.name, world)
+            elif one.type in ("type", "domain") and facts.kind == "alter":
+                # By another name it would be looked for in vain, until its transaction is over.
+                self._read_type(subject, one.name, world)
             elif one.type in _ROUTINES:
                 self._read_routine(subject, facts, one.name, world)
             elif one.type in ("role", "database") and facts.subject in _NAMING:
@@ -513,6 +531,27 @@ class MessageReader:
                 continue
             for candidate in world.relations(relation.name):
                 subject.columns |= world.columns(candidate, changed)
+
+    def _read_schema(self, subject: Subject, name: str, world: World) -> None:
+        """All that is in a schema, and that nobody would find under another name before the transaction is over."""
+        if world.closures is None:
+            return
+        snapshot = world.snapshot
+        schema = snapshot.schemas_by_name.get(name)
+        if schema is None:
+            return
+        for relation in snapshot.relations.values():
+            if relation.schema == schema.oid and relation.kind in _VIEWS:
+                reach = world.reach(relation, Action.SELECT)
+                self._reached(subject, reach, world)
+                subject.use(reach.uses)
+                subject.columns |= world.columns(relation, None)
+        for function in snapshot.functions.values():
+            if function.schema == schema.oid:
+                self._call(subject, function, world)
+        for one in snapshot.types.values():
+            if one.schema == schema.oid and one.kind == "d":
+                self._make_value(subject, one.oid, world)
 
     def _read_routine(self, subject: Subject, facts: StatementFacts, name: QualifiedName, world: World) -> None:
         """A function that is made, or gets another name: it must not come to one that somebody vouched for."""

@@ -864,3 +864,15 @@ insert into public.orders (id, customer) values (1000 + nextval('public.numbers'
 select public.f_positive()
 --! a function that reads a table of a type that is checked | none | app
 select public.f_reads_shown()
+--! statistics of other columns | none | app
+create statistics hr.of_names on name, id from hr.employees
+--! a temporary table like another | none | app
+create temp table alike (like public.people including all); insert into alike (id, age) values (1, 30)
+--! a domain by another name | none | app
+alter domain public.positive rename to more_than_zero
+--! a table of a type | none | app
+create type public.plain_pair as (a int, b text); create table public.plain_pairs of public.plain_pair
+--! where some of the same table | none | app
+update public.orders set paid = true where id = any (array(select id from public.orders where id < 0))
+--! where another row of the table | none | app
+update public.orders o set paid = true where exists (select from public.orders p where p.customer = o.id and p.id < 0)

@@ -117,6 +117,8 @@ id in (select id from t limit 10)
 id in (select max(id) from t)
 ctid = any (array(select ctid from t limit 10))
 exists (select from u where t_id = id)
+exists (select from t u where u.parent = t.id)
+not exists (select from t u where u.id = t.id and u.a > 1)
 not exists (select from u where u.id = t.id)
 (select count(*) from u where u.t_id = t.id) > 0
 id <> all ('{1,2}')
@@ -161,6 +163,8 @@ id in (select id from t)
 id in (select u.id from t u where true)
 exists (select from (values (1)) v where t.id = t.id)
 exists (select from u where u.id = 1)
+exists (select from t u where u.id = t.id)
+id = any (array(select id from t))
 exists (select from u)
 (select count(*) from u where u.a = 1) > 0
 """.strip().splitlines(),
