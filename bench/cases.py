@@ -13,6 +13,7 @@ from itertools import count
 from interceptor.errors import BackendError, ClientError
 from interceptor.protocol.framing import FrameBuffer
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.listening import Notifications
 from interceptor.session.reported import reported_of
 from interceptor.session.settings import settings_of, transition
 from interceptor.sql.analysis import StatementCache, analyse
@@ -73,6 +74,9 @@ class _ClientHost:
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         raise AssertionError(pins)
+
+    def notifications(self) -> Notifications | None:
+        return None
 
     def on_defined(self) -> None:
         raise AssertionError("nothing is defined")

@@ -21,6 +21,7 @@ from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
+from pooler.config.values import ListenMode
 from pooler.metrics.counting import count_error
 from pooler.numbering import next_number
 from pooler.pins import note_pins
@@ -31,6 +32,7 @@ from pooler.tls.contexts import ALPN
 from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
+    from interceptor.session.listening import Notifications
     from pooler.backend import Backend
     from pooler.config import PoolSettings
     from pooler.login import Welcome
@@ -224,6 +226,8 @@ class ClientConnection(asyncio.Protocol):
         self._resume(Pause.SLOW)
         if self.backend is not None:
             self.backend.transport.resume_reading()
+        if self.login is None and self.session.listening is not None:
+            self.session.listening.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.on_client_lost(self)
@@ -433,6 +437,11 @@ class ClientConnection(asyncio.Protocol):
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         note_pins(self.asked, self, pins)
 
+    def notifications(self) -> Notifications | None:
+        if self.settings.listen is ListenMode.PIN:
+            return None
+        return self.server.hubs.get(self.settings, self.pool.credential)
+
     def on_defined(self) -> None:
         self.server.on_ddl(self.settings.database)
 
@@ -535,6 +544,8 @@ class ClientConnection(asyncio.Protocol):
         if self.login is None and self.session.interception is not None:
             self.session.write = _discard
             self.session.interception.on_gone()
+        if self.login is None and self.session.listening is not None:
+            self.session.listening.leave()
         if logged_in:
             self.pool.forget(self)
             self.asked.forget(self)

@@ -32,6 +32,7 @@ from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
 from pooler.node import LocalNode, Node
+from pooler.notifications import Hubs
 from pooler.plugins import PluginHost
 from pooler.plugins.shared import MakeCounters
 from pooler.pool import Pool
@@ -120,6 +121,7 @@ class Server:
         self.handshakes = Turns()
         self.host = PluginHost(self, make_counters)
         self.judges = Judges(self.host.catalogues)
+        self.hubs = Hubs(self)
         self.reloader = Reloader(self)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
@@ -172,6 +174,7 @@ class Server:
         for pool in self.pools:
             pool.close()
         self.judges.close()
+        self.hubs.close()
         try:
             async with asyncio.timeout(STOP_TIMEOUT):
                 # The cancel requests for what still ran are on their way; a login that was under way ends by itself.

@@ -10,6 +10,7 @@ from interceptor.sql.effects import Effect
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
+    from interceptor.session.listening import Notifications
 
 
 class ClientHost(Protocol):
@@ -42,6 +43,9 @@ class ClientHost(Protocol):
 
     def on_defined(self) -> None:
         """The client's transaction is over, and it may have created or altered something."""
+
+    def notifications(self) -> Notifications | None:
+        """What may listen in the client's place; None where it has to keep a backend for that."""
 
     def on_finished(self) -> None:
         """The client said Terminate and is owed nothing more: close its connection without a word."""

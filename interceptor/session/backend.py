@@ -63,6 +63,7 @@ _RETRY: Final = int(Action.RETRY)
 _WATCHED: Final = int(Action.WATCHED)
 _CUT: Final = int(Action.CUT)
 _ENDING: Final = int(Action.ENDING)
+_NOTIFIED: Final = int(Action.NOTIFIED)
 _ASKED: Final = int(Request.ASKED)
 _ASKED_ROW: Final = int(Action.ASKED_ROW)
 _ASKED_READY: Final = int(Action.ASKED_READY)
@@ -494,6 +495,15 @@ class BackendSession:
                 on_error = on_error_in_batch if action == _FAIL else on_error_of_rewritten
                 start = on_error(self, client, data, start, position, min(end, size))
                 ready = False
+            elif action == _NOTIFIED and 4 <= length <= MAX_PARAMETER_STATUS:
+                listening = client.listening
+                if listening is not None:
+                    if end > size:
+                        break
+                    if listening.takes(data[position:end]):
+                        if start < position:
+                            client.write(data[start:position])
+                        start = end
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
                 break
             elif not self._is_sound(action, length) or not on_rare(self, client, action, data[position + 5 : end]):

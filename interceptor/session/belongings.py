@@ -148,6 +148,13 @@ class Belongings:
         if len(self.names) < MAX_NAMES:
             self.names = self.names.union(names_of_settings(message[:MAX_VALUES]))
 
+    def doubt_more(self) -> None:
+        """Something of ours goes ahead of a statement of the client's, and is to be asked about."""
+        if self.doubt is None:
+            self.doubt = Effect.REDUCTION
+            self.session.read_carefully()
+        self.named_only = False
+
     def on_error(self) -> None:
         """A statement failed: what was sent is not what was done."""
         self.named_only = False
@@ -172,7 +179,10 @@ class Belongings:
         self.deviates = False
         kept = self.pins & FOR_EVER
         has_nothing = not self.pins and self.settings is NO_SETTINGS and backend.base_settings is NO_SETTINGS
-        nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing
+        listening = self.session.listening
+        nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing and not (listening and listening.in_doubt)
+        if kept and listening is not None:
+            listening.give_up()
         if kept or (nothing_to_lose and self.session.named is not None):
             self.unsure = self.unsure or bool(kept)
             self._forget_doubt()
@@ -194,6 +204,7 @@ class Belongings:
             names,
             backend.login_role,
             statements=private,
+            channels=self.session.listening is not None,
             without_timeout=without_timeout,
             base_role=not backend.base_role,
         )
@@ -250,6 +261,8 @@ class Belongings:
         self._forget_doubt()
         assert not self.pins & FOR_EVER, "nothing is asked then"
         pins = set(probed.has)
+        if self.session.listening is not None:
+            self.session.listening.settle(backend, probed, pins)
         if not self._adopt_settings(backend, probed.settings):
             pins.add(Effect.SETTING)
         self._reconcile_statements(backend, probed, pins)
@@ -261,6 +274,8 @@ class Belongings:
         """The backend refused to say: keep it, and ask again when there is a new doubt."""
         self.unsure = True
         self._forget_doubt()
+        if self.session.listening is not None:
+            self.session.listening.give_up()
         self.pin(Effect.OPAQUE)
         self.tell(backend)
         return True

@@ -35,6 +35,7 @@ from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
 if TYPE_CHECKING:
     from interceptor.session.interception import Interception
+    from interceptor.session.listening import Listening
 
 # Plain integers: an enum member costs an attribute look-up and a slower comparison, in a loop over every message.
 _QUERY: Final = messages.QUERY
@@ -80,6 +81,7 @@ class ClientSession:
         "host",
         "ignoring",
         "interception",
+        "listening",
         "max_whole",
         "mode",
         "named",
@@ -162,6 +164,9 @@ class ClientSession:
         """Its Parse, while nothing has been sent yet that uses it."""
         self.named = None if self.registry is None else ClientStatements(self.registry)
         """The named statements that follow it; None where they are the backend's own, by their own names."""
+
+        self.listening: Listening | None = None
+        """What it hears of channels, once it has listened to one with others."""
 
         # Where it is
         self.wants_flush = False
@@ -311,6 +316,8 @@ class ClientSession:
         if syncs:
             # In one write, for a client may send fifty thousand of them at once.
             self.write(messages.READY[messages.IDLE] * syncs)
+            if self.listening is not None:
+                self.listening.flush()
         if self.finishing:
             self.host.on_finished()
         elif needs_backend:
@@ -444,6 +451,8 @@ class ClientSession:
     def on_answer_sent(self) -> None:
         """The rows of an answer have all been sent, and what came meanwhile may be acted on."""
         self.held = False
+        if self.listening is not None:
+            self.listening.flush()
         data = self._take_kept()
         if self.backend is None:
             self._process_unlinked(data)
@@ -728,6 +737,8 @@ class ClientSession:
                 interception.redoes = False
             elif not interception.begins_transaction:
                 interception.on_ready(backend.status)
+        if self.listening is not None:
+            self.listening.on_ready(idle=idle)
         if self.settling:
             self.settling = False
             if self.held and idle and not self.pinned and not self.finishing:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.backend import BackendSession
+from interceptor.session.listening import put_channels_back
 from interceptor.session.prepared import make_private
-from interceptor.session.splice import Outcome, hold
+from interceptor.session.splice import HOLD, Outcome, hold
 from interceptor.session.substitutes import refuse
 from interceptor.sql.effects import NONE, OPAQUE, Effect, SessionEffects
 
@@ -46,14 +47,16 @@ def note_effects(
         # statements there are, is known when all is answered.
         session.wants_flush = True
         return hold(session)
-    session.belongings.note(effects, backend)
-    if not by_name or session.named is None:
-        return None
-    if backend.status == messages.FAILED_TRANSACTION:
-        return None
-    named, session.named = session.named, None
     apart = simple and backend.reusable
-    return make_private(backend, named, partial(setattr, session, "named", named), apart=apart), position
+    splice = None if session.listening is None else put_channels_back(session, backend, effects, position)
+    if splice is HOLD:
+        return splice
+    session.belongings.note(effects, backend)
+    if not by_name or session.named is None or backend.status == messages.FAILED_TRANSACTION:
+        return splice
+    named, session.named = session.named, None
+    out = make_private(backend, named, partial(setattr, session, "named", named), apart=apart)
+    return out if splice is None else splice[0] + out, position
 
 
 def refuse_stale_value(

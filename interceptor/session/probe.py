@@ -71,6 +71,20 @@ _RESOURCES: Final = (
     b"FROM pg_catalog.pg_prepared_statement()\n"
 )
 
+_LISTENS: Final = b"interceptor.listens"
+
+_CHANNELS: Final = (
+    b"UNION ALL SELECT 'channel', '', " + _hex(b"c.name") + b", NULL\n"
+    b"  FROM pg_catalog.pg_listening_channels() AS c (name)\n"
+    b"UNION ALL SELECT 'put_back', '', NULL, NULL\n"
+    b"  WHERE pg_catalog.current_setting('" + _LISTENS + b"', true) " + _EQ + b" '1'\n"
+)  # fmt: skip
+
+UNLISTEN_ALL: Final = encode_message(
+    QUERY, b"UNLISTEN *; SELECT pg_catalog.set_config('" + _LISTENS + b"', '', false)\0"
+)
+"""A Query message that ends what ``ask_for_all`` was told of channels, and with what ``put_back`` was marked."""
+
 _STATEMENTS: Final = (
     b"UNION ALL (SELECT 'statement', name, statement, pg_catalog.array_to_string(\n"
     b"    parameter_types::pg_catalog.oid[], ',') FROM pg_catalog.pg_prepared_statement()\n"
@@ -102,6 +116,10 @@ class Probed:
     """What the role was after login; empty if that was not asked."""
     statement_count: int = 0
     """Of all prepared statements."""
+    channels: set[bytes] = field(default_factory=set)
+    """What it listens to, in the database's encoding."""
+    put_back: bool = False
+    """What ``put_back`` has sent stands."""
     statements: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Of those made by Parse: their names, and what would follow the name in a Parse message."""
 
@@ -117,19 +135,36 @@ def ask_for(names: Iterable[str]) -> bytes:
 
 
 def ask_for_all(
-    names: Iterable[str], login: bytes, *, statements: bool, without_timeout: bool = False, base_role: bool = False
+    names: Iterable[str],
+    login: bytes,
+    *,
+    statements: bool,
+    channels: bool = False,
+    without_timeout: bool = False,
+    base_role: bool = False,
 ) -> bytes:
     """A Query message that asks for all that may be in a session.
 
     ``names``: custom settings that may be set. ``login``: who logged in. ``statements``: the text of prepared ones too.
+    ``channels``: the names of those that are listened to.
     ``without_timeout``: whatever statement_timeout the client has set. ``base_role``: the role after login, too.
     """
     sql = _SETTINGS % (_array(names), quote(login)) + _RESOURCES
+    if channels:
+        sql += _CHANNELS
     if statements:
         sql += _STATEMENTS
     if base_role:
         sql += _BASE_ROLE
     return encode_message(QUERY, (_LIFT_TIMEOUT + sql if without_timeout else sql) + b"\0")
+
+
+def put_back(channels: Iterable[bytes]) -> list[bytes]:
+    """Statements that make a session listen to these again, and mark that they stand."""
+    return [
+        *(b'LISTEN "%b"' % channel.replace(b'"', b'""') for channel in sorted(channels)),
+        b"SELECT pg_catalog.set_config('%b', '1', false)" % _LISTENS,
+    ]
 
 
 def decode_probe(rows: Sequence[bytes]) -> Probed:
@@ -148,6 +183,10 @@ def decode_probe(rows: Sequence[bytes]) -> Probed:
             lifted = bytes.fromhex(value.decode())
         elif kind == b"has":
             probed.has.add(Effect[name.decode()])
+        elif kind == b"channel":
+            probed.channels.add(bytes.fromhex(value.decode()))
+        elif kind == b"put_back":
+            probed.put_back = True
         elif kind == b"count":
             probed.statement_count = int(value)
         else:

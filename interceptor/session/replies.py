@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from interceptor.session.retrying import Retrying
 
 _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
-ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", b"DISCARD ALL\0"})
+_DISCARDED_ALL: Final = b"DISCARD ALL\0"
+ALL_GONE: Final = frozenset({b"DEALLOCATE ALL\0", _DISCARDED_ALL})
 
 _CHANGES: Final = frozenset(
     {
@@ -63,6 +64,8 @@ def on_tag(backend: BackendSession, client: ClientSession, tag: bytes) -> None:
         backend.prepared.clear()
         if client.named is not None:
             client.named.clear()
+        if client.listening is not None and tag == _DISCARDED_ALL:
+            client.listening.on_all_gone()
 
 
 def on_error_in_batch(

@@ -14,6 +14,7 @@ from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.session.backend import BackendSession
 from interceptor.session.conditions import put_around
+from interceptor.session.listening import await_channels, put_channels_back
 from interceptor.session.notes import mark
 from interceptor.session.noting import TAKES_AWAY, note_effects, refuse_stale_value
 from interceptor.session.reuse import reuse_parse, use_reused
@@ -80,6 +81,10 @@ def _on_query(session: ClientSession, backend: BackendSession, data: bytes, posi
             refusal = refuse_stale_value(session, backend, effects, end, simple=True)
             if refusal is not None:
                 return refusal
+            if effects.channels:
+                splice = await_channels(session, backend, effects, end, simple=True)
+                if splice is not None:
+                    return splice
             if effects.reduces:
                 effects = look_up_by_name(session, data[position + 5 : end - 1], effects)
             splice = note_effects(session, backend, effects, position, simple=True)
@@ -109,6 +114,10 @@ def _on_parse(session: ClientSession, backend: BackendSession, data: bytes, posi
                 refusal = refuse_stale_value(session, backend, effects, end, simple=False)
                 if refusal is not None:
                     return refusal
+            if effects.channels:
+                splice = await_channels(session, backend, effects, end, simple=False)
+                if splice is not None:
+                    return splice
             if effects.reduces:
                 effects = look_up_by_name(session, sql, effects)
             splice = note_effects(session, backend, effects, position)
@@ -141,7 +150,7 @@ def _on_bind(session: ClientSession, backend: BackendSession, data: bytes, posit
         if refusal is not None:
             return refusal
     if name_end <= name_at:
-        splice = _bind_unnamed(session, backend, position)
+        splice = _bind_unnamed(session, backend, position, end)
     elif session.named is not None:
         splice = use_named(session, backend, data, position, name_at, name_end)
     if splice is not HOLD:
@@ -158,15 +167,25 @@ def _effects_of_bound(session: ClientSession, backend: BackendSession, name: byt
     return session.effects_of(parse[6 : parse.find(0, 6)]) if parse else NONE
 
 
-def _bind_unnamed(session: ClientSession, backend: BackendSession, position: int) -> Outcome:
+def _bind_unnamed(session: ClientSession, backend: BackendSession, position: int, end: int) -> Outcome:
     """Note what the unnamed statement may do, where it was parsed in an earlier batch; see that the backend has it."""
-    parsed_earlier = session.follows and not backend.unnamed_in_batch and bool(session.unnamed)
+    if not session.follows or backend.unnamed_in_batch or not session.unnamed:
+        return need_unnamed(session, backend, position)
+    effects = session.effects_of(session.unnamed[6 : session.unnamed.find(0, 6)])
+    before = None
+    if effects is not NONE:
+        if effects.channels:
+            before = await_channels(session, backend, effects, end, simple=False)
+        elif session.listening is not None:
+            before = put_channels_back(session, backend, effects, position)
+        if before is not None and (before is HOLD or before[1] == end):
+            return before
     splice = need_unnamed(session, backend, position)
-    if parsed_earlier and splice is not HOLD:
-        effects = session.effects_of(session.unnamed[6 : session.unnamed.find(0, 6)])
-        if effects is not NONE:
-            session.belongings.note(effects, backend)
-    return splice
+    if splice is HOLD:
+        return splice
+    if effects is not NONE:
+        session.belongings.note(effects, backend)
+    return splice if before is None else (before[0] + (b"" if splice is None else splice[0]), position)
 
 
 def _on_describe(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:

@@ -11,6 +11,7 @@ from interceptor.errors import TOO_MANY_STATEMENTS, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.framing import pack_header, unpack_header
 from interceptor.session.backend import BackendSession
+from interceptor.session.listening import await_channels
 from interceptor.session.noting import PREPARES, hide_stale_values, note_effects
 from interceptor.session.prepared import (
     MAX_STATEMENT_BYTES,
@@ -52,13 +53,16 @@ def parse_named(
             backend.owed.append(_OWED_PARSE)
         return splice
     if named is None:
+        splice = None
         if session.follows:
             sql = data[name_end + 1 : data.find(0, name_end + 1, end)]
             effects = OPAQUE if end > len(data) or name_end < 0 else session.effects_of(sql)
-            session.belongings.note(effects, backend)
+            splice = note_effects(session, backend, effects, position)
+            if splice is HOLD:
+                return splice
             session.belongings.note(PREPARES, backend)
         backend.owed.append(_OWED_PARSE)
-        return None
+        return splice
     name = data[position + 5 : name_end]
     if named.must_wait(name) or _may_be_taken(session, backend) or _settings_may_change(session, backend):
         return hold(session)
@@ -141,11 +145,17 @@ def use_named(
     if prepared not in backend.prepared and session.belongings.parse_as_at_first(backend, prepared):
         return hold(session)
     effects = prepared.effects
+    splice: Outcome = None
     if effects is not NONE:
+        if effects.channels:
+            end = position + 1 + unpack_header(data, position)[1]
+            splice = await_channels(session, backend, effects, end, simple=False)
+            if splice is not None:
+                return splice
         if effects.reduces:
             effects = look_up_by_name(session, prepared.body[: prepared.body.find(0)], effects)
         splice = note_effects(session, backend, effects, position)
-        if splice is not None:
+        if splice is not None and (splice is HOLD or session.named is None):
             return splice
     named.speak(prepared, name)
     describes = data[position] == messages.DESCRIBE
@@ -156,7 +166,8 @@ def use_named(
         named.undescribed.discard(name)
     else:
         backend.binds += 1
-    before = provide(backend, prepared)
+    before = b"" if splice is None else splice[0]
+    before += provide(backend, prepared)
     return before + renamed(data, position, name_at, name_end, prepared.name), name_end
 
 

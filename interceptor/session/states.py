@@ -134,6 +134,8 @@ class Action(IntEnum):
     """As COMPLETE; the oldest noted change is settled."""
     SWALLOW_CHANGED = 13
     """Not to the client; the request is done, and the oldest noted change is settled."""
+    NOTIFIED = 40
+    """NotificationResponse: to the client, unless it hears of the channel in another way."""
     PARAMETER = 9
     """ParameterStatus: to the client, and remembered."""
     COPY_IN = 10
@@ -177,7 +179,8 @@ class Action(IntEnum):
 def _row(*, error: Action, **actions: Action) -> bytes:
     """A table row: 256 actions by message type. Notices, notifications and parameters may come at any time."""
     row = bytearray(256)
-    row[ord("N")] = row[ord("A")] = Action.RELAY
+    row[ord("N")] = Action.RELAY
+    row[ord("A")] = Action.NOTIFIED
     for kinds, action in actions.items():
         for kind in kinds.strip("_"):
             row[ord(kind)] = action

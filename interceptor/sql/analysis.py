@@ -197,6 +197,7 @@ def _analyse(sql: bytes, server_version: int, known: KnownCalls | None = None) -
             walk.reduces or walk.effect in _HIDES,
             names,
             walk.defines,
+            channels=frozenset(walk.channels),
         )
     )
 

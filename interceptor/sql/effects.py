@@ -76,6 +76,8 @@ class SessionEffects:
     ``uncovers``: a name may mean something else after it, under the same search_path: it may take away, move or rename
     what hid another thing of that name. Only who knows the catalogue says so.
 
+    ``channels``: what it listens to from now on (LISTEN), as far as the text tells.
+
     ``settings``: names in lower case of the settings that it may change, as far as the text tells. With
     ``Effect.SETTING`` and one statement, these are all that it changes, unless there are none.
     """
@@ -92,6 +94,7 @@ class SessionEffects:
     defines: bool = False
     keeps_names: bool = False
     uncovers: bool = False
+    channels: frozenset[str] = frozenset()
 
     @property
     def may_rename(self) -> bool:
@@ -104,8 +107,8 @@ _shared: dict[SessionEffects, SessionEffects] = {}
 
 
 def shared_effects(effects: SessionEffects) -> SessionEffects:
-    """Return equal effects: always the same object for texts of up to 16 statements that name no setting."""
-    if effects.statement_count > _SHARED_COUNT or effects.settings:
+    """Return equal effects: always the same object for texts of up to 16 statements that name nothing."""
+    if effects.statement_count > _SHARED_COUNT or effects.settings or effects.channels:
         # Or a client could fill the table, one length of text after another.
         return effects
     return _shared.setdefault(effects, effects)

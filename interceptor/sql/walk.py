@@ -81,7 +81,6 @@ PINS: dict[str, Effect] = {
     "DeallocateStmt": Effect.REDUCTION,
     "DoStmt": Effect.OPAQUE,
     "ExecuteStmt": Effect.PREPARED_STATEMENT,
-    "ListenStmt": Effect.LISTEN,
     "LoadStmt": Effect.LIBRARY,
     "PrepareStmt": Effect.PREPARED_STATEMENT,
 }
@@ -124,6 +123,7 @@ class Walk:
         "_functions",
         "_known",
         "_stack",
+        "channels",
         "defines",
         "effect",
         "ends_pin",
@@ -145,6 +145,7 @@ class Walk:
         self.reparses = False
         self.reduces = False
         self.settings: set[str] = set()
+        self.channels: set[str] = set()
         self._functions = harmless_functions(server_version)
         self._stack: list[Node] = []
 
@@ -221,7 +222,8 @@ class Walk:
         if schema in _PG_CATALOG:
             if name not in self._functions:
                 self._unquiet_function(schema, name, node)
-            elif name in UNLOCKS:
+            elif name in UNLOCKS or name == "pg_listening_channels":
+                # A client that listens with others has none on its backend, until they are put back for this.
                 self.ends_pin = True
         elif schema != "information_schema" or name not in harmless_helpers():
             self._call(schema, name)
@@ -304,6 +306,10 @@ class Walk:
         if node["target"] == "DISCARD_ALL":
             self.found(Effect.REDUCTION)
 
+    def _listen(self, node: Node) -> None:
+        self.found(Effect.LISTEN)
+        self.channels.add(cast("str", node["conditionname"]))
+
     def _declare_cursor(self, node: Node) -> None:
         if cast("int", node["options"]) & _CURSOR_OPT_HOLD:
             self.found(Effect.HOLD_CURSOR)
@@ -363,6 +369,7 @@ HANDLED: dict[str, Callable[[Walk, Node], None]] = {
     "JsonParseExpr": Walk._json_parse,
     "JsonScalarExpr": Walk._json_scalar,
     "JsonSerializeExpr": Walk._json_serialize,
+    "ListenStmt": Walk._listen,
     "MergeStmt": Walk._update,
     "MergeSupportFunc": Walk._merge_action,
     "RangeVar": Walk._range_var,

@@ -10,7 +10,7 @@ from pooler.config.hosts import HostChoice
 from pooler.config.secret import Secret
 from pooler.config.settings import EMPTY_QUERY, DatabaseSettings, ServerSettings, UserSettings
 from pooler.config.tls import ServerTls, server_tls, server_tls_of
-from pooler.config.values import HostPort, PoolMode
+from pooler.config.values import HostPort, ListenMode, PoolMode
 
 __all__ = ["PRIMARY", "PoolSettings", "merge", "settings_of_target", "target_names"]
 
@@ -94,6 +94,10 @@ class PoolSettings:
     """Clients that may keep their backends beyond a transaction; 0: as many as there are backends."""
     pin_timeout: float
     """How long a client may keep its backend beyond a transaction with nothing to do."""
+    listen: ListenMode
+    """Where its clients listen."""
+    max_unread_notifications: int
+    """Bytes that may wait for one client."""
     max_prepared_statements: int
     """0: named prepared statements are not shared, they keep their client's backend."""
     reuse_unnamed_statements: bool
@@ -172,6 +176,8 @@ def merge(
         cancel_wait_timeout=server.cancel_wait_timeout,
         max_pinned=max(pool_size - 1, 1) if max_pinned < 0 else max_pinned,
         pin_timeout=_first(login.pin_timeout, database.pin_timeout, default=server.pin_timeout),
+        listen=_first(database.listen, default=server.listen),
+        max_unread_notifications=server.max_unread_notifications,
         max_prepared_statements=server.max_prepared_statements,
         reuse_unnamed_statements=_first(database.reuse_unnamed_statements, default=server.reuse_unnamed_statements),
         catalogue=_first(database.catalogue, default=server.catalogue),

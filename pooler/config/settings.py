@@ -17,7 +17,7 @@ from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.dsn import upstreams as upstreams_kind
 from pooler.config.secret import Secret
 from pooler.config.tls import SslMode
-from pooler.config.values import AuthType, HostPort, LogFormat, PoolMode
+from pooler.config.values import AuthType, HostPort, ListenMode, LogFormat, PoolMode
 
 __all__ = ["AUTH_QUERY", "EMPTY_QUERY", "ApiSettings", "DatabaseSettings", "ServerSettings", "UserSettings"]
 
@@ -53,6 +53,7 @@ _Count = Annotated[int, values.integer(0)]
 # PgBouncer takes a pool_size of 0 for "no limit". A pool without a limit is what a pooler is there to prevent.
 _PoolSize = Annotated[int, values.integer(1)]
 _PoolMode = Annotated[PoolMode, _POOL_MODE]
+_ListenMode = Annotated[ListenMode, values.choice(ListenMode, {})]
 _MaxPinned = Annotated[int, values.integer(-1)]
 
 
@@ -100,6 +101,8 @@ class ServerSettings:
     cancel_wait_timeout: _Duration = 10.0
     max_pinned: _MaxPinned = -1
     pin_timeout: _Duration = 0.0
+    listen: _ListenMode = ListenMode.SHARED
+    max_unread_notifications: Annotated[int, values.size(16 * 1024, 1024**3)] = 1024 * 1024
     max_prepared_statements: Annotated[int, values.integer(0, 100_000)] = 200
     reuse_unnamed_statements: _Boolean = False
     catalogue: _Boolean = True
@@ -164,6 +167,7 @@ class DatabaseSettings:
     query_wait_timeout: _Duration | None = None
     max_pinned: _MaxPinned | None = None
     pin_timeout: _Duration | None = None
+    listen: _ListenMode | None = None
     reuse_unnamed_statements: _Boolean | None = None
     catalogue: _Boolean | None = None
     connect_query: _Text = ""

@@ -25,6 +25,7 @@ __all__ = [
     "AuthType",
     "HostPort",
     "Kind",
+    "ListenMode",
     "LogFormat",
     "PoolMode",
     "Unfit",
@@ -68,6 +69,13 @@ class AuthType(enum.StrEnum):
     SCRAM_SHA_256 = "scram-sha-256"
     CERT = "cert"
     HBA = "hba"
+
+
+class ListenMode(enum.StrEnum):
+    """Where a client of a transaction or statement pool listens."""
+
+    SHARED = "shared"
+    PIN = "pin"
 
 
 class LogFormat(enum.StrEnum):

@@ -86,7 +86,7 @@ def _comparison(world: World, mode: PoolMode) -> Iterator[Comparison]:
     """The proxy compared, with a pool so small that backends pass from client to client."""
     backend = world.compared
     tables: Tables = {
-        "server": {"pool_mode": mode.value, "default_pool_size": 2},
+        "server": {"pool_mode": mode.value, "listen": "pin", "default_pool_size": 2},
         "databases.app": {"primary": f"postgresql://{ROLE}@{backend.host}:{backend.port}/{backend.database}"},
     }
     with ExitStack() as stack:

@@ -38,7 +38,7 @@ def pair(request: pytest.FixtureRequest, world18: World) -> Iterator[Pair]:
     """The proxy with the plugin, in a pool mode."""
     backend = world18.compared
     tables: Tables = {
-        "server": {"pool_mode": request.param.value, "default_pool_size": 2},
+        "server": {"pool_mode": request.param.value, "listen": "pin", "default_pool_size": 2},
         "databases.app": {"primary": f"postgresql://{ROLE}@{backend.host}:{backend.port}/{backend.database}"},
         "plugins": {"modules": [str(PLUGIN)]},
     }

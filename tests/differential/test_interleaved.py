@@ -69,7 +69,7 @@ def comparisons(request: pytest.FixtureRequest) -> Iterator[Comparer]:
 def _comparison(world: SessionWorld, size: int) -> Iterator[InterleavedComparison]:
     backend = world.compared
     tables: Tables = {
-        "server": {"pool_mode": "transaction", "default_pool_size": size},
+        "server": {"pool_mode": "transaction", "listen": "pin", "default_pool_size": size},
         "databases.app": {"primary": f"postgresql://{BOSS}@{backend.host}:{backend.port}/{backend.database}"},
     }
     with ExitStack() as stack:

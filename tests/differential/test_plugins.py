@@ -62,7 +62,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     assert isinstance(world, World)
     backend = world.compared
     tables: Tables = {
-        "server": {"pool_mode": mode.value, "default_pool_size": 2},
+        "server": {"pool_mode": mode.value, "listen": "pin", "default_pool_size": 2},
         "databases.app": {"primary": f"postgresql://{ROLE}@{backend.host}:{backend.port}/{backend.database}"},
         "plugins": {"modules": [str(PLUGINS / f"{plugin}.py")]},
         f"plugins.{plugin}": {

@@ -55,7 +55,7 @@ def comparison(request: pytest.FixtureRequest, postgres18: PostgresServer) -> It
         world = stack.enter_context(SessionWorld(Endpoint(postgres18.host, postgres18.port, "postgres")))
         backend = world.compared
         tables: Tables = {
-            "server": {"pool_mode": "transaction", "default_pool_size": size},
+            "server": {"pool_mode": "transaction", "listen": "pin", "default_pool_size": size},
             "databases.app": {"primary": f"postgresql://{BOSS}@{backend.host}:{backend.port}/{backend.database}"},
             "plugins": {"modules": [str(PLUGINS / f"{plugin}.py")]},
             f"plugins.{plugin}": {

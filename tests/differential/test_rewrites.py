@@ -43,7 +43,7 @@ def pair(world18: World) -> Iterator[Pair]:
     """The proxy with the plugin."""
     backend = world18.compared
     tables: Tables = {
-        "server": {"default_pool_size": 2},
+        "server": {"listen": "pin", "default_pool_size": 2},
         "databases.app": {"primary": f"postgresql://{ROLE}@{backend.host}:{backend.port}/{backend.database}"},
         "plugins": {"modules": [str(PLUGIN)]},
     }

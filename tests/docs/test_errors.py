@@ -8,7 +8,7 @@ from pathlib import Path
 from interceptor.errors import BACKEND_LOGIN, FAILURES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
-_ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (FATAL|ERROR) \| ([^|]+) \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| (FATAL|ERROR|WARNING) \| ([^|]+) \|", re.MULTILINE)
 
 
 def test_every_failure_is_documented_with_its_sqlstate() -> None:

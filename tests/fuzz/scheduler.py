@@ -10,6 +10,7 @@ from interceptor.errors import BackendError, ClientError
 from interceptor.session import BackendSession, ClientSession, PoolMode, bounds
 from interceptor.session import backend as backend_module
 from interceptor.session import client as client_module
+from interceptor.session.listening import Notifications
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
 from interceptor.sql.effects import Effect
@@ -73,6 +74,9 @@ class Client:
 
     def on_pins_changed(self, pins: frozenset[Effect]) -> None:
         assert self.mode is not PoolMode.SESSION
+
+    def notifications(self) -> Notifications | None:
+        return None
 
     def on_defined(self) -> None:
         raise AssertionError("no judge told of definitions")

@@ -29,7 +29,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.psql("create sequence s", dbname=DATABASE)
     tables: Tables = {
         # Backends are counted and watched here: one that is asked what a statement did is not free yet.
-        "server": {"catalogue": False},
+        "server": {"catalogue": False, "listen": "pin"},
         "databases.one": {"primary": upstream(server, DATABASE), "pool_size": 1},
         # One backend more than clients that are pinned in a test: the others share it, and find what was left there.
         "databases.app": {"primary": upstream(server, DATABASE), "pool_size": 2},

@@ -25,6 +25,7 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     server.psql("create table t (i int); insert into t select generate_series(1, 10)", dbname=DATABASE)
     primary = upstream(server, DATABASE)
     tables: Tables = {
+        "server": {"listen": "pin"},
         "databases.one": {"primary": primary, "pool_size": 1},
         "databases.three": {"primary": primary, "pool_size": 3},
         "databases.limited": {"primary": primary, "pool_size": 3, "max_pinned": 1},

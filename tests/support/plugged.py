@@ -11,6 +11,7 @@ from interceptor.errors import ClientError
 from interceptor.protocol.messages import decode_error_fields
 from interceptor.session import BackendSession, ClientSession, PoolMode
 from interceptor.session.interception import Interception
+from interceptor.session.listening import Notifications
 from interceptor.testing.harness import PluginHarness
 from tests.support.recorder import REPORTED, Recorder
 
@@ -109,6 +110,9 @@ class _PluggedHost:
 
     async def drain(self) -> None:
         self._recorder.is_full = False
+
+    def notifications(self) -> Notifications | None:
+        return None
 
     def acquire(self, target: str | None) -> BackendSession | None:
         self._recorder.targets.append(target)

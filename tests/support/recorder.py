@@ -7,6 +7,7 @@ from struct import pack
 
 from interceptor.errors import TOO_MANY_PINNED, BackendError, ClientError
 from interceptor.session import BackendSession, ClientSession, PoolMode
+from interceptor.session.listening import Notifications
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.session.reported import reported_of
 from interceptor.sql.analysis import StatementCache
@@ -193,6 +194,9 @@ class Recorder:
 class _ClientHost:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+
+    def notifications(self) -> Notifications | None:
+        return None
 
     def write(self, data: bytes) -> None:
         assert data, "an empty write"

@@ -23,6 +23,7 @@ def effects(
     ends_pin: bool = False,
     reparses: bool = False,
     reduces: bool = False,
+    channels: frozenset[str] = frozenset(),
 ) -> SessionEffects:
     return SessionEffects(
         effect,
@@ -34,6 +35,7 @@ def effects(
         reparses=reparses,
         reduces=reduces,
         settings=frozenset(settings),
+        channels=channels,
     )
 
 
@@ -113,7 +115,8 @@ OF_PREPARED = replace(may_do_all(), effect=Effect.PREPARED_STATEMENT)
         ("declare c cursor with hold for select 1", effects(Effect.HOLD_CURSOR)),
         ("declare c cursor for select pg_advisory_lock(1)", effects(Effect.ADVISORY_LOCK)),
         ("select pg_try_advisory_lock(1)", effects(Effect.ADVISORY_LOCK)),
-        ("listen news", effects(Effect.LISTEN)),
+        ("listen news", effects(Effect.LISTEN, channels=frozenset({"news"}))),
+        ('listen "News"; listen "a ""b"""', effects(Effect.LISTEN, 2, channels=frozenset({"News", 'a "b"'}))),
         ("load 'auto_explain'", effects(Effect.LIBRARY, reparses=True)),
         ("select pg_backup_start('a')", effects(Effect.SESSION_RESOURCE)),
         ("select pg_advisory_unlock(1)", effects(None, ends_pin=True)),

@@ -9,6 +9,7 @@ import pytest
 
 from pooler.config import Config, DatabaseSettings, PoolMode, PoolSettings, ServerSettings, Upstream, UserSettings
 from pooler.config.secret import Secret
+from pooler.config.values import ListenMode
 
 S = TypeVar("S", ServerSettings, DatabaseSettings, UserSettings)
 
@@ -46,6 +47,7 @@ NARROWER: list[tuple[str, object, object, object]] = [
     ("server_lifetime", 5.0, 0.0, None),
     ("max_pinned", 4, 3, 0),
     ("pin_timeout", 5.0, 6.0, 0.0),
+    ("listen", ListenMode.PIN, ListenMode.SHARED, None),
     ("reuse_unnamed_statements", True, False, None),
     ("catalogue", False, True, None),
     ("max_user_connections", 5, None, 0),

@@ -1,0 +1,65 @@
+"""The connections of this process that listen, by database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pooler.notifications.hub import Hub
+
+if TYPE_CHECKING:
+    from pooler.auth import BackendCredential
+    from pooler.config import PoolSettings
+    from pooler.server import Server
+
+__all__ = ["Hubs"]
+
+
+class _Login:
+    """Where and as whom a hub logs in. Whoever asked last lends its login: LISTEN needs no privilege."""
+
+    def __init__(self, server: Server, settings: PoolSettings, credential: BackendCredential | None) -> None:
+        self._server = server
+        self.settings = settings
+        self.credential = credential
+
+    def find(self) -> tuple[PoolSettings, BackendCredential | None]:
+        server, settings = self._server, self.settings
+        current = server.config.pool_settings(settings.database, settings.client_user)
+        return server.targets.settings_of_primary(current), self.credential
+
+
+class Hubs:
+    """One for each database that has had a client that listens."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._known: dict[str, tuple[Hub, _Login]] = {}
+
+    def __iter__(self) -> Iterator[Hub]:
+        return (hub for hub, _ in self._known.values())
+
+    def get(self, settings: PoolSettings, credential: BackendCredential | None) -> Hub:
+        """That of the database of a login."""
+        known = self._known.get(settings.database)
+        if known is None:
+            login = _Login(self._server, settings, credential)
+            hub = Hub(settings.database, login.find, self._server.keys, settings.max_unread_notifications)
+            self._known[settings.database] = hub, login
+            return hub
+        hub, login = known
+        if credential is not None or settings.forced_user:
+            login.settings, login.credential = settings, credential
+        return hub
+
+    def drop_unused(self) -> None:
+        """Forget databases in which nobody listens: under "*" clients choose their names."""
+        for database, (hub, _) in list(self._known.items()):
+            if hub.idle:
+                del self._known[database]
+
+    def close(self) -> None:
+        """Let all servers go, for good."""
+        for hub in self:
+            hub.close()
+        self._known.clear()
