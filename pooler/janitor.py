@@ -93,6 +93,7 @@ class Janitor:
                     self._server.reloader.look_after(pool)
         if sweep:
             self._server.pools.drop_unused(self._server.config.databases)
+            self._server.hubs.look_around()
             self._server.statistics.tick(now)
             self._check_idle_clients(now)
         if self._ticks % (_TICKS_PER_SWEEP * _SWEEPS_PER_USE_CHECK) == 0:

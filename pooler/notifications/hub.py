@@ -91,11 +91,6 @@ class Hub:
         """Nobody listens, and there is no connection."""
         return not self.interest and self._running is None
 
-    @property
-    def process_id(self) -> int:
-        """Of the server's process; 0 where there is none."""
-        return 0 if self._connection is None else self._pid
-
     # --- Notifications -----------------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener, channels: Collection[bytes]) -> None:
@@ -115,15 +110,13 @@ class Hub:
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
-    def hold(self) -> None:
-        """Let the server go until ``resume``, for somebody has paused the database."""
-        self._held = True
-        self.remake()
-
-    def resume(self) -> None:
-        """Undo ``hold``."""
-        self._held = False
-        self._wake.set()
+    def look_around(self, *, holds: bool) -> None:
+        """See whether the database is elsewhere by now. ``holds``: somebody has paused it, so let its server go."""
+        if holds is not self._held:
+            self._held = holds
+            self._wake.set()
+        if self._connection is not None and (holds or _place(self._find_login()[0]) != self._place):
+            self.remake()
 
     def remake(self) -> None:
         """Make the connection again, perhaps to another server."""
@@ -184,7 +177,7 @@ class Hub:
             "client_encoding": "SQL_ASCII",
         }
         logged_in = await log_in(settings, parameters, credential, self._keys)
-        self._pid = logged_in.process_id
+        self._place = _place(settings)
         self._connection = Incoming(logged_in)
 
     async def _pause(self, seconds: float) -> None:
@@ -197,7 +190,7 @@ class Hub:
             except TimeoutError:
                 pass
 
-    _pid = 0
+    _place: tuple[object, ...] = ()
     _retry_most = _FIRST_RETRY
     _settlements = 0
 
@@ -314,6 +307,10 @@ class Hub:
             old = self.heard - self.interest.listeners.keys()
             if old:
                 self._ask(set(), old)
+
+
+def _place(settings: PoolSettings) -> tuple[object, ...]:
+    return settings.host, settings.port, settings.dbname, settings.tls, settings.user
 
 
 def _quoted(channel: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pooler.notifications.hub import Hub
@@ -25,8 +26,9 @@ class _Login:
 
     def find(self) -> tuple[PoolSettings, BackendCredential | None]:
         server, settings = self._server, self.settings
-        current = server.config.pool_settings(settings.database, settings.client_user)
-        return server.targets.settings_of_primary(current), self.credential
+        with suppress(LookupError):  # the database is in the configuration no more, and its clients are about to go
+            settings = server.config.pool_settings(settings.database, settings.client_user)
+        return server.targets.settings_of_primary(settings), self.credential
 
 
 class Hubs:
@@ -52,11 +54,20 @@ class Hubs:
             login.settings, login.credential = settings, credential
         return hub
 
-    def drop_unused(self) -> None:
-        """Forget databases in which nobody listens: under "*" clients choose their names."""
+    def look_around(self) -> None:
+        """To be called every second or so: obey PAUSE, follow a database to another server, forget what is unused."""
         for database, (hub, _) in list(self._known.items()):
             if hub.idle:
+                # Under "*" clients choose the names of databases.
                 del self._known[database]
+            else:
+                hub.look_around(holds=self._server.pools.gates.holds(database))
+
+    def remake(self, databases: Collection[str]) -> None:
+        """Make the connections to these again, or to all if there are none."""
+        for hub in self:
+            if not databases or hub.database in databases:
+                hub.remake()
 
     def close(self) -> None:
         """Let all servers go, for good."""

@@ -112,6 +112,7 @@ async def _kill_client(server: Server, arguments: Arguments) -> list[Row]:
 async def _reconnect(server: Server, arguments: Arguments) -> list[Row]:
     for pool in _pools(server, arguments):
         pool.retire()
+    server.hubs.remake(arguments)
     return []
 
 

@@ -23,7 +23,7 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
     postgres.create_database(DATABASE)
     primary = upstream(postgres, DATABASE)
     tables: Tables = {
-        "server": {"max_unread_notifications": "64kB"},
+        "server": {"max_unread_notifications": "64kB", "admin_users": ["postgres"]},
         "databases.one": {"primary": primary, "pool_size": 1, "query_wait_timeout": 5},
         "databases.two": {"primary": primary, "pool_size": 2},
         "databases.pinning": {"primary": primary, "pool_size": 2, "listen": "pin"},
@@ -236,6 +236,19 @@ def test_a_lost_connection_is_made_again(clients: Clients, activity: Activity) -
         activity.terminate(pid)
     listener.read_until(lambda: b"N" in tags(listener))
     assert b"\0C01000\0" in next(reply.body for reply in listener.replies if reply.tag == b"N")
+    teller.query("notify a, 'again'")
+    hears(listener, ("a", "again"))
+
+
+@pytest.mark.parametrize("commands", [("reconnect two",), ("pause two", "resume two")])
+def test_commands_of_the_console(clients: Clients, activity: Activity, commands: tuple[str, ...]) -> None:
+    listener, teller, console = clients.connect("two"), clients.connect("two"), clients.connect("pgbouncer")
+    listener.query("listen a")
+    for command in commands:
+        console.query(command)
+        if command.startswith("pause"):
+            wait_until(lambda: not activity.count(HUBS), "the server is let go")
+    listener.read_until(lambda: b"N" in tags(listener))
     teller.query("notify a, 'again'")
     hears(listener, ("a", "again"))
 
