@@ -18,6 +18,9 @@ MAX_SMALL_MESSAGE: Final = 10_000
 MAX_JUDGED: Final = 2 * 1024 * 1024
 """Bytes up to which a message is collected where plugins decide about statements: they have to see it whole."""
 
+MAX_OWED: Final = 10_000
+"""Requests that a pipeline may run ahead of their answers; beyond them the client's messages wait."""
+
 LARGE_KINDS: Final = frozenset(b"QPBFd")
 SMALL_KINDS: Final = frozenset(b"CDEHSXcf")
 

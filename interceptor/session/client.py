@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
     NOT_JUDGED,
-    PROTOCOL_VIOLATION,
     STATEMENT_POOLING,
     BackendError,
     ClientError,
-    ProtocolViolation,
 )
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.actions import ClientHost
 from interceptor.session.backend import BackendSession
 from interceptor.session.belongings import Belongings
-from interceptor.session.bounds import MAX_JUDGED, MAX_SMALL_MESSAGE, WHOLE_MESSAGE, must_wait
-from interceptor.session.copying import process_copy_in, skip_to_sync
-from interceptor.session.noting import first_effects, runs_several
-from interceptor.session.passing import end_of_unwanted
+from interceptor.session.bounds import MAX_JUDGED, MAX_OWED, WHOLE_MESSAGE
+from interceptor.session.judgements import LASTING, Judgements, judge_nothing
+from interceptor.session.linked import run
 from interceptor.session.prepared import ClientStatements, Meaning, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
-from interceptor.session.requests import HANDLERS, INTERCEPTED, Handler
-from interceptor.session.splice import HOLD
+from interceptor.session.requests import HANDLERS, INTERCEPTED
 from interceptor.session.stand_ins import stand_ins_for
 from interceptor.session.states import PoolMode, Request
-from interceptor.session.substitutes import SUBSTITUTE, act_alone, is_query, refuse
+from interceptor.session.substitutes import is_query, refuse
+from interceptor.session.unlinked import move_to, process_unlinked
 from interceptor.session.watching import must_hold
 from interceptor.sql.effects import OPAQUE, Effect, SessionEffects
 
@@ -46,17 +43,6 @@ _OWED_SYNC: Final = int(Request.SYNC)
 
 MAX_KEPT_INPUT: Final = 256 * 1024
 """Bytes that a client may send ahead while it waits; beyond them its socket is not read."""
-
-MAX_OWED: Final = 10_000
-"""Requests that a pipeline may run ahead of their answers; beyond them the client's messages wait."""
-
-_COPY_KINDS: Final = frozenset(b"dcf")
-_NEED_BACKEND: Final = frozenset(b"QPBDECF")
-_NO_BODY: Final = frozenset((_SYNC, messages.FLUSH))
-
-_INVALID_FORMAT: Final = messages.encode_failure(
-    ClientError(PROTOCOL_VIOLATION, "invalid message format: Sync and Flush have no body", fatal=False)
-)
 
 
 class ClientSession:
@@ -125,7 +111,7 @@ class ClientSession:
         self.write = host.write
         self.mode = mode
         self.analyse = analyse
-        self.texts: Judgements = texts or _LASTING
+        self.texts: Judgements = texts or LASTING
         self.effects_of: Callable[[bytes], SessionEffects] = analyse
         """What a text may do to this client's session."""
         self.backend: BackendSession | None = None
@@ -205,9 +191,9 @@ class ClientSession:
             if not data:
                 return
         if self.backend is None:
-            self._process_unlinked(data)
+            process_unlinked(self, data)
         else:
-            self._run(self.backend, data, 0)
+            run(self, self.backend, data, 0)
 
     def intercept(self, interception: Interception) -> None:
         """From now on plugins decide about the statements of this client."""
@@ -225,7 +211,8 @@ class ClientSession:
             self.paused = True
             self.host.pause_reading()
 
-    def _take_kept(self) -> bytes:
+    def take_kept(self) -> bytes:
+        """What was kept to be acted on later."""
         data, self.rest = self.rest, b""
         if self.paused:
             self.paused = False
@@ -253,211 +240,40 @@ class ClientSession:
                 self.on_ready(backend)
         return data[taken:]
 
-    def _process_unlinked(self, data: bytes) -> None:
+    def process_unlinked(self, data: bytes) -> None:
         """Act on messages without a backend, up to the first one that needs it."""
-        size = len(data)
-        if size >= 5 and data[0] in _NEED_BACKEND and not self.ignoring:
-            # What nearly every transaction begins with: past what the loop below is for.
-            length = unpack_header(data)[1]
-            if 4 <= length < size and length <= MAX_SMALL_MESSAGE:
-                self._look_then_acquire(data, 0)
-                return
-        position = 0
-        syncs = 0
-        needs_backend = False
-        interception = self.interception
-        while size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(
-                kind, length, size - position, self.max_whole
-            ):
-                break
-            if kind in _NEED_BACKEND:
-                if not self.ignoring:
-                    needs_backend = True
-                    break
-                if interception is not None:
-                    interception.skip(kind)
-            elif kind == SUBSTITUTE and interception is not None and interception.substitutes:
-                if syncs:
-                    self.write(messages.READY[messages.IDLE] * syncs)
-                    syncs = 0
-                if self.ignoring:
-                    interception.skip(kind)
-                elif act_alone(self, interception):
-                    interception.done()
-                else:
-                    needs_backend = True
-                    break
-                if interception.busy:
-                    self.held = True
-                    self.keep_input(data[end:])
-                    return
-            elif length != 4 and kind in _NO_BODY:
-                if kind == _SYNC or not self.ignoring:
-                    # As PostgreSQL (pq_getmsgend): a failure of this one message, which a Sync ends itself.
-                    self.write(messages.READY[messages.IDLE] * syncs + _INVALID_FORMAT)
-                    syncs = int(kind == _SYNC)
-                    self.ignoring = kind != _SYNC
-            elif kind == _SYNC:
-                if interception is not None and not self.ignoring and interception.committing.holds_sync(None):
-                    break
-                self.ignoring = False
-                syncs += 1
-                if interception is not None:
-                    interception.on_ready(messages.IDLE)
-            elif kind == messages.TERMINATE:
-                self.finishing = self.held = True
-                break
-            elif kind not in _COPY_KINDS and kind != messages.FLUSH:
-                raise ProtocolViolation(f"invalid frontend message type {kind}")
-            position = end
-        if syncs:
-            # In one write, for a client may send fifty thousand of them at once.
-            self.write(messages.READY[messages.IDLE] * syncs)
-            if self.listening is not None:
-                self.listening.flush()
-        if self.finishing:
-            self.host.on_finished()
-        elif needs_backend:
-            self._look_then_acquire(data, position)
-        elif position > size:
-            self.discarding = position - size
-        else:
-            self.rest = data[position:]
-
-    def _look_then_acquire(self, data: bytes, position: int) -> None:
-        interception = self.interception
-        if interception is None:
-            self._acquire(data, position, None)
-        elif interception.planned:
-            self._acquire(data, position, interception.take_target())
-        elif (end := end_of_unwanted(interception, data, position)) > position:
-            self._acquire(data, position, None, unwanted_to=end)
-        else:
-            decided = self._look_at(interception, data, position)
-            if decided is not None:
-                self._process_unlinked(decided)
-
-    def _look_at(self, interception: Interception, data: bytes, position: int) -> bytes | None:
-        decided = interception.look_at(data, position)
-        if decided is None:
-            self.deciding = self.held = True
-        return decided
-
-    def _acquire(self, data: bytes, position: int, target: str | None, *, unwanted_to: int = 0) -> None:
-        backend = self.host.acquire(target)
-        if backend is None:
-            self.waiting = True
-            self.keep_input(data[position:])
-            return
-        belongings = self.belongings
-        if (
-            backend.settings is belongings.settings
-            and backend.reported is belongings.told
-            and not (backend.sequences_of or backend.hidden_of)
-        ) or self._move_to(backend, data, position):
-            if self.interception is None:
-                self._process(backend, data, position)
-            else:
-                self._run(backend, data, position, unwanted_to=unwanted_to)
-
-    def _move_to(self, backend: BackendSession, data: bytes, position: int) -> bool:
-        """See that a backend has what this client has; False if the client's messages must wait until then."""
-        belongings = self.belongings
-        if backend.sequences_of not in (0, belongings.serial) and self.follows:
-            effects = first_effects(self, backend, data, position)
-            if (
-                effects.reads_sequence
-                or effects.transaction_control
-                or effects.statement_count != 1
-                or runs_several(data, position)
-            ):
-                belongings.hide_sequences(backend)
-        if belongings.move_to(backend):
-            return True
-        self.held = True
-        self.keep_input(data[position:])
-        return False
+        process_unlinked(self, data)
 
     def read_carefully(self) -> None:
         """Judge texts by what is known now of how SQL reads in this session."""
         belongings = self.belongings
         if belongings.settings.misleading:
-            self.effects_of = _judge_nothing
+            self.effects_of = judge_nothing
         elif belongings.told.standard_lexing and belongings.doubt is None:
             self.effects_of = self.analyse
         else:
             # A statement is under way that may have changed it: only what reads alike is understood.
             self.effects_of = partial(self.analyse, standard_lexing=False)
 
-    def _run(self, backend: BackendSession, data: bytes, position: int, *, unwanted_to: int = 0) -> None:
-        """Act on messages while a backend is linked, each batch of them once plugins have decided about it.
-
-        ``unwanted_to``: what ``end_of_unwanted`` says, if the caller has asked.
-        """
-        self.begins = False
-        interception = self.interception
-        end = unwanted_to
-        if interception is not None and not (end or interception.planned or self.ignoring or backend.copy_in):
-            end = end_of_unwanted(interception, data, position)
-        if end > position:
-            self._pass(backend, data, position, end)
-        else:
-            self._process(backend, data, position)
-        while interception is not None and self.begins and self.backend is backend:
-            # It was held at the beginning of a batch.
-            end = end_of_unwanted(interception, self.rest, 0)
-            if end:
-                self.begins = self.held = False
-                self._pass(backend, self._take_kept(), 0, end)
-                continue
-            if backend.owed or backend.asked or (not backend.ready and not interception.in_batch):
-                self.wants_flush = False
-                if backend.owed:
-                    backend.write(messages.FLUSH_MESSAGE)
-                return
-            self.begins = self.held = False
-            decided = self._look_at(interception, self._take_kept(), 0)
-            if decided is None:
-                return
-            self._process(backend, decided, 0)
-
-    def _pass(self, backend: BackendSession, data: bytes, position: int, end: int) -> None:
-        """Act on batches, up to ``end``, that no plugin wants anything of, and on what follows them."""
-        assert self.interception is not None
-        self.interception.known.again = ()
-        if end == len(data):
-            self._process(backend, data, position, HANDLERS)
-            return
-        self._process(backend, data[position:end], 0, HANDLERS)
-        if self.held:
-            self.keep_input(self.rest + data[end:])
-        elif self.backend is None:
-            self._process_unlinked(data[end:])
-        else:
-            self._process(backend, data[end:], 0)
-
     def on_decided(self, data: bytes) -> None:
         """What plugins had to think about is decided: ``data`` takes the place of what was looked at."""
         self.deciding = self.held = False
-        data += self._take_kept()
+        data += self.take_kept()
         if self.backend is None:
-            self._process_unlinked(data)
+            process_unlinked(self, data)
         else:
-            self._run(self.backend, data, 0)
+            run(self, self.backend, data, 0)
 
     def on_answer_sent(self) -> None:
         """The rows of an answer have all been sent, and what came meanwhile may be acted on."""
         self.held = False
         if self.listening is not None:
             self.listening.flush()
-        data = self._take_kept()
+        data = self.take_kept()
         if self.backend is None:
-            self._process_unlinked(data)
+            process_unlinked(self, data)
         else:
-            self._run(self.backend, data, 0)
+            run(self, self.backend, data, 0)
 
     def fail(self, error: bytes, *, simple: bool) -> None:
         """End what was being answered here with an error, as a server would have."""
@@ -495,98 +311,15 @@ class ClientSession:
             prepared.era = self.texts.era
         return prepared.effects
 
-    def _process(
-        self, backend: BackendSession, data: bytes, position: int, handlers: tuple[Handler, ...] | None = None
-    ) -> None:
-        """Act on messages while a backend is linked. ``handlers``: other than the session's own.
-
-        One loop over message headers; what goes to the backend leaves as the slice that it came in.
-        """
-        if self.ignoring:
-            position = skip_to_sync(self, data, position)
-        elif backend.copy_in:
-            position = process_copy_in(self, backend, data, position)
-        if position < 0:
-            return
-        size = len(data)
-        start = position
-        out = b""
-        owed = backend.owed
-        if handlers is None:
-            handlers = self.handlers
-        is_plain = handlers is HANDLERS
-        interception = self.interception
-        while size - position >= 5:
-            kind, length = unpack_header(data, position)
-            end = position + 1 + length
-            if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(
-                kind, length, size - position, self.max_whole
-            ):
-                break
-            if kind == _EXECUTE and is_plain:
-                owed.append(_OWED_EXECUTE)
-            elif kind == _SYNC:
-                if interception is not None and interception.committing.holds_sync(backend):
-                    break
-                backend.unnamed_in_batch = False
-                if self.named is not None:
-                    self.named.in_batch.clear()
-                owed.append(_OWED_SYNC if interception is None else interception.executions.owed_sync)
-            else:
-                splice = handlers[kind](self, backend, data, position, end)
-                if splice is not None:
-                    if splice is HOLD:
-                        break
-                    out += data[start:position] + splice[0]
-                    start = splice[1]
-                    if self.held:
-                        # An answer of a plugin is being sent; what follows waits for its end.
-                        position = end
-                        break
-            position = end
-        if start == 0 < position == size and not out and not self.held and len(owed) <= MAX_OWED:
-            backend.write(data)
-        else:
-            self.send(backend, out, data, start, position)
-
-    def send(self, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
-        """Forward what was accepted; keep what was not: an incomplete message, or one that has to wait.
-
-        ``out`` goes first. ``position`` beyond the end of the data means that the last message is still coming;
-        ``start`` beyond it, that this message goes nowhere.
-        """
-        size = len(data)
-        if start < min(position, size):
-            out = out + data[start:position] if out else data[start:position]
-        if out:
-            backend.write(out)
-        if position < size:
-            self.keep_input(data[position:])
-        elif start > size:
-            self.discarding = start - size
-        else:
-            self.streaming = position - size
-        if self.wants_flush:
-            self.wants_flush = False
-            backend.write(messages.FLUSH_MESSAGE)
-        if len(backend.owed) > MAX_OWED:
-            self.held = True
-        if self.finishing and (backend.copy_in or not (backend.owed or backend.streaming)):
-            self.host.on_finished()
-        elif self.wants_release:
-            self.wants_release = False
-            if not backend.owed and backend.ready:
-                self.on_ready(backend)
-
     # --- What the backend's half reports -----------------------------------------------------------------------------
 
     def on_linked(self, backend: BackendSession) -> None:
         """The backend that ``acquire`` could not give at once is linked now."""
         assert self.waiting and self.backend is backend
         self.waiting = False
-        data = self._take_kept()
-        if self._move_to(backend, data, 0):
-            self._run(backend, data, 0)
+        data = self.take_kept()
+        if move_to(self, backend, data, 0):
+            run(self, backend, data, 0)
 
     def take_up_retry(self) -> Prepared | None:
         """Send the batch again that failed because of a statement's old plan. Returns that statement.
@@ -624,7 +357,7 @@ class ClientSession:
         self.waiting = False
         if self.interception is not None:
             self.interception.executions.on_refused(error)
-        data = self._take_kept()
+        data = self.take_kept()
         kind, length = unpack_header(data)
         self.write(error)
         if kind == _QUERY or kind == messages.FUNCTION_CALL or is_query(self.interception, kind):
@@ -636,7 +369,7 @@ class ClientSession:
             data = data[length + 1 :]
         else:
             self.ignoring = True
-        self._process_unlinked(data)
+        process_unlinked(self, data)
 
     @property
     def may_go_elsewhere(self) -> bool:
@@ -650,7 +383,7 @@ class ClientSession:
         if not self.interception.retrying.leave(error):
             return False
         self.streaming = self.discarding = 0
-        self._process_unlinked(self._take_kept())
+        process_unlinked(self, self.take_kept())
         return True
 
     def on_ignored(self) -> None:
@@ -701,7 +434,7 @@ class ClientSession:
         if not backend.copy_in:
             # The COPY has ended well: what was sent into it counts for nothing any more.
             backend.copy_syncs = 0
-        self._run(backend, self._take_kept(), 0)
+        run(self, backend, self.take_kept(), 0)
 
     def on_ready(self, backend: BackendSession) -> None:
         """Nothing is owed and no batch is open: the one moment at which a backend may be released."""
@@ -775,32 +508,7 @@ class ClientSession:
         self.retry = None
         backend.watches_tags = False
         self.belongings.deviates = False
-        data = self._take_kept()
+        data = self.take_kept()
         backend.unlink()
         backend.host.release()
-        self._process_unlinked(data)
-
-
-class Judgements(Protocol):
-    """Where judgements of texts come from, as far as it matters how old they are."""
-
-    @property
-    def era(self) -> object:
-        """Another object whenever all texts have to be judged anew."""
-
-    @property
-    def generation(self) -> object:
-        """Another object whenever a text may mean something else to who parses it now."""
-
-
-class _Lasting:
-    era: Final = object()
-    generation: Final = object()
-
-
-_LASTING: Final = _Lasting()
-
-
-def _judge_nothing(sql: bytes) -> SessionEffects:
-    """What is known of a text whose words may not be what they look like."""
-    return OPAQUE
+        process_unlinked(self, data)

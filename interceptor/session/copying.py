@@ -8,6 +8,7 @@ from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.bounds import LARGE_KINDS, MAX_SMALL_MESSAGE, SMALL_KINDS, must_wait
+from interceptor.session.sending import send
 from interceptor.session.substitutes import SUBSTITUTE
 from interceptor.session.watching import must_hold
 
@@ -53,7 +54,7 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
             raise ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
         position = end
     if backend.copy_in or session.held:
-        session.send(backend, b"", data, start, position)
+        send(session, backend, b"", data, start, position)
         return -1
     if start < position:
         backend.write(data[start:position])

@@ -282,6 +282,6 @@ class Scheduler:
         for client in self.clients:
             assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + bounds.WHOLE_MESSAGE + chunk
         for backend in self._backends:
-            longest = client_module.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
+            longest = bounds.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
             assert len(backend.session.owed) <= longest
             assert len(backend.session.partial) <= backend_module.MAX_PARAMETER_STATUS + 5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from interceptor.errors import ClientError
-from interceptor.session import PoolMode, bounds
+from interceptor.session import PoolMode, bounds, linked, sending
 from interceptor.session import client as client_module
 from tests.fuzz.running import attempt, fuzz
 from tests.support.conversations import CONVERSATIONS
@@ -45,7 +45,8 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that short streams go beyond."""
     monkeypatch.setattr(bounds, "WHOLE_MESSAGE", 150)
     monkeypatch.setattr(client_module, "MAX_KEPT_INPUT", 400)
-    monkeypatch.setattr(client_module, "MAX_OWED", 10)
+    for module in (bounds, client_module, linked, sending):
+        monkeypatch.setattr(module, "MAX_OWED", 10)
 
 
 def talk(recorder: Recorder, events: list[tuple[str, bytes]]) -> None:
@@ -63,7 +64,7 @@ def talk(recorder: Recorder, events: list[tuple[str, bytes]]) -> None:
 
 def assert_bounded(recorder: Recorder) -> None:
     assert len(recorder.client.rest) <= client_module.MAX_KEPT_INPUT + PIECE
-    assert len(recorder.backend.owed) <= client_module.MAX_OWED + (client_module.MAX_KEPT_INPUT + PIECE) // 5 * 3
+    assert len(recorder.backend.owed) <= bounds.MAX_OWED + (client_module.MAX_KEPT_INPUT + PIECE) // 5 * 3
     assert len(recorder.backend.partial) <= PIECE * len(recorder.backend.partial or b"x")
     if recorder.backend.reusable:
         assert not recorder.backend.owed

@@ -1,0 +1,44 @@
+"""What has been acted on goes to the backend; what has not is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interceptor.protocol import messages
+from interceptor.session.bounds import MAX_OWED
+
+if TYPE_CHECKING:
+    from interceptor.session.backend import BackendSession
+    from interceptor.session.client import ClientSession
+
+__all__ = ["send"]
+
+
+def send(session: ClientSession, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
+    """Forward what was accepted; keep what was not: an incomplete message, or one that has to wait.
+
+    ``out`` goes first. ``position`` beyond the end of the data means that the last message is still coming;
+    ``start`` beyond it, that this message goes nowhere.
+    """
+    size = len(data)
+    if start < min(position, size):
+        out = out + data[start:position] if out else data[start:position]
+    if out:
+        backend.write(out)
+    if position < size:
+        session.keep_input(data[position:])
+    elif start > size:
+        session.discarding = start - size
+    else:
+        session.streaming = position - size
+    if session.wants_flush:
+        session.wants_flush = False
+        backend.write(messages.FLUSH_MESSAGE)
+    if len(backend.owed) > MAX_OWED:
+        session.held = True
+    if session.finishing and (backend.copy_in or not (backend.owed or backend.streaming)):
+        session.host.on_finished()
+    elif session.wants_release:
+        session.wants_release = False
+        if not backend.owed and backend.ready:
+            session.on_ready(backend)
