@@ -78,7 +78,10 @@ class BackendHost(Protocol):
         """Return when the backend has read what it was sent, or nearly, or is lost."""
 
     def release(self) -> None:
-        """The backend has answered everything, is idle, and no client is linked to it any more."""
+        """The backend has answered everything, is idle, and no client is linked to it any more.
+
+        If it is not ``reusable`` it has begun to say what nobody asked for, such as why it hangs up: it must be closed.
+        """
 
     def on_failed(self, error: BackendError) -> None:
         """The backend broke the protocol: it must be closed, and its client told."""

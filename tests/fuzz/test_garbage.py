@@ -73,6 +73,18 @@ def assert_bounded(recorder: Recorder) -> None:
         assert not recorder.backend.changes
 
 
+@pytest.mark.parametrize("mode", [PoolMode.TRANSACTION, PoolMode.STATEMENT])
+def test_a_backend_that_says_more_than_it_was_asked_for_serves_nobody_else(mode: PoolMode) -> None:
+    turn = CONVERSATIONS["simple query"][0]
+    assert turn.answer
+    recorder = Recorder(mode)
+    backend = recorder.backend
+    talk(recorder, [("client", turn.sent), ("server", turn.answer * 2)])
+    assert recorder.to_client == turn.answer
+    assert recorder.released == 1
+    assert recorder.backend is not backend
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["", "statements shared"])
 @pytest.mark.parametrize("mode", PoolMode)
 def test_only_errors_for_people_come_out(mode: PoolMode, shared: bool) -> None:

@@ -264,10 +264,18 @@ class _BackendHost:
         self._recorder.backend_is_full = False
 
     def release(self) -> None:
-        assert self._recorder.client.backend is None
-        assert self._recorder.backend.reusable
-        assert self._recorder.client.belongings.doubt is None
-        self._recorder.released += 1
+        recorder = self._recorder
+        backend = recorder.backend
+        assert recorder.client.backend is None
+        assert recorder.client.belongings.doubt is None
+        recorder.released += 1
+        if backend.partial or backend.streaming:
+            # It says more than it was asked for: as ``Pool.release``.
+            assert backend.ready
+            assert not backend.owed
+            recorder.new_backend()
+        else:
+            assert backend.reusable
 
     def on_failed(self, error: BackendError) -> None:
         self._recorder.failure = error
