@@ -20,24 +20,21 @@ def direct_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
     """
     if transport.get_extra_info("encrypts"):
         return transport.write
-    buffered = transport.get_write_buffer_size
-    is_closing = transport.is_closing
-    later = transport.write
+    # Nothing else is kept: methods that are bound beforehand would be a tenth of an idle client's memory.
     number = transport.get_extra_info("socket").fileno()
-    write_now = os.write
 
     def write(data: bytes) -> None:
         # Once it closes, the number may soon be that of another connection.
-        if is_closing() or buffered() or not data:
-            later(data)
+        if transport.is_closing() or transport.get_write_buffer_size() or not data:
+            transport.write(data)
             return
         try:
-            sent = write_now(number, data)
+            sent = os.write(number, data)
         except OSError:
             # Full, or broken: the transport finds out which, and does what is to be done.
-            later(data)
+            transport.write(data)
             return
         if sent < len(data):
-            later(data[sent:])
+            transport.write(data[sent:])
 
     return write

@@ -48,6 +48,10 @@ MAX_NAMES: Final = 1000
 NAMING: Final = frozenset({"role", "search_path", "session_authorization"})
 """What decides about what names mean."""
 
+_NO_PINS: Final[frozenset[Effect]] = frozenset()
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+# One of each for all: CPython makes a new empty frozenset of 216 bytes at each call.
+
 MAX_VALUES: Final = 16 * 1024
 """Bytes of a Bind in which such names are looked for."""
 
@@ -79,7 +83,7 @@ class Belongings:
         self.settings = NO_SETTINGS
         """As of the end of its last transaction."""
         self.told = told
-        self.pins: frozenset[Effect] = frozenset()
+        self.pins = _NO_PINS
         """What keeps it on its backend."""
         self.sequence_backend: BackendSession | None = None
         """Where it has its last values of sequences."""
@@ -89,7 +93,7 @@ class Belongings:
         # Of the transaction that is open
         self.doubt: Effect | None = None
         """The gravest of what its statements may have done."""
-        self.names: frozenset[str] = frozenset()
+        self.names = _NO_NAMES
         """Settings that they may have set, by name."""
         self.named_only = False
         """They did nothing but set these."""
@@ -229,7 +233,7 @@ class Belongings:
 
     def _forget_doubt(self) -> None:
         self.doubt = None
-        self.names = frozenset()
+        self.names = _NO_NAMES
         self.named_only = False
         self.session.read_carefully()
 
@@ -266,7 +270,7 @@ class Belongings:
         if not self._adopt_settings(backend, probed.settings):
             pins.add(Effect.SETTING)
         self._reconcile_statements(backend, probed, pins)
-        self._set_pins(frozenset(pins))
+        self._set_pins(frozenset(pins) if pins else _NO_PINS)
         self.tell(backend)
         return True
 

@@ -76,6 +76,8 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
         out.append(message)
         position = after
         first = False
+    # Whoever rests holds on to nothing of what it did last.
+    interception.note = None
     if first:
         raise ClientError(
             NOT_JUDGED,

@@ -174,9 +174,10 @@ class ClientStatements:
         self.bytes = 0
         self.spoken: dict[bytes, bytes] = {}
         """What the client called a statement last, by the name that backends know it by."""
-        self.undescribed: set[bytes] = set()
-        """Names whose rows the client has not been told of since it prepared them."""
-        self.in_batch: set[bytes] = set()
+        self.undescribed: dict[bytes, None] = {}
+        """Names whose rows the client has not been told of since it prepared them. No set: an empty one takes three
+        times as much of an idle client's memory."""
+        self.in_batch: dict[bytes, None] = {}
         """Names that were made or dropped since the last Sync."""
         self.unsettled: dict[bytes, int] = {}
         """Names that unanswered requests make or drop, and how many such requests there are."""
@@ -191,7 +192,7 @@ class ClientStatements:
         prepared = self.by_name.pop(name, None)
         if prepared is not None:
             self.bytes -= len(prepared.body)
-            self.undescribed.discard(name)
+            self.undescribed.pop(name, None)
         return prepared
 
     def clear(self) -> None:

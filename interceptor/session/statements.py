@@ -88,8 +88,8 @@ def parse_named(
         return HOLD
     backend.client_parses += 1
     named.add(name, prepared)
-    named.in_batch.add(name)
-    named.undescribed.add(name)
+    named.in_batch[name] = None
+    named.undescribed[name] = None
     undo = partial(named.drop, name)
     before = b""
     if prepared in backend.prepared:
@@ -163,7 +163,7 @@ def use_named(
         if describes or name in named.undescribed or _is_described_in(data, position):
             session.retry = (data, position, prepared)
     if describes:
-        named.undescribed.discard(name)
+        named.undescribed.pop(name, None)
     else:
         backend.binds += 1
     before = b"" if splice is None else splice[0]
@@ -220,7 +220,7 @@ def close_named(
     if named.must_wait(name):
         return hold(session)
     prepared = named.drop(name)
-    named.in_batch.add(name)
+    named.in_batch[name] = None
     undo = _nothing if prepared is None else partial(named.add, name, prepared)
     backend.reply_to_change(messages.CLOSE_COMPLETE_MESSAGE, named, name, undo)
     return b"", end
