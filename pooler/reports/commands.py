@@ -44,6 +44,7 @@ async def _pause(server: Server, arguments: Arguments) -> list[Row]:
     _close_gates(server, arguments)
     for pool in _pools(server, arguments):
         pool.hold()
+    server.hubs.look_around()
     gates = server.pools.gates
 
     def is_done() -> bool:
@@ -83,6 +84,7 @@ async def _resume(server: Server, arguments: Arguments) -> list[Row]:
     for pool in _pools(server, arguments):
         if not gates.holds(pool.settings.database):
             pool.let_go()
+    server.hubs.look_around()
     return []
 
 

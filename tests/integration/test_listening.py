@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
-from tests.support.proxied import Clients, errors, pid_of, tags, upstream
+from tests.support.proxied import Clients, errors, pid_of, tags, upstream, wait_for_arrival
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import Activity, wait_until
 from tests.support.wire import WireClient
 
@@ -19,18 +24,28 @@ Told = list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
-    postgres.create_database(DATABASE)
-    primary = upstream(postgres, DATABASE)
+def relay(postgres18: PostgresServer) -> Iterator[CutRelay]:
+    with CutRelay(postgres18.host, postgres18.port) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def proxy(postgres18: PostgresServer, postgres16: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
+    for server in (postgres18, postgres16):
+        server.create_database(DATABASE)
+    primary = upstream(postgres18, DATABASE)
     tables: Tables = {
-        "server": {"max_unread_notifications": "64kB", "admin_users": ["postgres"]},
+        "server": {"max_unread_notifications": "64kB", "admin_users": ["postgres"], "catalogue": False},
         "databases.one": {"primary": primary, "pool_size": 1, "query_wait_timeout": 5},
         "databases.two": {"primary": primary, "pool_size": 2},
         "databases.pinning": {"primary": primary, "pool_size": 2, "listen": "pin"},
+        "databases.older": {"primary": upstream(postgres16, DATABASE), "pool_size": 1},
+        "databases.far": {"primary": f"postgresql://{relay.host}:{relay.port}/{DATABASE}", "pool_size": 2},
     }
     with run_proxy(tables) as running:
         yield running
-    postgres.drop_database(DATABASE)
+    for server in (postgres18, postgres16):
+        server.drop_database(DATABASE)
 
 
 @pytest.fixture
@@ -40,8 +55,8 @@ def clients(proxy: Proxy) -> Iterator[Clients]:
 
 
 @pytest.fixture
-def activity(postgres: PostgresServer) -> Iterator[Activity]:
-    with Activity(postgres, DATABASE) as watching:
+def activity(postgres18: PostgresServer) -> Iterator[Activity]:
+    with Activity(postgres18, DATABASE) as watching:
         yield watching
 
 
@@ -63,11 +78,14 @@ def hears(client: WireClient, *expected: tuple[str, str]) -> None:
 
 HUBS = "AND application_name = 'interceptor listen'"
 
+versions = pytest.mark.parametrize("database", [pytest.param("one", id="pg18"), pytest.param("older", id="pg16")])
 
+
+@versions
 @pytest.mark.parametrize("channel", ["gossip", '"Gossip of ""mine"" alone"', "straße"])
-def test_a_listener_hears_without_a_backend(clients: Clients, channel: str) -> None:
+def test_a_listener_hears_without_a_backend(clients: Clients, database: str, channel: str) -> None:
     """In a pool of one both get their turn, and each that listens hears once, in order."""
-    one, two, teller = [clients.connect("one") for _ in range(3)]
+    one, two, teller = [clients.connect(database) for _ in range(3)]
     one.query(f"listen {channel}")
     two.query(f"listen {channel}")
     assert tags(one)[-2:] == b"CZ"
@@ -114,9 +132,10 @@ Run = Callable[[WireClient, str], None]
 ways = pytest.mark.parametrize("run", [simple, extended, named])
 
 
+@versions
 @ways
-def test_what_ends_listening(clients: Clients, run: Run) -> None:
-    listener, teller = clients.connect("one"), clients.connect("one")
+def test_what_ends_listening(clients: Clients, database: str, run: Run) -> None:
+    listener, teller = clients.connect(database), clients.connect(database)
     for ending, remaining in (
         ("unlisten a", {"b", "c"}),
         ("unlisten *", set[str]()),
@@ -167,8 +186,9 @@ def test_transactions(clients: Clients, run: Run, statements: tuple[str, ...], r
     hears(listener, *((channel, "x") for channel in remaining), ("z", "end"))
 
 
-def test_a_pipeline(clients: Clients) -> None:
-    listener, teller = clients.connect("one"), clients.connect("one")
+@versions
+def test_a_pipeline(clients: Clients, database: str) -> None:
+    listener, teller = clients.connect(database), clients.connect(database)
     send(
         listener,
         *(f.query(sql) for sql in ("listen a", "begin", "listen b", "rollback", "begin", "unlisten a", "listen c")),
@@ -240,17 +260,66 @@ def test_a_lost_connection_is_made_again(clients: Clients, activity: Activity) -
     hears(listener, ("a", "again"))
 
 
+def test_a_listen_that_finds_no_server_fails(clients: Clients, relay: CutRelay) -> None:
+    """As a statement that fails: alone, in a transaction, in a batch. Then all goes on, and so it does once the server
+    is back."""
+    client, teller = clients.connect("far"), clients.connect("far")
+    client.query("begin")
+    teller.query("select 1")
+    relay.refuse()
+    try:
+        send(client, f.query("listen a"))
+        assert client.last_status == "E"
+        assert [(error["C"], "(listen_failed)" in error["M"]) for error in errors(client)] == [("58000", True)]
+        client.query("rollback")
+        send(client, f.parse("listen b"), f.bind(), f.execute(), f.sync(), f.query("select 1"))
+        assert [error["C"] for error in errors(client)] == ["58000"] * 2
+        assert tags(client)[-3:] == b"DCZ"
+    finally:
+        relay.accept()
+    client.query("listen b")
+    teller.query("notify a, 'x'")
+    teller.query("notify b, 'y'")
+    hears(client, ("b", "y"))
+
+
+def test_the_connection_is_lost_while_a_listen_waits(clients: Clients, activity: Activity) -> None:
+    """The client doesn't notice: it has its answer as soon as the next connection listens."""
+    listener, other, teller = [clients.connect("two") for _ in range(3)]
+    other.query("listen known_by_this")
+    teller.query("select 1")
+    (hub,) = activity.pids(HUBS + " AND query LIKE '%known_by_this%'")
+    os.kill(hub, signal.SIGSTOP)
+    try:
+        listener.send(f.query("listen b"))
+        with closing(SocketDiagnosis()) as diagnosis:
+            wait_for_arrival(listener, diagnosis)
+        teller.query("select 1")
+        assert not tags(listener).endswith(b"CZ")
+        os.kill(hub, signal.SIGTERM)
+    finally:
+        os.kill(hub, signal.SIGCONT)
+    listener.read_until_ready(2)
+    assert tags(listener)[-2:] == b"CZ"
+    teller.query("notify b, 'x'")
+    hears(listener, ("b", "x"))
+    other.read_until(lambda: b"N" in tags(other))
+    teller.query("notify known_by_this, 'y'")
+    hears(other, ("known_by_this", "y"))
+
+
 @pytest.mark.parametrize("commands", [("reconnect two",), ("pause two", "resume two")])
 def test_commands_of_the_console(clients: Clients, activity: Activity, commands: tuple[str, ...]) -> None:
     listener, teller, console = clients.connect("two"), clients.connect("two"), clients.connect("pgbouncer")
-    listener.query("listen a")
+    listener.query("listen commanded")
+    hub = HUBS + " AND query LIKE '%commanded%'"
     for command in commands:
         console.query(command)
         if command.startswith("pause"):
-            wait_until(lambda: not activity.count(HUBS), "the server is let go")
+            wait_until(lambda: not activity.count(hub), "the server is let go")
     listener.read_until(lambda: b"N" in tags(listener))
-    teller.query("notify a, 'again'")
-    hears(listener, ("a", "again"))
+    teller.query("notify commanded, 'again'")
+    hears(listener, ("commanded", "again"))
 
 
 def test_a_client_that_does_not_read_is_cut(clients: Clients) -> None:
