@@ -225,7 +225,10 @@ class Pool:
         del self.backends[backend.state][backend]
         backend.state = BackendState.GONE
         self.stats.add_session(session)
-        if client is not None:
+        if client is not None and client.session.finishing and session.uncounted:
+            # It was sent the client's own Terminate.
+            client.on_finished()
+        elif client is not None:
             client.on_backend_failed(backend.lost_error(exc), told=session.said_why or session.streaming > 0)
         self.capacity.on_lost(backend)
         self.on_place_free()

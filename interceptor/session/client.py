@@ -23,6 +23,7 @@ from interceptor.session.linked import run
 from interceptor.session.prepared import ClientStatements, Meaning, Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.requests import HANDLERS, INTERCEPTED
+from interceptor.session.sending import finish
 from interceptor.session.stand_ins import stand_ins_for
 from interceptor.session.states import PoolMode, Request
 from interceptor.session.substitutes import is_query, refuse
@@ -407,6 +408,9 @@ class ClientSession:
             )
             return
         self.keep(Effect.UNCOUNTED)
+        if self.finishing:
+            assert self.backend is not None
+            finish(self, self.backend)
 
     def keep(self, effect: Effect) -> None:
         """Keep the backend for this reason, until the client goes."""
@@ -416,9 +420,8 @@ class ClientSession:
     def on_answered(self, backend: BackendSession) -> None:
         """The backend answered something while messages were held: see whether they may go on."""
         if self.finishing:
-            # A COPY that waits for data waits in vain.
-            if backend.copy_in or not (backend.owed or backend.streaming):
-                self.host.on_finished()
+            if not backend.uncounted:
+                finish(self, backend)
             return
         if len(backend.owed) > MAX_OWED // 2 or backend.copy_outcome_open or backend.asked or self.deciding:
             return

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
 
-__all__ = ["send"]
+__all__ = ["finish", "send"]
 
 
 def send(session: ClientSession, backend: BackendSession, out: bytes, data: bytes, start: int, position: int) -> None:
@@ -36,9 +36,19 @@ def send(session: ClientSession, backend: BackendSession, out: bytes, data: byte
         backend.write(messages.FLUSH_MESSAGE)
     if len(backend.owed) > MAX_OWED:
         session.held = True
-    if session.finishing and (backend.copy_in or not (backend.owed or backend.streaming)):
-        session.host.on_finished()
+    if session.finishing:
+        finish(session, backend)
     elif session.wants_release:
         session.wants_release = False
         if not backend.owed and backend.ready:
             session.on_ready(backend)
+
+
+def finish(session: ClientSession, backend: BackendSession) -> None:
+    """The client has said Terminate: let it go as soon as all is answered, or will never be."""
+    if backend.uncounted:
+        # Only the server knows when it has answered all: then it hangs up. Called once in this state.
+        backend.write(messages.TERMINATE_MESSAGE)
+    elif backend.copy_in or not (backend.owed or backend.streaming):
+        # A COPY that waits for data waits in vain.
+        session.host.on_finished()

@@ -224,6 +224,18 @@ class Scheduler:
             backend.assert_known()
             self._offer(backend)
             return
+        self._replace(backend)
+
+    def lose(self, backend: Backend) -> None:
+        """The server has hung up: as ``Pool.on_backend_lost``."""
+        session = backend.session
+        client = next(each for each in self.clients if each.session is session.client)
+        session.unlink()
+        assert session.said_why or (client.session.finishing and session.uncounted), "the client would hear of a loss"
+        client.gone = True
+        self._replace(backend)
+
+    def _replace(self, backend: Backend) -> None:
         self._backends.remove(backend)
         fresh = Backend(self)
         self._backends.append(fresh)
@@ -246,7 +258,7 @@ class Scheduler:
         """Move some bytes one station further. False if there are none."""
         random = self._random
         moves: list[Client | Backend] = [client for client in self.clients if client.speaks]
-        moves += [backend for backend in self._backends if backend.forth or backend.back]
+        moves += [backend for backend in self._backends if backend.forth or backend.back or backend.model.closed]
         if not moves:
             return False
         if self._vanishing and random.random() < 0.1:
@@ -266,7 +278,9 @@ class Scheduler:
         return True
 
     def _move(self, backend: Backend, count: int) -> None:
-        if backend.forth and (not backend.back or self._random.random() < 0.5):
+        if backend.model.closed and not backend.back:
+            self.lose(backend)
+        elif backend.forth and (not backend.back or self._random.random() < 0.5):
             piece, backend.forth = backend.forth[:count], backend.forth[count:]
             backend.back += backend.model.feed(piece)
         else:

@@ -183,6 +183,19 @@ def test_a_client_that_waits_and_says_terminate_is_still_served(clients: Clients
     assert holder.query("select count(*) from t") == [("1",)]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_who_says_terminate_behind_a_failed_copy_with_a_sync_in_it_hears_what_postgresql_says_alone(
+    clients: Clients, activity: Activity, mode: str
+) -> None:
+    """The server is sent that Terminate, and that it hangs up then is no failure."""
+    client = clients.connect(mode)
+    client.send(f.query("copy t from stdin"), f.sync(), f.copy_fail("why"), f.terminate())
+    client.read_to_end()
+    assert [error["C"] for error in errors(client)] == ["57014"]
+    activity.wait_for_rest()
+    assert_next_client_is_served(clients, mode)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

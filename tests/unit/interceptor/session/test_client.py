@@ -175,6 +175,27 @@ def test_after_a_failed_copy_with_a_sync_in_it_nothing_is_counted_and_the_backen
     assert recorder.pins == [frozenset({Effect.UNCOUNTED})]
 
 
+def test_who_says_terminate_behind_a_failed_copy_with_a_sync_in_it_hears_the_answers_to_their_end() -> None:
+    recorder = Recorder(shared=False)
+    recorder.from_client(query("COPY t FROM STDIN") + SYNC)
+    recorder.from_backend(COPY_IN)
+    recorder.from_client(message("f", b"why\0") + TERMINATE)
+    recorder.take()
+    for byte in error() + ready() * 2:
+        recorder.from_backend(bytes([byte]))
+        assert not recorder.finished
+    assert recorder.take() == (TERMINATE, error() + ready() * 2)
+
+
+def test_where_a_copy_with_a_sync_in_it_fails_behind_terminate_the_server_hangs_up() -> None:
+    recorder = Recorder(shared=False)
+    recorder.from_client(query("COPY t FROM STDIN") + SYNC + TERMINATE)
+    recorder.take()
+    recorder.from_backend(COPY_IN + error("no", "FATAL"))
+    assert recorder.take() == (TERMINATE, COPY_IN + error("no", "FATAL"))
+    assert not recorder.finished
+
+
 def test_a_sync_that_was_on_its_way_when_the_copy_began_is_not_owed() -> None:
     recorder = Recorder()
     recorder.from_client(query("COPY t FROM STDIN") + SYNC)
