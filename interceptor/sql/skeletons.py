@@ -53,9 +53,10 @@ def skeleton_of(plain: bytes) -> tuple[bytes, tuple[str, ...]] | None:
             name = word[1:-1].decode()
         else:
             name = word.decode().lower()
-            if name in _STAY:
-                _learn(word)
-                continue
+        if name in _STAY:
+            # In quotes, too: "ctid" is the column, and value and "value" are one name.
+            _learn(word)
+            continue
         number = numbers.setdefault(name, len(numbers))
         if number == len(_MARKS) or len(name) > _LONGEST_NAME:
             return None

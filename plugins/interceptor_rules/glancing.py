@@ -81,7 +81,7 @@ class Glance:
         self._kinds: dict[tuple[str, frozenset[str]], bool] = {}
         self._relations: dict[tuple[QualifiedName, str, str, frozenset[str]], bool] = {}
         self._columns: dict[tuple[QualifiedName, ...], dict[_ColumnKey, bool]] = {}
-        self._functions: dict[tuple[QualifiedName, tuple[str | None, ...]], bool] = {}
+        self._functions: dict[tuple[QualifiedName, tuple[str | None, ...], str], bool] = {}
         self._operators: dict[QualifiedName, bool] = {}
         self._types: dict[QualifiedName, bool] = {}
 
@@ -139,10 +139,11 @@ class Glance:
 
     def _runs_something(self, facts: StatementFacts) -> bool:
         for call in facts.functions:
-            known = self._functions.get((call.name, call.texts))
+            # With the kind: what writes makes a write of a SELECT, and an UPDATE is one anyway.
+            known = self._functions.get((call.name, call.texts, facts.kind))
             if known is None:
                 known = self._learn(facts, functions=(FunctionUse(call.name, -1, call.texts),))
-                self._functions[call.name, call.texts] = known
+                self._functions[call.name, call.texts, facts.kind] = known
             if not known:
                 return True
         for name in facts.types:

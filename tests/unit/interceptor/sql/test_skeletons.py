@@ -16,6 +16,7 @@ from tests.unit.interceptor.sql.test_facts_cache import mutants, same_but_for_pl
 
 WORDS = """
 a b t x y A "a" "A" "Order" order_lines "select" name value excluded old new public oid ctid t2 users zq0 zq1 "zq2" _a
+"ctid" "value" "old" "excluded" "new" "xmin"
 """.split()
 MORE = [
     "select {0}, {1} from {2} where {3} = $1",
@@ -37,6 +38,9 @@ MORE = [
     "select {0}::{1} from {2}",
     "select {0} from {1} for update of {2}",
     "select {0} from {1} union select {2} from {3}",
+    "delete from {0} where {1} is not null returning $1",
+    "delete from {0} {1} where {2}.{3} = {4}.{3} returning $1, {4}.{5}",
+    "delete from {0} as {1} where {2} is not null returning $1, {3}",
 ]
 
 
