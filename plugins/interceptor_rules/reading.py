@@ -77,6 +77,7 @@ _UNSAFE_ENCODINGS: Final = frozenset(
     " windows949 johab gb18030".split()
 )
 """Names and aliases (PostgreSQL, encnames.c) of those in which a byte below 128 may be part of another character."""
+_SET_CONFIG: Final = ("pg_catalog", "set_config")
 _ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
 _UNCOVERING: Final = frozenset(["drop", "alter", "grant", "revoke", "reassign"])
 """Statements after which a name may mean what was hidden by another thing of that name."""
@@ -118,10 +119,11 @@ class MessageReader:
                 subject.start, subject.end = places
                 self._follow(subject)
                 found.append(subject)
-                if several or one.settings:
+                if several or one.settings or _SET_CONFIG in subject.functions:
                     self._go_on(one, subject)
                 if several and one.kind in _UNCOVERING:
                     self.world = self.world.uncovered()
+                self._read_made_again(one, subject)
         return found
 
     def _as_called(self, facts: StatementFacts) -> StatementFacts:
@@ -567,13 +569,32 @@ class MessageReader:
 
     # --- One after the other ---------------------------------------------------------------------------------------
 
+    def _read_made_again(self, facts: StatementFacts, subject: Subject) -> None:
+        """What the transaction made may be called by what it also made, of which nobody knows: views, triggers,
+        defaults. So where names come to mean something else, its functions are tried under their new meaning."""
+        sets = any(map(_changes_names, facts.settings)) or _SET_CONFIG in subject.functions
+        world = self.world
+        if not sets:
+            if facts.kind not in _UNCOVERING or world.scope.search_path is None:
+                return
+            world = world.uncovered()
+        self.needs_made = True
+        if not self._made:
+            return
+        again = Subject(frozenset(), "")
+        for one in self._made:
+            self._call_made(again, one, world)
+        self._follow(again)
+        again.opaque.clear()  # that matters to who calls them, and he was tried
+        _merge(subject, again)
+
     def _go_on(self, facts: StatementFacts, subject: Subject) -> None:
         """Take into account what a statement does to the meaning of names in those behind it."""
         world = self.world
         if facts.kind in _RETURNING or subject.opaque or subject.unread:
             self.world = world.with_path(None)
             return
-        if not facts.settings and ("pg_catalog", "set_config") in subject.functions:
+        if not facts.settings and _SET_CONFIG in subject.functions:
             # Through a view such as pg_settings.
             self.world = world.with_path(None)
             return

@@ -876,3 +876,13 @@ create type public.plain_pair as (a int, b text); create table public.plain_pair
 update public.orders set paid = true where id = any (array(select id from public.orders where id < 0))
 --! where another row of the table | none | app
 update public.orders o set paid = true where exists (select from public.orders p where p.customer = o.id and p.id < 0)
+--! a function that was made, then another path | none | app
+create function public.i_total() returns bigint language sql as 'select sum(amount) from public.orders'
+--;
+create view public.i_totals as select public.i_total() as n
+--;
+set local search_path = app, public
+--;
+alter table public.note add column more text
+--;
+select n from public.i_totals
