@@ -17,7 +17,7 @@ from interceptor.errors import SETTINGS_LOST, ClientError
 from interceptor.protocol import messages
 from interceptor.protocol.messages import decode_error_fields
 from interceptor.session.prepared import MAX_STATEMENTS, ClientStatements, Prepared, parse_apart
-from interceptor.session.probe import MAX_CARRIED, Probed, ask_for, ask_for_all, decode_probe
+from interceptor.session.probe import MAX_CARRIED, Probed, ask_for, ask_for_all, ask_for_channels, decode_probe
 from interceptor.session.settings import (
     AUTHORIZATION,
     MAX_SETTINGS,
@@ -186,6 +186,9 @@ class Belongings:
         listening = self.session.listening
         nothing_to_lose = self.doubt is Effect.REDUCTION and has_nothing and not (listening and listening.in_doubt)
         if kept and listening is not None:
+            if listening.put_back:
+                backend.ask(ask_for_channels(), self._on_channels)
+                return False
             listening.give_up()
         if kept or (nothing_to_lose and self.session.named is not None):
             self.unsure = self.unsure or bool(kept)
@@ -272,6 +275,17 @@ class Belongings:
         self._reconcile_statements(backend, probed, pins)
         self._set_pins(frozenset(pins) if pins else _NO_PINS)
         self.tell(backend)
+        return True
+
+    def _on_channels(self, backend: BackendSession, rows: list[bytes], error: bytes) -> bool:
+        """All that is asked of a backend that the client keeps anyway."""
+        self.unsure = True
+        self._forget_doubt()
+        assert self.session.listening is not None
+        if error:
+            self.session.listening.give_up()
+        else:
+            self.session.listening.settle(backend, decode_probe(rows), set())
         return True
 
     def _on_no_answer(self, backend: BackendSession) -> bool:

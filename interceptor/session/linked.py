@@ -110,12 +110,17 @@ def process(
         handlers = session.handlers
     is_plain = handlers is HANDLERS
     interception = session.interception
+    listening = session.listening
     while size - position >= 5:
         kind, length = unpack_header(data, position)
         end = position + 1 + length
         if (end > size or not 4 <= length <= MAX_SMALL_MESSAGE) and must_wait(
             kind, length, size - position, session.max_whole
         ):
+            break
+        if listening is not None and owed and listening.in_doubt and backend.between_batches:
+            # What the transaction makes of its LISTEN or UNLISTEN has to be asked before another begins.
+            session.held = True
             break
         if kind == _EXECUTE and is_plain:
             owed.append(_OWED_EXECUTE)

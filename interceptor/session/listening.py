@@ -115,6 +115,15 @@ class Listening:
         """What the client listens to may be another thing at the end of its transaction."""
         return self.put_back or len(self.ready) > len(self.active)
 
+    @property
+    def unused(self) -> bool:
+        """It hears of nothing, and waits for nothing."""
+        return not self.ready and not self._asked
+
+    def move(self, notifications: Notifications) -> None:
+        """From now on these tell. It is unused."""
+        self._notifications = notifications
+
     # --- What the client asks for ------------------------------------------------------------------------------------
 
     def ask(self, channels: set[bytes]) -> None:
@@ -281,13 +290,20 @@ def await_channels(
     if not channels or not session.follows or session.belongings.pins & FOR_EVER:
         return None
     listening = session.listening
-    if listening is None:
+    if listening is None or listening.unused:
+        # One that nobody has used for a while is forgotten there, so it is got anew.
         notifications = session.host.notifications()
         if notifications is None:
             return None
-        listening = session.listening = Listening(session, notifications)
+        if listening is None:
+            listening = session.listening = Listening(session, notifications)
+        else:
+            listening.move(notifications)
     if channels <= listening.ready or len(channels | listening.ready) > MAX_CHANNELS:
         return None
+    if backend.owed and backend.between_batches:
+        # It would be listened to too early, and the client would hear what those before this one notify of.
+        return hold(session)
     error = listening.take_refusal(channels)
     if error is None:
         listening.ask(channels)

@@ -74,7 +74,7 @@ _RESOURCES: Final = (
 _LISTENS: Final = b"interceptor.listens"
 
 _CHANNELS: Final = (
-    b"UNION ALL SELECT 'channel', '', " + _hex(b"c.name") + b", NULL\n"
+    b"SELECT 'channel', '', " + _hex(b"c.name") + b", NULL\n"
     b"  FROM pg_catalog.pg_listening_channels() AS c (name)\n"
     b"UNION ALL SELECT 'put_back', '', NULL, NULL\n"
     b"  WHERE pg_catalog.current_setting('" + _LISTENS + b"', true) " + _EQ + b" '1'\n"
@@ -151,12 +151,17 @@ def ask_for_all(
     """
     sql = _SETTINGS % (_array(names), quote(login)) + _RESOURCES
     if channels:
-        sql += _CHANNELS
+        sql += b"UNION ALL " + _CHANNELS
     if statements:
         sql += _STATEMENTS
     if base_role:
         sql += _BASE_ROLE
     return encode_message(QUERY, (_LIFT_TIMEOUT + sql if without_timeout else sql) + b"\0")
+
+
+def ask_for_channels() -> bytes:
+    """A Query message that asks only which channels a session listens to."""
+    return encode_message(QUERY, _CHANNELS + b"\0")
 
 
 def put_back(channels: Iterable[bytes]) -> list[bytes]:

@@ -115,8 +115,15 @@ class Hub:
         if holds is not self._held:
             self._held = holds
             self._wake.set()
-        if self._connection is not None and (holds or _place(self._find_login()[0]) != self._place):
+        if self._connection is None:
+            return
+        # A transaction that waits for its LISTEN is one that PAUSE waits for.
+        if (holds and not self._awaited) or _place(self._find_login()[0]) != self._place:
             self.remake()
+
+    @property
+    def _awaited(self) -> bool:
+        return bool(self.interest.waiting) or (self._asked is not None and bool(self._asked.waiting))
 
     def remake(self) -> None:
         """Make the connection again, perhaps to another server."""
@@ -147,7 +154,7 @@ class Hub:
         retry_after = _FIRST_RETRY
         try:
             while self.interest and not self._closed:
-                if self._held:
+                if self._held and not self.interest.waiting:
                     self._wake.clear()
                     await self._wake.wait()
                     continue

@@ -200,6 +200,46 @@ def test_a_pipeline(clients: Clients, database: str) -> None:
     hears(listener, ("d", "x"))
 
 
+@pytest.mark.parametrize(
+    ("statements", "heard"),
+    [
+        (("begin", "unlisten a", "rollback", "unlisten b", "notify a, '1'", "notify b, '2'"), "1"),
+        (("unlisten a", "notify a, '1'", "listen a", "notify a, '2'"), "2"),
+        (("notify c, '1'", "listen c", "notify c, '2'"), "2"),
+        (("unlisten a", "reset all", "notify a, '1'"), ""),
+    ],
+)
+def test_transactions_sent_at_once(clients: Clients, statements: tuple[str, ...], heard: str) -> None:
+    """What one makes of its LISTEN and UNLISTEN is known before the next begins."""
+    client = clients.connect("one")
+    client.query("listen a; listen b")
+    send(client, *map(f.query, statements))
+    assert not errors(client)
+    client.query("listen z")
+    client.query("notify z, 'end'")
+    client.read_until(lambda: ("z", "end") in told(client))
+    assert [payload for _, payload in told(client)] == [*heard, "end"]
+
+
+def test_what_keeps_a_backend_for_good_does_not_keep_channels(clients: Clients) -> None:
+    client, teller = clients.connect("two"), clients.connect("two")
+    client.query("listen a; listen b; listen c")
+    client.query("load 'plpgsql'")
+    client.query("unlisten a")
+    teller.query("notify a, 'no'; notify b, 'yes'")
+    hears(client, ("b", "yes"))
+    send(client, *map(f.query, ("begin", "unlisten b", "rollback", "unlisten c", "listen d")))
+    teller.query("notify c, 'no'; notify b, 'still'")
+    hears(client, ("b", "yes"), ("b", "still"))
+    teller.query("notify d, 'too'")
+    client.read_until(lambda: ("d", "too") in told(client))
+    client.query("unlisten *")
+    teller.query("notify b, 'no'; notify d, 'no'")
+    client.query("listen z")
+    teller.query("notify z, 'end'")
+    hears(client, ("b", "yes"), ("b", "still"), ("d", "too"), ("z", "end"))
+
+
 def test_errors_are_the_servers(clients: Clients) -> None:
     client = clients.connect("one")
     send(client, *(f.query(sql) for sql in ("begin", "select 1/0", "listen a", "rollback", "listen")))
@@ -320,6 +360,20 @@ def test_commands_of_the_console(clients: Clients, activity: Activity, commands:
     listener.read_until(lambda: b"N" in tags(listener))
     teller.query("notify commanded, 'again'")
     hears(listener, ("commanded", "again"))
+
+
+def test_pause_waits_for_a_transaction_that_listens(clients: Clients, activity: Activity) -> None:
+    """And the transaction does not wait for RESUME."""
+    other, listener, console = clients.connect("two"), clients.connect("two"), clients.connect("pgbouncer")
+    other.query("listen a")
+    listener.query("begin")
+    console.send(f.query("pause two"))
+    wait_until(lambda: not activity.count(HUBS), "the server is let go")
+    listener.query("listen b")
+    listener.query("commit")
+    console.read_until_ready(2)
+    assert tags(console)[-2:] == b"CZ"
+    console.query("resume two")
 
 
 def test_a_client_that_does_not_read_is_cut(clients: Clients) -> None:
