@@ -264,7 +264,7 @@ def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end:
     if backend.owed and backend.between_batches:
         session.wants_flush = True
         return hold(session)
-    if not backend.ready or backend.status == messages.FAILED_TRANSACTION:
+    if not backend.between_batches or backend.status == messages.FAILED_TRANSACTION:
         return None
     session.named.drop(name)
     session.write(_DEALLOCATED + messages.READY[backend.status])

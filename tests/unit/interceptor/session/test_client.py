@@ -32,7 +32,7 @@ from tests.support.recorder import (
     row,
 )
 
-PARSED, BOUND = message("1"), message("2")
+PARSED, BOUND, CLOSED = message("1"), message("2"), message("3")
 
 
 # --- Waiting for a backend -------------------------------------------------------------------------------------------
@@ -372,3 +372,21 @@ def test_no_bytes_from_a_client_or_a_server_raise_anything_but_their_own_error(
                 recorder.from_backend(answers.pop())
     except ProtocolViolation:
         pass
+
+
+# --- Named statements -------------------------------------------------------------------------------------------------
+
+
+def test_deallocate_in_the_midst_of_a_batch_waits_for_the_parse_before_it() -> None:
+    recorder = Recorder()
+    recorder.from_client(parse("SELECT 1", "s") + query("DEALLOCATE s"))
+    parsed, to_client = recorder.take()
+    assert to_client == b""
+    assert parsed.endswith(FLUSH)
+    recorder.from_backend(PARSED)
+    to_backend, to_client = recorder.take()
+    assert to_client == PARSED
+    # By now the backend has the statement under the client's own name, and drops it itself.
+    assert to_backend.endswith(parse("SELECT 1", "s") + query("DEALLOCATE s"))
+    recorder.from_backend(CLOSED + PARSED + complete("DEALLOCATE") + ready())
+    assert recorder.take() == (b"", complete("DEALLOCATE") + ready())
