@@ -168,7 +168,7 @@ def _compares_with_itself(body: Node, target: Alike) -> bool:
     sides = [left, *right["List"]["items"]] if "List" in right and "BETWEEN" in body["kind"] else [left, right]
     if any(_column(side) == "tableoid" for side in sides) and not all(names_column(side) for side in sides):
         return True
-    columns = [_plain_columns(side) for side in sides]
+    columns = [_plain_columns(side, target[3]) for side in sides]
     if columns[0] and len(columns[0]) == 1 and all(one == columns[0] for one in columns):
         return True
     return (
@@ -181,21 +181,24 @@ def _compares_with_itself(body: Node, target: Alike) -> bool:
     )
 
 
-def _plain_columns(node: Node) -> set[str] | None:
-    """The columns of an expression that is nothing but those, constants and arithmetic; None of any other."""
+def _plain_columns(node: Node, own: str) -> set[str] | None:
+    """The columns of an expression that is nothing but those, constants and arithmetic; None of any other.
+
+    ``own``: what the target of the write is called. Beside a column of it, one without a qualifier is that as well, or
+    PostgreSQL would ask whose it is."""
     kind, body = next(iter(node.items()))
     if kind == "ColumnRef":
         parts = [field.get("String", {}).get("sval", "*") for field in body["fields"]]
-        return {".".join(parts)}
+        return {".".join(parts[-1:] if own and parts[-2:-1] == [own] else parts)}
     if kind in ("A_Const", "ParamRef"):
         return set()
     if kind == "TypeCast":
-        return _plain_columns(body["arg"])
+        return _plain_columns(body["arg"], own)
     if kind == "A_Expr" and body["kind"] == "AEXPR_OP" and _operator(body) in _ARITHMETIC:
         found: set[str] = set()
         for side in ("lexpr", "rexpr"):
             if side in body:
-                columns = _plain_columns(body[side])
+                columns = _plain_columns(body[side], own)
                 if columns is None:
                     return None
                 found |= columns

@@ -85,3 +85,9 @@ with gone as (delete from public.orders where id = 1 or now() > '2000-01-01' ret
 prepare wipes as delete from public.orders where id = $1 or current_user is not null
 --;
 execute wipes(1)
+--! a column and the same one of the table | unbounded
+delete from public.orders where id = orders.id
+--! a column of a schema's table and the same one | unbounded
+delete from public.orders where public.orders.id <= id + 0
+--! a column of an alias and the same one | unbounded
+update public.orders o set amount = 0 where o.id between id and id
