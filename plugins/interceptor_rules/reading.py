@@ -351,11 +351,7 @@ class MessageReader:
         subject.functions.setdefault((made.name.schema, made.name.name), "")
         if world.worlds.trusted_functions(made.name.schema or "", made.name.name):
             return
-        if made.security_definer:
-            world = world.with_role(None)
-        for name, value in made.settings:
-            if name in _PATH_SETTINGS or name in _ROLE_SETTINGS:
-                world = world.with_path(value if name == "search_path" else None)
+        world = _inside_made(made, world)
         body = self._bodies.get((made, world))
         if body is None:
             origin = f"the function {made.name}"
@@ -574,16 +570,21 @@ class MessageReader:
         defaults. So where names come to mean something else, its functions are tried under their new meaning."""
         sets = any(map(_changes_names, facts.settings)) or _SET_CONFIG in subject.functions
         world = self.world
-        if not sets:
+        worlds = {world: None}
+        if _makes_routine(facts):
+            # Bodies run what was made in their own world: of those that were made before, and of this one.
+            worlds = {_inside_made(one, world): None for one in self._made if one.settings}
+        elif not sets:
             if facts.kind not in _UNCOVERING or world.scope.search_path is None:
                 return
-            world = world.uncovered()
+            worlds = {world.uncovered(): None}
         self.needs_made = True
         if not self._made:
             return
         again = Subject(frozenset(), "")
-        for one in self._made:
-            self._call_made(again, one, world)
+        for world in worlds:
+            for one in self._made:
+                self._call_made(again, one, world)
         self._follow(again)
         again.opaque.clear()  # that matters to who calls them, and he was tried
         _merge(subject, again)
@@ -644,6 +645,20 @@ def _inside(function: Function, world: World) -> World:
         if key.lower() == "search_path":
             world = world.with_path(value)
     return world
+
+
+def _inside_made(made: MadeFunction, world: World) -> World:
+    """The same for a function that the transaction made."""
+    if made.security_definer:
+        world = world.with_role(None)
+    for name, value in made.settings:
+        if name in _PATH_SETTINGS or name in _ROLE_SETTINGS:
+            world = world.with_path(value if name == "search_path" else None)
+    return world
+
+
+def _makes_routine(facts: StatementFacts) -> bool:
+    return facts.kind == "create" and any(one.type in ("function", "procedure") for one in facts.objects)
 
 
 def _installs(facts: StatementFacts) -> bool:

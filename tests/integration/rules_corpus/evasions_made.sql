@@ -151,3 +151,19 @@ update pg_settings set setting = 'vault' where name = 'search_path'
 select * from public.d4v
 --! a view of a function that was made, in one message | secret
 create function public.d5() returns text language sql as 'select max(value) from secret'; create view public.d5v as select public.d5() as v; set local search_path = vault; select * from public.d5v
+--! a view of a function that was made, from one with another path | secret
+create function public.d9() returns text language sql as 'select max(value) from secret'
+--;
+create view public.d9v as select public.d9() as v
+--;
+create function public.d9f() returns text language sql set search_path = vault as 'select v from public.d9v'
+--;
+select public.d9f()
+--! a view of a function that was made behind one with another path | secret
+create function public.d9f() returns text language plpgsql set search_path = vault as 'begin return (select v from public.d9v); end'
+--;
+create function public.d9() returns text language sql as 'select max(value) from secret'
+--;
+create view public.d9v as select public.d9() as v
+--;
+select public.d9f()

@@ -886,3 +886,17 @@ set local search_path = app, public
 alter table public.note add column more text
 --;
 select n from public.i_totals
+--! where a column of another table has the same name | none | app
+update public.orders set paid = true from public.customers c where orders.id = c.id and c.name = 'x'
+--! where an inner column has the same name | none | app
+delete from public.lines where exists (select from public.orders where lines.order_id = id and id < 0)
+--! functions with a path of their own are made | none | app
+create function public.i_log() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as 'begin insert into public.people (id, name) values (55, new.body); return new; end'
+--;
+create function public.i_secret() returns text language sql set search_path = public as 'select max(value) from secret'
+--;
+create table public.i_made (id int, body text)
+--;
+create trigger i_log after insert on public.i_made for each row execute function public.i_log()
+--;
+insert into public.i_made values (1, public.i_secret())
