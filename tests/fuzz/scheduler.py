@@ -39,6 +39,8 @@ class Client:
     lingers: bool = False
     """It has hung up, and its backend finishes what it was asked."""
     finished: bool = False
+    sure: int | None = None
+    """How many bytes it had heard when it lost its named statements; None if it did not."""
     session: ClientSession = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +49,10 @@ class Client:
     @property
     def speaks(self) -> bool:
         return bool(self.to_say) and not self.paused and not self.gone and not self.lingers
+
+    @property
+    def heard_for_sure(self) -> bytes:
+        return self.heard[: self.sure]
 
     def say(self, count: int) -> None:
         piece, self.to_say = self.to_say[:count], self.to_say[count:]
@@ -247,7 +253,7 @@ class Scheduler:
         """Go on until all has been said and answered; who is through hangs up, so that others get their turn."""
         while True:
             while self._step():
-                pass
+                client.sure = len(client.heard)
             leaving = [each for each in self.clients if not (each.gone or each.lingers or each in self._waiting)]
             if not leaving:
                 break
@@ -294,8 +300,13 @@ class Scheduler:
     def _check_bounds(self) -> None:
         chunk = max(PIECES)
         for client in self.clients:
+            backend = client.session.backend
+            if client.sure is None and client.session.named is not None and backend is not None and backend.uncounted:
+                # A known difference: a COPY failed into which Syncs were sent. From here on all passes as it is, and
+                # the backend does not know the client's names.
+                client.sure = len(client.heard)
             assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + bounds.WHOLE_MESSAGE + chunk
-        for backend in self._backends:
+        for each in self._backends:
             longest = bounds.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
-            assert len(backend.session.owed) <= longest
-            assert len(backend.session.partial) <= backend_module.MAX_PARAMETER_STATUS + 5
+            assert len(each.session.owed) <= longest
+            assert len(each.session.partial) <= backend_module.MAX_PARAMETER_STATUS + 5
