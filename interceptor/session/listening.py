@@ -47,6 +47,10 @@ _MISSED: Final = messages.encode_error(
 class Listener(Protocol):
     """Who hears of channels."""
 
+    @property
+    def unread(self) -> int:
+        """Bytes that wait for it."""
+
     def on_listening(self, channels: Collection[bytes]) -> None:
         """From now on it hears of these."""
 

@@ -61,6 +61,7 @@ COLUMNS: Final[dict[str, Columns]] = {
     "HOOKS": _columns(
         "plugin hook state calls:int8 failures:int8 time_us:int8 avg_us:int8 slowest_us:int8 waited_us:int8"
     ),
+    "LISTENERS": _columns("database channel clients:int4 hearing:int4 max_unread:int8"),
     "LISTS": _columns("list items:int4"),
     "MEM": _columns("name size:int8 used:int8 free:int8 memtotal:int8"),
     "PEERS": _columns("peer_id:int4 host port:int4 pool_size:int4"),

@@ -248,6 +248,11 @@ async def _pins(server: Server) -> list[Row]:
     return [[*row[:4], *divmod(_integer(row[4]), 1_000_000)] for row in rows]
 
 
+async def _listeners(server: Server) -> list[Row]:
+    rows = merge(await server.node.ask_all("listeners"), 2, (2, 3), (4,))
+    return sorted(rows, key=lambda row: (str(row[0]), str(row[1])))
+
+
 async def _queries(server: Server) -> list[Row]:
     return show_queries(await server.node.ask_all("queries"))
 
@@ -262,6 +267,7 @@ SHOWS: Final[dict[str, Show]] = {
     "DNS_ZONES": _nothing,
     "FDS": _fds,
     "HOOKS": _hooks,
+    "LISTENERS": _listeners,
     "LISTS": _lists,
     "MEM": _mem,
     "PEERS": _nothing,

@@ -36,6 +36,10 @@ def collect(server: Server) -> list[Row]:
         found.put("interceptor_errors_total", count, sqlstate, "server")
     for pool in server.pools:
         _collect_pool(pool, found)
+    for hub in server.hubs:
+        found.put("interceptor_listening_clients", hub.interest.clients, hub.database)
+        found.put("interceptor_notifications_total", hub.notifications, hub.database)
+        found.put("interceptor_listening_losses_total", hub.losses, hub.database)
     _collect_plugins(server, found)
     return [sample.as_row() for sample in (*found.samples, *server.host.metrics.samples())]
 

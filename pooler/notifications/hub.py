@@ -86,10 +86,18 @@ class Hub:
         """Connections to the server."""
         return self._connection is not None
 
-    @property
-    def idle(self) -> bool:
-        """Nobody listens, and there is no connection."""
-        return not self.interest and self._running is None
+    def report(self) -> list[tuple[bytes, int, int, int]]:
+        """Each channel: how many clients want to hear of it, how many of them do now, and the most bytes that wait for
+        one."""
+        return [
+            (
+                channel,
+                len(some),
+                len(some) - len(self.interest.waiting.get(channel, ())) if channel in self.heard else 0,
+                max([listener.unread for listener in some]),
+            )
+            for channel, some in self.interest.listeners.items()
+        ]
 
     # --- Notifications -----------------------------------------------------------------------------------------------
 
@@ -115,10 +123,12 @@ class Hub:
         if holds is not self._held:
             self._held = holds
             self._wake.set()
+        settings = self._find_login()[0]
+        self.max_unread = settings.max_unread_notifications
         if self._connection is None:
             return
         # A transaction that waits for its LISTEN is one that PAUSE waits for.
-        if (holds and not self._awaited) or _place(self._find_login()[0]) != self._place:
+        if (holds and not self._awaited) or _place(settings) != self._place:
             self.remake()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from pooler.notifications.hub import Hub
 
@@ -32,36 +33,37 @@ class _Login:
 
 
 class Hubs:
-    """One for each database that has had a client that listens."""
+    """One for each database that has had a client that listens, for as long as such a client is there.
+
+    Under "*" clients choose the names of databases, so none is kept for itself. But a client that listens to nothing
+    now may do so again, and must come back to the one that is known here: to PAUSE, to RELOAD, to the next client.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._known: dict[str, tuple[Hub, _Login]] = {}
+        self._known: WeakValueDictionary[str, Hub] = WeakValueDictionary()
+        self._logins: WeakKeyDictionary[Hub, _Login] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[Hub]:
-        return (hub for hub, _ in self._known.values())
+        return iter(list(self._known.values()))
 
     def get(self, settings: PoolSettings, credential: BackendCredential | None) -> Hub:
         """That of the database of a login."""
-        known = self._known.get(settings.database)
-        if known is None:
+        hub = self._known.get(settings.database)
+        if hub is None:
             login = _Login(self._server, settings, credential)
             hub = Hub(settings.database, login.find, self._server.keys, settings.max_unread_notifications)
-            self._known[settings.database] = hub, login
+            self._known[settings.database], self._logins[hub] = hub, login
             return hub
-        hub, login = known
+        login = self._logins[hub]
         if credential is not None or settings.forced_user:
             login.settings, login.credential = settings, credential
         return hub
 
     def look_around(self) -> None:
-        """To be called every second or so: obey PAUSE, follow a database to another server, forget what is unused."""
-        for database, (hub, _) in list(self._known.items()):
-            if hub.idle:
-                # Under "*" clients choose the names of databases.
-                del self._known[database]
-            else:
-                hub.look_around(holds=self._server.pools.gates.holds(database))
+        """To be called every second or so: obey PAUSE, and follow a database to another server."""
+        for hub in self:
+            hub.look_around(holds=self._server.pools.gates.holds(hub.database))
 
     def remake(self, databases: Collection[str]) -> None:
         """Make the connections to these again, or to all if there are none."""

@@ -13,6 +13,7 @@ from pooler.reports.bans import bans
 from pooler.reports.commands import obey
 from pooler.reports.connections import clients, file_descriptors, servers, sockets
 from pooler.reports.counts import memory, numbers, statistics
+from pooler.reports.listeners import listeners
 from pooler.reports.names import dns_hosts
 from pooler.reports.plugins import hooks, pins, plugins
 from pooler.reports.pools import databases, pools, users
@@ -33,6 +34,7 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
     "dns_hosts": dns_hosts,
     "fds": file_descriptors,
     "hooks": hooks,
+    "listeners": listeners,
     "memory": memory,
     "metrics": collect,
     "numbers": numbers,

@@ -115,6 +115,10 @@ class WireClient:
         """The socket's descriptor."""
         return self._socket.fileno()
 
+    def limit_receive_buffer(self, size: int) -> None:
+        """Let the kernel keep few bytes that were not read yet: about this many, and no more later on."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
     def close(self) -> None:
         """Hang up without a word."""
         self._socket.close()
