@@ -253,7 +253,7 @@ class Scheduler:
         """Go on until all has been said and answered; who is through hangs up, so that others get their turn."""
         while True:
             while self._step():
-                client.sure = len(client.heard)
+                pass
             leaving = [each for each in self.clients if not (each.gone or each.lingers or each in self._waiting)]
             if not leaving:
                 break
