@@ -78,6 +78,9 @@ class _ClientHost:
     def notifications(self) -> Notifications | None:
         return None
 
+    def on_uncovering(self) -> None:
+        raise AssertionError("nothing is taken away")
+
     def on_defined(self) -> None:
         raise AssertionError("nothing is defined")
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pooler.backend import Backend
     from pooler.config import PoolSettings
     from pooler.login import Welcome
+    from pooler.plugins.flux import Uncovering
     from pooler.pool import Pool
     from pooler.pool_counts import PoolStats
     from pooler.server import Server
@@ -102,6 +103,7 @@ class ClientConnection(asyncio.Protocol):
         "state",
         "stats",
         "transport",
+        "uncovering",
         "wait",
         "write",
     )
@@ -135,6 +137,8 @@ class ClientConnection(asyncio.Protocol):
         """What waits until the client has read what it was sent."""
         self.plugin_session: Session | None = None
         """What plugins see of it; None where no plugin wants to."""
+        self.uncovering: Uncovering | None = None
+        """Since its transaction takes something away that may have hidden another."""
         self.certificate: PeerCertificate | None = None
         """What it has shown of itself by TLS."""
         self.number = next_number()
@@ -442,7 +446,14 @@ class ClientConnection(asyncio.Protocol):
             return None
         return self.server.hubs.get(self.settings, self.pool.credential)
 
+    def on_uncovering(self) -> None:
+        if self.uncovering is None:
+            self.uncovering = self.server.host.flux.begin(self.settings)
+
     def on_defined(self) -> None:
+        if self.uncovering is not None:
+            self.uncovering.end()
+            self.uncovering = None
         self.server.on_ddl(self.settings.database)
 
     def on_finished(self) -> None:
@@ -536,6 +547,8 @@ class ClientConnection(asyncio.Protocol):
         logged_in = self.state is not ClientState.LOGIN
         self._end_runs(None)
         self.state = ClientState.CLOSED
+        if self.uncovering is not None:
+            self.uncovering.abandon()
         if self.login is not None:
             self.login.cancel()
         if self.wait is not None:

@@ -47,7 +47,8 @@ class Scope:
     current_user.
     ``temporary``: the names of the session's own temporary relations, types included; None if unknown, and then every
     unqualified name of a relation or type counts as temporary that is not found before pg_temp is looked at.
-    ``after_ddl``: its transaction has defined something; then nothing resolves.
+    ``after_ddl``: its transaction has defined something, or another is taking something away just now; then nothing
+    resolves.
     """
 
     search_path: tuple[str, ...] | None

@@ -41,6 +41,10 @@ class ClientHost(Protocol):
         Raises ClientError if it must not.
         """
 
+    def on_uncovering(self) -> None:
+        """The client is about to take something away that may hide another thing of its name. ``on_defined`` follows
+        when its transaction is over."""
+
     def on_defined(self) -> None:
         """The client's transaction is over, and it may have created or altered something."""
 

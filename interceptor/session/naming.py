@@ -79,6 +79,8 @@ class Naming:
         if effects.effect in _MAY_PREPARE:
             self.may_prepare = True
         self._defines = self._defines or effects.defines
+        if effects.uncovers:
+            self.session.host.on_uncovering()
         if effects.uncovers and facts.names != "unresolved":
             self._hidden_names, facts.names = facts.names, "unresolved"
             facts.table = None

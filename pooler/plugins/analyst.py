@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interceptor.catalogue import CatalogueService, Closures
@@ -29,13 +30,19 @@ class Analyst:
     """Implements ``interceptor.hooks.plans.Analyst``."""
 
     def __init__(
-        self, find_catalogue: FindCatalogue, on_catalogue_changed: Callable[[str, int], None], long_sql: LongSql
+        self,
+        find_catalogue: FindCatalogue,
+        on_catalogue_changed: Callable[[str, int], None],
+        long_sql: LongSql,
+        is_in_flux: Callable[[Session], bool] = lambda session: False,
     ) -> None:
         """``on_catalogue_changed`` is called with the database and the new version, after which names are resolved
-        anew."""
+        anew. ``is_in_flux``: whether somebody is taking something away just now that may have hidden another thing of
+        its name: then its names mean what they do to who takes it away."""
         self._find_catalogue = find_catalogue
         self._on_catalogue_changed = on_catalogue_changed
         self._long_sql = long_sql
+        self._is_in_flux = is_in_flux
         self._cache = FactsCache()
         self._closures: dict[str, Closures] = {}
         self._unsubscribe: dict[str, Callable[[], None]] = {}
@@ -68,7 +75,10 @@ class Analyst:
         if closures is None or closures.snapshot is not snapshot:
             closures = self._closures[session.database] = Closures(snapshot)
             self._watch(session.database, catalogue)
-        return Resolution(closures, session.scope())
+        scope = session.scope()
+        if not scope.after_ddl and self._is_in_flux(session):
+            scope = replace(scope, after_ddl=True)
+        return Resolution(closures, scope)
 
     async def _resolve_later(self, catalogue: CatalogueService, session: Session) -> Resolution:
         try:

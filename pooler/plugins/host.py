@@ -25,6 +25,7 @@ from interceptor.services import ConsoleCommand, HttpRoute
 from pooler.departure import Dismissal
 from pooler.helpers import Catalogue, Catalogues
 from pooler.plugins.analyst import Analyst
+from pooler.plugins.flux import Flux
 from pooler.plugins.long_sql import LongSql
 from pooler.plugins.metrics import MetricsRegistry
 from pooler.plugins.names import LoginNames, Names, reported_path
@@ -86,7 +87,8 @@ class PluginHost:
         self._services: dict[str, PluginServices] = {}
         self._long_sql = LongSql()
         self.names: Final = LoginNames(server.keys, server.clock)
-        self._analyst = Analyst(self._catalogue_of, self._on_catalogue_changed, self._long_sql)
+        self.flux: Final = Flux(self.catalogues, self._forget_plans)
+        self._analyst = Analyst(self._catalogue_of, self._on_catalogue_changed, self._long_sql, self._is_in_flux)
         self._sessions: dict[ClientConnection, tuple[Session, float]] = {}
         self._databases: Counter[str] = Counter()
         self._numbers = 0
@@ -353,15 +355,16 @@ class PluginHost:
     # --- Catalogues --------------------------------------------------------------------------------------------------
 
     def on_ddl(self, database: str) -> None:
-        """A change of the schema was committed in a database. All names under which it is served are meant."""
-        settings = next((one.helper.settings for one in self.catalogues if one.database == database), None)
-        if settings is None:
-            return
-        place = settings.hosts, settings.dbname
-        for one in self.catalogues:
-            other = one.helper.settings
-            if (other.hosts, other.dbname) == place:
-                one.catalogue.on_ddl()
+        """As ``Flux.on_ddl``."""
+        self.flux.on_ddl(database)
+
+    def _is_in_flux(self, session: Session) -> bool:
+        flux = self.flux
+        return bool(flux) and self._server.config.pool_settings(session.database, session.user) in flux
+
+    def _forget_plans(self, database: str) -> None:
+        if self.tables is not None:
+            self.tables.invalidate(database)
 
     def _catalogue_of(self, session: Session) -> Catalogue | None:
         server = self._server
@@ -370,8 +373,7 @@ class PluginHost:
         return self.catalogues.get(settings, None if pool is None else pool.credential)
 
     def _on_catalogue_changed(self, database: str, version: int) -> None:
-        if self.tables is not None:
-            self.tables.invalidate(database)
+        self._forget_plans(database)
         self.plugins.notify("catalogue_changed", database, version)
 
     async def _touch(self) -> None:

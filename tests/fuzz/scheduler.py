@@ -84,6 +84,9 @@ class Client:
     def notifications(self) -> Notifications | None:
         return None
 
+    def on_uncovering(self) -> None:
+        raise AssertionError("no plugin is at work here")
+
     def on_defined(self) -> None:
         raise AssertionError("no judge told of definitions")
 

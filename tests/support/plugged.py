@@ -98,6 +98,7 @@ class _PluggedHost:
         self._recorder = recorder
         self.write = self._plain.write
         self.on_pins_changed = self._plain.on_pins_changed
+        self.on_uncovering = self._plain.on_uncovering
         self.on_defined = self._plain.on_defined
         self.on_finished = self._plain.on_finished
         self.pause_reading = self._plain.pause_reading

@@ -131,6 +131,8 @@ class Recorder:
         self.may_pin = True
         self.defined = 0
         """How often a transaction ended that may have created something."""
+        self.uncovering = 0
+        """How often something was about to be taken away that may have hidden another."""
         self.cancels: list[Callable[[bool], None]] = []
         """What is to be called when the server has dealt with a cancel request."""
         self.finished = False
@@ -224,6 +226,9 @@ class _ClientHost:
         if pins and not self._recorder.may_pin:
             raise ClientError(TOO_MANY_PINNED, "no more")
         self._recorder.pins.append(pins)
+
+    def on_uncovering(self) -> None:
+        self._recorder.uncovering += 1
 
     def on_defined(self) -> None:
         self._recorder.defined += 1
