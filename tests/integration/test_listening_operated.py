@@ -14,7 +14,7 @@ from tests.support import frontend as f
 from tests.support.proxied import Clients, errors, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy, to_toml
 from tests.support.takeover import take_over
-from tests.support.watch import Activity, wait_until
+from tests.support.watch import wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "listening_operated"
@@ -89,19 +89,6 @@ def test_listeners_are_shown_by_channel(clients: Clients) -> None:
     for client in several:
         client.close()
     wait_until(lambda: not shown(console), "nobody listens any more")
-
-
-def test_whoever_listens_again_is_known(clients: Clients, postgres18: PostgresServer) -> None:
-    """Although nobody did for a while, and the connection was closed."""
-    console, client = clients.connect("pgbouncer"), clients.connect("app")
-    client.query("listen a")
-    client.query("unlisten a")
-    console.query("pause app")
-    with Activity(postgres18, DATABASE) as activity:
-        wait_until(lambda: not activity.count(), "all servers are let go")
-    console.query("resume app")
-    client.query("listen b")
-    assert shown(console) == {("app", "b"): ("1", "1", "0")}
 
 
 def test_a_client_whose_socket_is_full_is_cut(clients: Clients, proxy: Proxy) -> None:
