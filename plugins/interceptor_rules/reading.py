@@ -14,19 +14,31 @@ from interceptor.catalogue import (
     Function,
     FunctionKind,
     FunctionSource,
-    Kind,
-    SessionChange,
     read_body,
 )
 from interceptor.catalogue.reading import calls_of
 from interceptor.catalogue.variables import variable_types
 from interceptor.sql.bodies import BodyFacts, MadeFunction
-from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Setting, Via
+from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Via
 from interceptor.sql.functions import RUN_SQL_IN_TEXT
+from interceptor_rules.defining import read_definition
+from interceptor_rules.following import world_behind
 from interceptor_rules.inputs import makes_row, named_type, runs_code_of_values
 from interceptor_rules.kinds import kinds_of
 from interceptor_rules.making import Made, named
 from interceptor_rules.subjects import Subject, Use
+from interceptor_rules.traits import (
+    PATH_SETTINGS,
+    ROLE_SETTINGS,
+    SET_CONFIG,
+    changes_names,
+    flattened,
+    installs,
+    makes_routine,
+    may_be_catalogue,
+    misleads,
+    written,
+)
 from interceptor_rules.upkeep import compared_by_name, computed
 from interceptor_rules.world import FIRST_USER_OID, Reach, World
 from interceptor_rules.writing import note_write
@@ -45,44 +57,10 @@ _UNREAD: Final = frozenset(
 )
 _MOST_USES: Final = 20_000
 _MOST_SUBJECTS: Final = 1000
-_ACTIONS: Final = {"insert": Action.INSERT, "update": Action.UPDATE, "delete": Action.DELETE}
-_WRITES: Final[dict[str, tuple[Action, ...]]] = {
-    "insert": (Action.INSERT,),
-    "copy": (Action.INSERT,),
-    "update": (Action.UPDATE,),
-    "refresh": (Action.UPDATE,),
-    "delete": (Action.DELETE,),
-    "truncate": (Action.TRUNCATE,),
-}
 _OPAQUE_KINDS: Final = frozenset(["do", "load"])
-_MOVES_ROWS: Final = frozenset(["add inherit", "drop inherit", "attach partition", "detach partition"])
-"""Alterations after which rows are seen, or no longer seen, by the name of another table."""
-_VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
-_ROUTINES: Final = frozenset(["function", "procedure", "routine", "aggregate"])
-_PATH_SETTINGS: Final = frozenset(["search_path", "all", None])
-_NAMING: Final = frozenset(
-    """
-    search_path role session_authorization all standard_conforming_strings client_encoding local_preload_libraries
-    session_preload_libraries shared_preload_libraries
-    """.split()
-)
-"""Settings that decide what texts mean, or load code. Of ALTER ROLE, ALTER DATABASE and ALTER SYSTEM, which act on
-sessions of which it isn't known."""
 _PREPARES: Final = frozenset(["prepare", "execute", "deallocate", "discard"])
-_NO_SEPARATORS: Final = str.maketrans("", "", "-_ ")
-_OFF: Final = frozenset(["off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"])
-"""How a setting is written that is not on (bool.c, parse_bool)."""
-_UNSAFE_ENCODINGS: Final = frozenset(
-    "sjis shiftjis mskanji win932 windows932 shiftjis2004 big5 win950 windows950 gbk win936 windows936 uhc win949"
-    " windows949 johab gb18030".split()
-)
-"""Names and aliases (PostgreSQL, encnames.c) of those in which a byte below 128 may be part of another character."""
-_SET_CONFIG: Final = ("pg_catalog", "set_config")
-_ROLE_SETTINGS: Final = frozenset(["role", "session_authorization"])
 _UNCOVERING: Final = frozenset(["drop", "alter", "grant", "revoke", "reassign"])
 """Statements after which a name may mean what was hidden by another thing of that name."""
-# After these the settings of the session may be those of an earlier time.
-_RETURNING: Final = frozenset(["rollback", "reset", "discard"])
 
 
 class MessageReader:
@@ -95,7 +73,7 @@ class MessageReader:
         self.needs_made = False
         """A function is called that the transaction may have made, or made anew."""
         self.world = world
-        self._names_columns = names_columns
+        self.names_columns = names_columns
         self.reads_together = False
         """What a part of a statement does depends on its other parts."""
         self._alone = False
@@ -114,13 +92,13 @@ class MessageReader:
         self._alone = not several
         for top in facts.statements:
             places = (top.start, top.end)
-            for one in map(self._as_called, _flattened(top)):
+            for one in map(self._as_called, flattened(top)):
                 subject = self._read_statement(one, self.world, "")
                 subject.start, subject.end = places
                 self._follow(subject)
                 found.append(subject)
-                if several or one.settings or _SET_CONFIG in subject.functions:
-                    self._go_on(one, subject)
+                if several or one.settings or SET_CONFIG in subject.functions:
+                    self.world = world_behind(one, subject, self.world)
                 if several and one.kind in _UNCOVERING:
                     self.world = self.world.uncovered()
                 self._read_made_again(one, subject)
@@ -144,7 +122,7 @@ class MessageReader:
             return subject
         if not self.world.worlds.trusts(function, self.world.snapshot):
             subject.opaque.append("it is a FunctionCall message")
-        self._call(subject, function, self.world)
+        self.call(subject, function, self.world)
         self._follow(subject)
         return subject
 
@@ -178,38 +156,38 @@ class MessageReader:
         if facts.opaque or facts.copy is not None or facts.kind in _OPAQUE_KINDS:
             self._read_opaque(subject, facts, world)
         for setting in facts.settings:
-            if _misleads(setting):
+            if misleads(setting):
                 subject.unread = f"with this value of {setting.name}, texts are read in another way"
         for relation in facts.relations:
             self._read_relation(subject, facts, relation, world)
         calling = world
-        if facts.settings and facts.kind not in ("set", "reset", "begin") and any(map(_changes_names, facts.settings)):
+        if facts.settings and facts.kind not in ("set", "reset", "begin") and any(map(changes_names, facts.settings)):
             # set_config acts before a function is called that stands behind it.
             calling = world.with_path(None)
         for call in facts.functions:
             type_name = named_type(call)
             if type_name is not None:
-                self._read_type(subject, type_name, calling)
+                self.read_type(subject, type_name, calling)
             self._read_function_name(subject, call.name, len(call.texts), calling, told=type_name is not None)
         if any(map(makes_row, facts.functions)):
             self.reads_together = True
             for use in facts.relations:
                 for candidate in world.relations(use.name):
                     for oid in world.types_of_columns(candidate):
-                        self._make_value(subject, oid, calling)
+                        self.make_value(subject, oid, calling)
         for name in facts.operators:
-            self._call_all(subject, world.user_operators(name), calling, f"the operator {name}")
+            self.call_all(subject, world.user_operators(name), calling, f"the operator {name}")
         for name in facts.types:
-            self._read_type(subject, name, calling)
+            self.read_type(subject, name, calling)
         if world.closures is not None and world.worlds.cast_types:
             self._read_casts(subject, facts, calling)
-        if self._names_columns or world.closures is not None:
+        if self.names_columns or world.closures is not None:
             for column in facts.columns:
                 self._read_column(subject, column, world)
         if facts.into is not None or facts.via is Via.CREATE_AS or (facts.kind == "create" and "table" in facts.words):
             self._read_copied_types(subject, facts, world)
         if facts.objects or facts.alterations or facts.group in ("ddl", "dcl", "utility"):
-            self._read_definition(subject, facts, world)
+            read_definition(self, subject, facts, world)
             for expression in (*computed(facts, world), *compared_by_name(facts, world)):
                 self._read_expression(subject, expression, "what is computed of rows", world)
         return subject
@@ -224,7 +202,7 @@ class MessageReader:
                 if not nested and not self._calls_trusted(facts, world):
                     subject.opaque.append("it calls a procedure")
             elif (
-                why.reason is OpaqueReason.EXTENSION and _installs(facts) and world.worlds.trusted_extension(why.detail)
+                why.reason is OpaqueReason.EXTENSION and installs(facts) and world.worlds.trusted_extension(why.detail)
             ):
                 pass
             elif why.reason is OpaqueReason.EXECUTE and self._alone and not nested:
@@ -255,7 +233,7 @@ class MessageReader:
         candidates = world.relations(name)
         actions: Sequence[Action] = (Action.SELECT,)
         if access is Access.WRITE:
-            actions = _written(facts)
+            actions = written(facts)
         label = access.value if access in (Access.DEFINE, Access.MENTION) else ""
         if access in (Access.DEFINE, Access.WRITE):
             known = bool(candidates) or world.closures is None
@@ -266,7 +244,7 @@ class MessageReader:
         if access is Access.DEFINE and facts.kind in ("alter", "drop") and any(map(world.is_catalogue, candidates)):
             subject.opaque.append(f"it alters the catalogue {name}")
         if not candidates:
-            if access is Access.WRITE and world.is_assumed and _may_be_catalogue(name):
+            if access is Access.WRITE and world.is_assumed and may_be_catalogue(name):
                 subject.opaque.append(f"it may write to the catalogue {name}")
             # What is altered is there, and what this transaction made was tried when it did. Indexes are with tables.
             makes = access is Access.DEFINE and facts.kind == "create" and "index" not in facts.words
@@ -278,19 +256,20 @@ class MessageReader:
             for action in actions:
                 reach = world.reach(relation, action)
                 if not reach.simple:
-                    self._reached(subject, reach, world)
+                    self.reached(subject, reach, world)
                 if label:
                     subject.uses += [one if one.through else Use(one.schema, one.name, label) for one in reach.uses]
                 else:
                     subject.uses += reach.uses
 
-    def _reached(self, subject: Subject, reach: Reach, world: World) -> None:
+    def reached(self, subject: Subject, reach: Reach, world: World) -> None:
+        """Note the columns and functions that come with a relation."""
         subject.columns |= reach.columns
         for name in reach.names:
             subject.functions.setdefault(name, "what it reads or writes")
             note_write(subject, *name)
         subject.opaque.extend(reach.opaque)
-        self._call_all(subject, reach.functions, world, "")
+        self.call_all(subject, reach.functions, world, "")
         for origin, touched in reach.rules:
             self._read_touched(subject, origin, touched, world)
 
@@ -313,7 +292,7 @@ class MessageReader:
         """``told``: the arguments tell whose code it runs, and that is read."""
         candidates = world.functions(name, count)
         for function in candidates:
-            self._call(subject, function, world, told=told)
+            self.call(subject, function, world, told=told)
         made = named(self._made, name) if self._made else ()
         if not candidates or (world.in_doubt and candidates[-1].oid >= FIRST_USER_OID):
             self.needs_made = True
@@ -331,9 +310,10 @@ class MessageReader:
         if not world.worlds.trusted_functions(name.schema or "", name.name):
             subject.opaque.append(f"the function {name} is not in the catalogue")
 
-    def _call(
+    def call(
         self, subject: Subject, function: Function, world: World, through: str = "", *, told: bool = False
     ) -> None:
+        """Note that a function is called, ``through`` something or by the statement itself."""
         schema, name = world.snapshot.qualified_name(function)
         if subject.functions.get((schema, name), " "):
             subject.functions[(schema, name)] = through
@@ -361,11 +341,12 @@ class MessageReader:
         _merge(subject, body)
         subject.calls.extend(body.calls)
 
-    def _call_all(self, subject: Subject, oids: Iterable[int], world: World, through: str) -> None:
+    def call_all(self, subject: Subject, oids: Iterable[int], world: World, through: str) -> None:
+        """Note that functions are called, as far as the catalogue knows them."""
         for oid in oids:
             function = world.snapshot.functions.get(oid)
             if function is not None:
-                self._call(subject, function, world, through or "what it reads or writes")
+                self.call(subject, function, world, through or "what it reads or writes")
 
     def _read_function(self, function: Function, world: World) -> Subject:
         """What a function that anybody made does by itself, in the world in which its body runs."""
@@ -373,10 +354,10 @@ class MessageReader:
         origin = f"the function {'.'.join(snapshot.qualified_name(function))}"
         subject = Subject(frozenset(), "", origin=origin)
         for type_oid in (*function.arguments, function.result):
-            self._make_value(subject, type_oid, world)
-        self._call_all(subject, snapshot.argument_defaults(function.oid).functions, world, origin)
+            self.make_value(subject, type_oid, world)
+        self.call_all(subject, snapshot.argument_defaults(function.oid).functions, world, origin)
         if function.kind in (FunctionKind.AGGREGATE, FunctionKind.WINDOW) and function.parts:
-            self._call_all(subject, function.parts, world, origin)
+            self.call_all(subject, function.parts, world, origin)
             return subject
         body = snapshot.sql_body(function.oid)
         source = snapshot.source(function.oid)
@@ -396,14 +377,14 @@ class MessageReader:
             relation = snapshot.relations.get(oid)
             if relation is not None:
                 reach = world.reach(relation, action)
-                self._reached(subject, reach, world)
+                self.reached(subject, reach, world)
                 subject.use(reach.uses)
         for oid, number in body.columns:
             subject.columns |= world.columns_of(oid, number)
         operators = [snapshot.operators[one].function for one in body.operators if one in snapshot.operators]
-        self._call_all(subject, [*body.functions, *operators], world, origin)
+        self.call_all(subject, [*body.functions, *operators], world, origin)
         for oid in body.types:
-            self._make_value(subject, oid, world)
+            self.make_value(subject, oid, world)
         if body.unread:
             subject.opaque.append(f"{origin}: {body.unread}")
 
@@ -413,7 +394,7 @@ class MessageReader:
         self._read_body(subject, read_body(function, source, world.snapshot), origin, world)
         if function.language == "plpgsql":
             for oid in variable_types(world.snapshot, source.text):
-                self._make_value(subject, oid, world)
+                self.make_value(subject, oid, world)
 
     def _read_body(self, subject: Subject, facts: BodyFacts, origin: str, world: World) -> None:
         for why in facts.opaque:
@@ -431,14 +412,15 @@ class MessageReader:
                 subject.functions.setdefault(name, through)
             if one.kind in _PREPARES:
                 subject.opaque.append(f"{origin} makes prepared statements, or takes them away")
-            if any(map(_changes_names, one.settings)):
+            if any(map(changes_names, one.settings)):
                 subject.opaque.append(f"{origin} changes what names mean on its way")
 
     # --- Types -----------------------------------------------------------------------------------------------------
 
-    def _read_type(self, subject: Subject, name: QualifiedName, world: World) -> None:
+    def read_type(self, subject: Subject, name: QualifiedName, world: World) -> None:
+        """Note what runs when values of a type are made."""
         for one in world.types(name):
-            self._make_value(subject, one.oid, world)
+            self.make_value(subject, one.oid, world)
 
     def _read_copied_types(self, subject: Subject, facts: StatementFacts, world: World) -> None:
         """A table is made with columns of others: what it is of nobody knows before it is in the catalogue, where
@@ -447,7 +429,7 @@ class MessageReader:
             if use.access is Access.READ or use.access is Access.MENTION:
                 for relation in world.relations(use.name):
                     for oid in world.types_of_columns(relation):
-                        self._make_value(subject, oid, world)
+                        self.make_value(subject, oid, world)
 
     def _read_casts(self, subject: Subject, facts: StatementFacts, world: World) -> None:
         """The conversions, made by anybody, that PostgreSQL may call for values of the types that occur."""
@@ -459,16 +441,17 @@ class MessageReader:
         for call in facts.functions:
             types |= {function.result for function in world.functions(call.name, len(call.texts))}
         for one in types & worlds.cast_types.keys():
-            self._call_all(subject, worlds.cast_types[one], world, "a cast")
+            self.call_all(subject, worlds.cast_types[one], world, "a cast")
 
-    def _make_value(self, subject: Subject, oid: int, world: World) -> None:
+    def make_value(self, subject: Subject, oid: int, world: World) -> None:
+        """Note what runs when a value of a type is made: the checks of domains in it."""
         if oid < FIRST_USER_OID or world.closures is None:
             return
         one = world.snapshot.types.get(oid)
         if one is not None and (one.kind in "dc" or one.element or oid in world.snapshot.comparisons):
             reach = world.reach_of_type(one)
             if reach.functions or reach.uses or reach.opaque:
-                self._reached(subject, reach, world)
+                self.reached(subject, reach, world)
                 subject.use(reach.uses)
 
     # --- Columns ---------------------------------------------------------------------------------------------------
@@ -483,95 +466,21 @@ class MessageReader:
             # t.f is f(t) where t has no column f, and (x).f is f(x).
             for function in world.functions(QualifiedName(use.name), 1):
                 if function.oid >= FIRST_USER_OID:
-                    self._call(subject, function, world)
+                    self.call(subject, function, world)
             made = named(self._made, QualifiedName(use.name))
             for one in made:
                 self._call_made(subject, one, world)
             self.needs_made = self.needs_made or world.in_doubt
-
-    # --- Definitions -----------------------------------------------------------------------------------------------
-
-    def _read_definition(self, subject: Subject, facts: StatementFacts, world: World) -> None:
-        for one in facts.objects:
-            if one.type == "schema":
-                subject.schemas.add(one.name.name)
-                if facts.kind == "alter":
-                    self._read_schema(subject, one.name.name, world)
-            elif one.type in ("type", "domain") and facts.kind == "alter":
-                # By another name it would be looked for in vain, until its transaction is over.
-                self._read_type(subject, one.name, world)
-            elif one.type in _ROUTINES:
-                self._read_routine(subject, facts, one.name, world)
-            elif one.type in ("role", "database") and facts.subject in _NAMING:
-                subject.opaque.append(f"it changes {facts.subject} in sessions to come")
-            elif one.type == "database" and facts.kind == "drop":
-                subject.everything = "it drops a database"
-            elif one.type == "role" and facts.group == "dcl" and facts.kind in ("drop", "reassign"):
-                subject.everything = "it is about all that a role owns"
-            elif one.type in ("publication", "subscription"):
-                subject.everything = f"it is about a {one.type}"
-        if facts.kind == "alter" and facts.group == "utility" and facts.subject in _NAMING:
-            subject.opaque.append(f"it changes {facts.subject} in sessions to come")
-        if facts.kind == "alter" and world.worlds.trusts_any and any(one.type == "schema" for one in facts.objects):
-            subject.opaque.append("it may give functions a name that the rules trust")
-        if world.closures is not None:
-            self._call_all(subject, world.snapshot.event_triggers, world, "an event trigger")
-        if not self._names_columns:
-            return
-        named = {use.relations[0] for use in facts.columns if use.relations}
-        for relation in facts.relations:
-            changed: set[str] | None = {one.column for one in facts.alterations if one.column is not None}
-            if not facts.alterations or any(one.action in _MOVES_ROWS for one in facts.alterations):
-                changed = None
-            if relation.access not in (Access.DEFINE, Access.MENTION) or relation.name in named:
-                continue
-            if facts.kind == "create" and relation is facts.relations[0] and "trigger" not in _object_types(facts):
-                continue
-            for candidate in world.relations(relation.name):
-                subject.columns |= world.columns(candidate, changed)
-
-    def _read_schema(self, subject: Subject, name: str, world: World) -> None:
-        """All that is in a schema, and that nobody would find under another name before the transaction is over."""
-        if world.closures is None:
-            return
-        snapshot = world.snapshot
-        schema = snapshot.schemas_by_name.get(name)
-        if schema is None:
-            return
-        for relation in snapshot.relations.values():
-            if relation.schema == schema.oid and relation.kind in _VIEWS:
-                reach = world.reach(relation, Action.SELECT)
-                self._reached(subject, reach, world)
-                subject.use(reach.uses)
-                subject.columns |= world.columns(relation, None)
-        for function in snapshot.functions.values():
-            if function.schema == schema.oid:
-                self._call(subject, function, world)
-        for one in snapshot.types.values():
-            if one.schema == schema.oid and one.kind == "d":
-                self._make_value(subject, one.oid, world)
-
-    def _read_routine(self, subject: Subject, facts: StatementFacts, name: QualifiedName, world: World) -> None:
-        """A function that is made, or gets another name: it must not come to one that somebody vouched for."""
-        if facts.kind == "create":
-            schema = world.written_schema(name, defines=True)
-            if world.worlds.trusted_functions(schema or "", name.name):
-                subject.opaque.append("it makes a function under a name that the rules trust")
-            return
-        for function in world.functions(name, None):
-            self._call(subject, function, world)
-        if facts.kind == "alter" and world.worlds.trusts_any:
-            subject.opaque.append("it may give a function a name that the rules trust")
 
     # --- One after the other ---------------------------------------------------------------------------------------
 
     def _read_made_again(self, facts: StatementFacts, subject: Subject) -> None:
         """What the transaction made may be called by what it also made, of which nobody knows: views, triggers,
         defaults. So where names come to mean something else, its functions are tried under their new meaning."""
-        sets = any(map(_changes_names, facts.settings)) or _SET_CONFIG in subject.functions
+        sets = any(map(changes_names, facts.settings)) or SET_CONFIG in subject.functions
         world = self.world
         worlds = {world: None}
-        if _makes_routine(facts):
+        if makes_routine(facts):
             # Bodies run what was made in their own world: of those that were made before, and of this one.
             worlds = {_inside_made(one, world): None for one in self._made if one.settings}
         elif not sets:
@@ -589,35 +498,6 @@ class MessageReader:
         again.opaque.clear()  # that matters to who calls them, and he was tried
         _merge(subject, again)
 
-    def _go_on(self, facts: StatementFacts, subject: Subject) -> None:
-        """Take into account what a statement does to the meaning of names in those behind it."""
-        world = self.world
-        if facts.kind in _RETURNING or subject.opaque or subject.unread:
-            self.world = world.with_path(None)
-            return
-        if not facts.settings and _SET_CONFIG in subject.functions:
-            # Through a view such as pg_settings.
-            self.world = world.with_path(None)
-            return
-        for setting in facts.settings:
-            if setting.name in _PATH_SETTINGS:
-                values = setting.values
-                known = setting.name == "search_path" and setting.known and values is not None
-                listed = facts.kind == "set"  # set_config is given the whole list as one text
-                path = ", ".join(map(_quoted, values or ())) if listed else (values or ("",))[0]
-                self.world = world = world.with_path(path if known else None)
-            elif setting.name in _ROLE_SETTINGS:
-                values = setting.values
-                known = setting.known and values is not None and len(values) == 1 and values[0] != "none"
-                self.world = world = world.with_role(values[0] if known and values else None)
-        if world.closures is not None and facts.functions:
-            for name in facts.functions:
-                for function in world.functions(name.name, len(name.texts)):
-                    if function.oid >= FIRST_USER_OID:
-                        verdict = world.closures.may_change_session(function.oid, world.scope)
-                        if verdict.change >= SessionChange.CHANGES:
-                            self.world = world = world.with_path(None)
-
 
 def _merge(subject: Subject, body: Subject) -> None:
     """Add what a function does to what its caller does."""
@@ -627,12 +507,6 @@ def _merge(subject: Subject, body: Subject) -> None:
         subject.functions.setdefault(name, through or body.origin)
     subject.opaque.extend(body.opaque)
     subject.indirect.extend(body.indirect)
-
-
-def _flattened(statement: StatementFacts) -> Iterable[StatementFacts]:
-    yield statement
-    for one in statement.nested:
-        yield from _flattened(one)
 
 
 def _inside(function: Function, world: World) -> World:
@@ -652,54 +526,6 @@ def _inside_made(made: MadeFunction, world: World) -> World:
     if made.security_definer:
         world = world.with_role(None)
     for name, value in made.settings:
-        if name in _PATH_SETTINGS or name in _ROLE_SETTINGS:
+        if name in PATH_SETTINGS or name in ROLE_SETTINGS:
             world = world.with_path(value if name == "search_path" else None)
     return world
-
-
-def _makes_routine(facts: StatementFacts) -> bool:
-    return facts.kind == "create" and any(one.type in ("function", "procedure") for one in facts.objects)
-
-
-def _installs(facts: StatementFacts) -> bool:
-    """Whether it is CREATE EXTENSION of one alone."""
-    return facts.kind == "create" and "cascade" not in facts.words
-
-
-def _misleads(setting: Setting) -> bool:
-    """Whether parser and server would read different statements after it."""
-    value = (setting.values or ("",))[0].lower()
-    if setting.name == "standard_conforming_strings":
-        return value in _OFF
-    if setting.name == "client_encoding":
-        return value.translate(_NO_SEPARATORS) in _UNSAFE_ENCODINGS
-    return False
-
-
-def _changes_names(setting: Setting) -> bool:
-    return setting.name in _PATH_SETTINGS or setting.name in _ROLE_SETTINGS
-
-
-def _may_be_catalogue(name: QualifiedName) -> bool:
-    """By the name alone. pg_settings is a view that may be written: what is set by it is told by its rule."""
-    if name.name == "pg_settings":
-        return False
-    return name.schema == "pg_catalog" or (name.schema is None and name.name.startswith("pg_"))
-
-
-def _written(facts: StatementFacts) -> tuple[Action, ...]:
-    if facts.kind == "merge":
-        words = facts.words
-        return tuple([action for kind, action in _ACTIONS.items() if f"merge {kind}" in words]) or (Action.UPDATE,)
-    actions = _WRITES.get(facts.kind, (Action.INSERT, Action.UPDATE, Action.DELETE))
-    if facts.kind == "insert" and "on conflict" in facts.words:
-        return (*actions, Action.UPDATE)
-    return actions
-
-
-def _object_types(facts: StatementFacts) -> set[str]:
-    return {one.type for one in facts.objects}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
