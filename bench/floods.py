@@ -152,7 +152,7 @@ def main(
                     console.print(f"{workers} workers: {name}")
                     floods.append(_flood(target, workers, name, seconds))
                     time.sleep(1)
-        machine = describe_machine(postgresql=backend.version, pgbouncer="")
+        machine = describe_machine(postgresql=backend.version, pgbouncer="not used")
     command = command_line("floods")
     text = "\n\n".join([f"{machine.markdown()}\n\nTo repeat: `{command}`", table(floods)])
     show(text)

@@ -144,7 +144,7 @@ def main(
                 progress.update(task, description=what)
 
             runs, failures, scrapes = measure(Runner(backend), target, port, clients, seconds, rounds, tell)
-        machine = describe_machine(postgresql=backend.version, pgbouncer="")
+        machine = describe_machine(postgresql=backend.version, pgbouncer="not used")
     command = command_line("many")
     text = [f"{machine.markdown()}\n\nTo repeat: `{command}`", table(runs, clients)]
     if scrapes:
