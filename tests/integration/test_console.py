@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 
 import asyncpg
@@ -120,7 +121,7 @@ def test_pools_where_all_but_a_few_wait(clients: Clients, console: WireClient, p
             member.read_until_ready(2)
 
 
-def test_statistics_are_what_happened(clients: Clients, console: WireClient) -> None:
+def test_statistics_are_what_happened(clients: Clients, console: WireClient, postgres18: PostgresServer) -> None:
     def totals() -> dict[str, int]:
         row = row_of(show(console, "STATS_TOTALS"), database="other")
         return {name: int(value or 0) for name, value in row.items() if name != "database"}
@@ -128,18 +129,25 @@ def test_statistics_are_what_happened(clients: Clients, console: WireClient) -> 
     client = clients.connect("other")
     client.query("select 1")
     before = totals()
-    client.query("select pg_sleep(0.05)")
-    client.query("begin")
-    client.query("select pg_sleep(0.05)")
-    client.query("commit")
+    # Not by pg_sleep, which goes by the time of day: where that is set forward it returns too early.
+    with Gate(postgres18, DATABASE) as gate:
+        texts = ["begin", f"select {gate.sql}", "commit"]
+        client.query(texts[0])
+        client.send(frontend.query(texts[1]))
+        gate.wait_for()
+        began = time.monotonic()
+        totals()  # takes its time
+        held = time.monotonic() - began
+        gate.open()
+        client.read_until_ready(4)
+        client.query(texts[2])
+    client.query("select 2")
     after = totals()
     grown = {name: after[name] - before[name] for name in after}
     assert (grown["query_count"], grown["xact_count"], grown["server_assignment_count"]) == (4, 2, 2)
-    assert grown["query_time"] >= 100_000
+    assert grown["query_time"] >= held * 1_000_000
     assert grown["xact_time"] >= grown["query_time"]
-    assert grown["bytes_received"] == sum(
-        len(frontend.query(sql).data) for sql in ("select pg_sleep(0.05)", "begin", "select pg_sleep(0.05)", "commit")
-    )
+    assert grown["bytes_received"] == sum(len(frontend.query(sql).data) for sql in (*texts, "select 2"))
     assert grown["bytes_sent"] > 100
 
 
