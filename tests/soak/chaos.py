@@ -23,6 +23,8 @@ _BACKENDS = """
 SELECT datname, pid, client_port FROM pg_stat_activity
 WHERE datname LIKE 'soak%' AND backend_type = 'client backend' AND client_port IS NOT NULL
 """
+# Those that listen for all clients of a database are no part of its pool.
+_POOLED = f"{_BACKENDS} AND application_name <> 'interceptor listen'"
 
 
 class Control:
@@ -48,9 +50,10 @@ class Control:
                 self.close()
                 raise
 
-    async def backends(self) -> list[tuple[str, int, int]] | None:
-        """Database, process id and client's port of each backend; None while the server is not there."""
-        rows = await self.query(_BACKENDS)
+    async def backends(self, *, pooled: bool = False) -> list[tuple[str, int, int]] | None:
+        """Database, process id and client's port of each backend, or of those in pools alone; None while the server is
+        not there."""
+        rows = await self.query(_POOLED if pooled else _BACKENDS)
         return None if rows is None else [(name, int(pid), int(port)) for name, pid, port in rows]
 
     def close(self) -> None:
@@ -90,7 +93,7 @@ class Watch:
         A backend whose connection broke on its way is gone for the proxy, and stays a moment for PostgreSQL, which has
         yet to find out: such ones don't count.
         """
-        backends = await self.control.backends()
+        backends = await self.control.backends(pooled=True)
         if backends is None:
             return
         reachable = self.network.ports
