@@ -1,34 +1,26 @@
-"""One client's connection: its login, its session, and the flow of bytes between its socket and a backend's."""
+"""One client's connection: its session, and the flow of bytes between its socket and a backend's."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum, IntFlag
-from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from interceptor.errors import QUERY_CANCELED, BackendError, ClientError, ProtocolViolation
+from interceptor.errors import QUERY_CANCELED, BackendError, ClientError
 from interceptor.hooks.statement import Session
 from interceptor.protocol import messages
-from interceptor.protocol.rows import encode_error_fields
-from interceptor.protocol.startup import PROTOCOL_3_2
 from interceptor.session import BackendSession, ClientSession, PoolMode
-from interceptor.session.interception import Interception
 from interceptor.sql.effects import Effect
+from pooler.admission import admit
 from pooler.cancel import cancel_backend
 from pooler.client_login import ClientLoginFlow
+from pooler.client_socket import ClientSocket, ClientState, Pause
 from pooler.config.values import ListenMode
 from pooler.metrics.counting import count_error
 from pooler.numbering import next_number
 from pooler.pins import note_pins
-from pooler.plugins import SessionRefused
 from pooler.tasks import Handle, spawn
-from pooler.tls import HandshakeFailed, PeerCertificate, TlsTransport, peer_certificate
-from pooler.tls.contexts import ALPN
 from pooler.writing import direct_writer
 
 if TYPE_CHECKING:
@@ -44,68 +36,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SECRET_BYTES: Final = {False: 4, True: 32}
-"""Length of a client's cancel key: before protocol 3.2, and from it on (PostgreSQL 18's MAX_CANCEL_KEY_LENGTH)."""
-
-
 CANCELED: Final = messages.encode_failure(
     ClientError(QUERY_CANCELED, "canceling statement due to user request while it waited for a backend", fatal=False)
 )
 
 
-class ClientState(Enum):
-    """Where a client is."""
-
-    LOGIN = "login"
-    WELCOME = "welcome"
-    """It has proved who it is, and waits for what the server says at login."""
-    READY = "ready"
-    FINISHING = "finishing"
-    """It said Terminate and hung up; its backend still works on what it asked for before."""
-    CLOSED = "closed"
-
-
-class Pause(IntFlag):
-    """Why a client's socket is not read. It is read when no reason is left."""
-
-    NONE = 0
-    SESSION = 1
-    """It sent more than may wait."""
-    BACKEND_FULL = 2
-    """The backend takes no more at the moment."""
-    SLOW = 4
-    """It does not read what it is sent, and has no backend whose answers could be held back instead."""
-
-
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientSocket):
     """A client. Implements ``ClientHost`` for its session."""
 
     __slots__ = (
         "active_at",
         "asked",
         "backend",
-        "certificate",
         "connected_at",
         "drained",
         "login",
         "number",
-        "pauses",
-        "peer",
         "plugin_session",
         "pool",
         "process_id",
         "profile",
         "secret",
-        "server",
         "session",
         "settings",
-        "slow",
-        "state",
         "stats",
-        "transport",
         "uncovering",
         "wait",
-        "write",
     )
 
     # Set when the client has logged in
@@ -119,18 +75,10 @@ class ClientConnection(asyncio.Protocol):
     process_id: int
     secret: bytes
 
-    # Set when the connection is made
-    transport: asyncio.Transport
-    peer: str
-
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.state = ClientState.LOGIN
+        super().__init__(server)
         self.login: ClientLoginFlow | None = ClientLoginFlow(self)
         self.backend: Backend | None = None
-        self.slow = False
-        """It does not read as fast as it is sent to."""
-        self.pauses = Pause.NONE
         self.wait: Handle | None = None
         """Something that a plugin takes its time for."""
         self.drained: asyncio.Future[None] | None = None
@@ -139,8 +87,6 @@ class ClientConnection(asyncio.Protocol):
         """What plugins see of it; None where no plugin wants to."""
         self.uncovering: Uncovering | None = None
         """Since its transaction takes something away that may have hidden another."""
-        self.certificate: PeerCertificate | None = None
-        """What it has shown of itself by TLS."""
         self.number = next_number()
         """By which the console names it."""
         self.connected_at = self.active_at = server.clock.now
@@ -155,21 +101,6 @@ class ClientConnection(asyncio.Protocol):
         known = hasattr(self, "settings")
         names = {"database": self.settings.database, "user": self.settings.client_user} if known else {}
         return {"client": self.number, "address": self.peer, **names}
-
-    @property
-    def address(self) -> str:
-        """The address that it comes from; "" for a Unix socket."""
-        return "" if self.is_local else self.peer.rpartition(":")[0]
-
-    @property
-    def is_local(self) -> bool:
-        """It came by a Unix socket."""
-        return self.peer == "unix"
-
-    @property
-    def encrypted(self) -> bool:
-        """Its connection has TLS."""
-        return isinstance(self.transport, TlsTransport)
 
     @property
     def holds_session(self) -> bool:
@@ -242,124 +173,11 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._leave()
 
-    # --- TLS -----------------------------------------------------------------------------------------------------
-
-    def start_tls(self, context: ssl.SSLContext, received: bytes = b"") -> None:
-        """Go on with TLS. ``received``: the beginning of the client's handshake, where that was its first word."""
-        transport = TlsTransport(
-            self.transport,
-            self,
-            context,
-            partial(self._on_handshake_done, direct=bool(received)),
-            server_side=True,
-            turns=self.server.handshakes,
-        )
-        self.transport = transport
-        self.write = transport.write
-        transport.start(received)
-
-    def _on_handshake_done(self, failure: HandshakeFailed | None, *, direct: bool) -> None:
-        if self.state is ClientState.CLOSED:
-            return
-        if failure is not None:
-            if self.server.config.server.log_pooler_errors:
-                logger.warning("%s: the TLS handshake failed: %s", self, failure)
-            self.close()
-            return
-        assert isinstance(self.transport, TlsTransport)
-        if direct and self.transport.ssl.selected_alpn_protocol() != ALPN:
-            self.on_failed(
-                ProtocolViolation('a connection that begins with TLS has to ask for the protocol "postgresql"')
-            )
-            return
-        self.certificate = peer_certificate(self.transport.ssl)
-
     # --- Login ---------------------------------------------------------------------------------------------------
 
-    def on_authenticated(self, pool: Pool, settings: PoolSettings, profile: Profile, protocol: int) -> None:
-        """The client is who it says; what is missing is what its server says at login."""
-        self.pool = self.asked = pool
-        self.stats = pool.stats
-        self.settings = settings
-        self.profile = profile
-        self.secret = secrets.token_bytes(SECRET_BYTES[protocol >= PROTOCOL_3_2])
-        self.state = ClientState.WELCOME
-        pool.clients.add(self)
-        try:
-            welcome = pool.await_welcome(self)
-        except BackendError as error:
-            self.on_backend_failed(error)
-            return
-        if welcome is not None:
-            self.on_welcome(welcome)
-
     def on_welcome(self, welcome: Welcome) -> None:
-        """What the server says at login is there: let the client in, unless a plugin refuses it."""
-        if not self.server.has_sessions:
-            self._let_in(welcome)
-            return
-        assert self.login is not None
-        try:
-            session = self.server.open_plugin_session(self, welcome)
-        except SessionRefused as refused:
-            self.refuse_session(refused)
-            return
-        if isinstance(session, Session):
-            self.plugin_session = session
-            self._let_in(welcome)
-        else:
-            self.login.hold(spawn(self._await_session(session, welcome), name=f"admission of {self.peer}"))
-
-    async def _await_session(self, pending: Awaitable[Session], welcome: Welcome) -> None:
-        try:
-            self.plugin_session = await pending
-        except SessionRefused as refused:
-            self.refuse_session(refused)
-        else:
-            self._let_in(welcome)
-
-    def refuse_session(self, refused: SessionRefused) -> None:
-        """A plugin doesn't let the client in: tell it, and hang up."""
-        if self.server.config.server.log_pooler_errors:
-            logger.warning("%s: refused by a plugin: %s", self, refused)
-        block = refused.block
-        fields = [("S", "FATAL"), ("V", "FATAL"), ("C", block.sqlstate), ("M", block.message)]
-        self.write(encode_error_fields([*fields, ("D", block.detail), ("H", block.hint)]))
-        self.close()
-
-    def _let_in(self, welcome: Welcome) -> None:
-        login = self.login
-        assert login is not None
-        self.server.on_client_ready(self)
-        self.state = ClientState.READY
-        self.stats.client_logins += 1
-        registry = self.server.prepared if self.settings.max_prepared_statements else None
-        judged = self.settings.pool_mode is not PoolMode.SESSION or self.plugin_session is not None
-        judge = self.server.judges.get(self.settings, self.pool.credential) if judged else None
-        texts = self.server.statements if judge is None else judge.judge.texts
-        self.session = ClientSession(
-            self,
-            self.settings.pool_mode,
-            texts.effects,
-            welcome.reported,
-            registry,
-            reuses=self.settings.reuse_unnamed_statements,
-            texts=texts,
-        )
-        tables = self.server.plan_tables
-        if tables is not None and self.plugin_session is not None:
-            sight = None if judge is None else judge.sight
-            self.session.intercept(Interception(self.session, tables, self.plugin_session, sight))
-        self.login = None
-        self.write(
-            messages.AUTHENTICATION_OK
-            + welcome.messages
-            + messages.encode_backend_key_data(self.process_id, self.secret)
-            + messages.READY[messages.IDLE]
-        )
-        rest = login.take_rest()
-        if rest:
-            self.data_received(rest)
+        """What the server says at login is there, for which this client waited."""
+        admit(self, welcome)
 
     def take_over(self) -> bytes:
         """Hand the connection to a relay, with what the client sent ahead."""
@@ -572,17 +390,6 @@ class ClientConnection(asyncio.Protocol):
     def _end_runs(self, error: ClientError | BackendError | None) -> None:
         if self.plugin_session is not None and self.login is None and self.session.interception is not None:
             self.session.interception.executions.give_up(error)
-
-    def _pause(self, reason: Pause) -> None:
-        if not self.pauses and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self.pauses |= reason
-
-    def _resume(self, reason: Pause) -> None:
-        if self.pauses:
-            self.pauses &= ~reason
-            if not self.pauses and not self.transport.is_closing():
-                self.transport.resume_reading()
 
 
 def _discard(data: bytes) -> None:

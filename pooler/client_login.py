@@ -25,6 +25,7 @@ from interceptor.protocol.startup import (
     StartupMessage,
     decode_first_packet,
 )
+from pooler.admission import on_authenticated
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
 from pooler.config import CONSOLE_DATABASES, PoolMode, PoolSettings
 from pooler.proxy_protocol import decode_proxy_header
@@ -335,7 +336,7 @@ class ClientLoginFlow:
         pool = server.pool(settings)
         # The newest login is the one whose password is most likely still right.
         pool.credential = server.backend_credential(pool.settings, accepted.backend_credential)
-        client.on_authenticated(pool, settings, pool.profile(self._profile(startup)), startup.spoken_protocol)
+        on_authenticated(client, pool, settings, pool.profile(self._profile(startup)), startup.spoken_protocol)
 
     def _profile(self, startup: StartupMessage) -> tuple[tuple[str, str], ...]:
         server = self._client.server

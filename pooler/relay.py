@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from interceptor.errors import BackendError
 from interceptor.protocol import messages
 from interceptor.protocol.startup import StartupMessage
+from pooler.admission import refuse
 from pooler.auth import BackendCredential
 from pooler.cancel import send_cancel
 from pooler.config import PoolSettings
@@ -103,7 +104,7 @@ class Relay:
             await self._server.admit_relay(client, self.settings, self._startup)
         except SessionRefused as refused:
             self._server.relays.discard(self)
-            client.refuse_session(refused)
+            refuse(client, refused)
             return
         try:
             logged_in = await log_in(self.settings, self._parameters, self._credential, self._server.keys)

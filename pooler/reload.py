@@ -20,7 +20,7 @@ from interceptor.errors import (
 )
 from interceptor.hooks.loading import PluginsRefused
 from pooler.access import AccessFiles
-from pooler.client import ClientState
+from pooler.client_socket import ClientState
 from pooler.config import Config, load_config
 from pooler.config.changing import FIXED_SETTINGS, fixed_changes, with_setting
 from pooler.logs import set_up_logging

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pooler.backend import BackendState
-from pooler.client import ClientState
+from pooler.client_socket import ClientState
 from pooler.reports.pools import is_due_for_check
 
 if TYPE_CHECKING:
