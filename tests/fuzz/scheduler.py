@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from interceptor.errors import BackendError, ClientError
-from interceptor.session import BackendSession, ClientSession, PoolMode, bounds
+from interceptor.session import BackendSession, ClientSession, PoolMode, bounds, client_state
 from interceptor.session import backend as backend_module
-from interceptor.session import client as client_module
 from interceptor.session.listening import Notifications
 from interceptor.session.prepared import PreparedRegistry
 from interceptor.sql.analysis import StatementCache
@@ -308,8 +307,8 @@ class Scheduler:
                 # A known difference: a COPY failed into which Syncs were sent. From here on all passes as it is, and
                 # the backend does not know the client's names.
                 client.sure = len(client.heard)
-            assert len(client.session.rest) <= client_module.MAX_KEPT_INPUT + bounds.WHOLE_MESSAGE + chunk
+            assert len(client.session.rest) <= client_state.MAX_KEPT_INPUT + bounds.WHOLE_MESSAGE + chunk
         for each in self._backends:
-            longest = bounds.MAX_OWED + (client_module.MAX_KEPT_INPUT + chunk) // 5
+            longest = bounds.MAX_OWED + (client_state.MAX_KEPT_INPUT + chunk) // 5
             assert len(each.session.owed) <= longest
             assert len(each.session.partial) <= backend_module.MAX_PARAMETER_STATUS + 5

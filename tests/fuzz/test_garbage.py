@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from interceptor.errors import ClientError
-from interceptor.session import PoolMode, bounds, linked, sending
+from interceptor.session import PoolMode, bounds, client_state, linked, sending
 from interceptor.session import client as client_module
 from tests.fuzz.running import attempt, fuzz
 from tests.support.conversations import CONVERSATIONS
@@ -44,7 +44,7 @@ _events = st.lists(st.one_of(st.tuples(st.just("client"), _client_bytes), st.tup
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that short streams go beyond."""
     monkeypatch.setattr(bounds, "WHOLE_MESSAGE", 150)
-    monkeypatch.setattr(client_module, "MAX_KEPT_INPUT", 400)
+    monkeypatch.setattr(client_state, "MAX_KEPT_INPUT", 400)
     for module in (bounds, client_module, linked, sending):
         monkeypatch.setattr(module, "MAX_OWED", 10)
 
@@ -63,8 +63,8 @@ def talk(recorder: Recorder, events: list[tuple[str, bytes]]) -> None:
 
 
 def assert_bounded(recorder: Recorder) -> None:
-    assert len(recorder.client.rest) <= client_module.MAX_KEPT_INPUT + PIECE
-    assert len(recorder.backend.owed) <= bounds.MAX_OWED + (client_module.MAX_KEPT_INPUT + PIECE) // 5 * 3
+    assert len(recorder.client.rest) <= client_state.MAX_KEPT_INPUT + PIECE
+    assert len(recorder.backend.owed) <= bounds.MAX_OWED + (client_state.MAX_KEPT_INPUT + PIECE) // 5 * 3
     assert len(recorder.backend.partial) <= PIECE * len(recorder.backend.partial or b"x")
     if recorder.backend.reusable:
         assert not recorder.backend.owed

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
-from interceptor.session import PoolMode, bounds, linked, sending
+from interceptor.session import PoolMode, bounds, client_state, linked, sending
 from interceptor.session import client as client_module
 from tests.fuzz.running import fuzz
 from tests.fuzz.scheduler import Scheduler
@@ -20,7 +20,7 @@ from tests.support.recorder import SYNC, describe, message, parse, query
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that short streams go beyond."""
     monkeypatch.setattr(bounds, "WHOLE_MESSAGE", 150)
-    monkeypatch.setattr(client_module, "MAX_KEPT_INPUT", 400)
+    monkeypatch.setattr(client_state, "MAX_KEPT_INPUT", 400)
     for module in (bounds, client_module, linked, sending):
         monkeypatch.setattr(module, "MAX_OWED", 10)
 

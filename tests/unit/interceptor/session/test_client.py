@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interceptor.errors import STATEMENT_POOLING, ClientError, ProtocolViolation
 from interceptor.session import PoolMode
 from interceptor.session.bounds import MAX_OWED, WHOLE_MESSAGE
-from interceptor.session.client import MAX_KEPT_INPUT
+from interceptor.session.client_state import MAX_KEPT_INPUT
 from interceptor.sql.effects import Effect
 from tests.support.recorder import (
     ASKS_FOR_ALL,
