@@ -200,21 +200,23 @@ class Growth:
         if outdated:
             backend.expires_at = RETIRED
         self._remember_welcome(profile, welcome)
+        newcomers = list(pool.waiting.for_welcome.by_profile.get(profile, ()))
+        for client in newcomers:
+            pool.forget(client)
         if pool.settings.connect_query:
             backend.run_housekeeping(pool.settings.connect_query, BackendState.TESTED, may_fail=True)
         else:
             pool.offer(backend)
+        # The backend has its place by now: who is let in may have sent a statement already, and takes it at once.
+        pool.capacity.on_welcome(pool, profile, welcome)
+        for client in newcomers:
+            client.on_welcome(welcome)
 
     def _remember_welcome(self, profile: Profile, welcome: Welcome) -> None:
-        pool = self._pool
-        pool.capacity.on_welcome(pool, profile, welcome)
         self.welcomes.pop(profile, None)
         self.welcomes[profile] = welcome
         if len(self.welcomes) > MAX_WELCOMES:
             del self.welcomes[next(iter(self.welcomes))]
-        for client in list(pool.waiting.for_welcome.by_profile.get(profile, ())):
-            pool.forget(client)
-            client.on_welcome(welcome)
 
     def _on_login_failed(self, profile: Profile, credential: BackendCredential | None, error: BackendError) -> None:
         """Those who are logging in hear of it at once, for they lose nothing. Those at work wait for better days,

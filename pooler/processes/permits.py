@@ -63,6 +63,7 @@ class Permits:
 
     def __init__(self, registry: Registry, send: Send, slot: int, workers: int, welcomes: SharedWelcomes) -> None:
         self._welcomes = welcomes
+        welcomes.listen(self._on_welcome_known)
         self._registry = registry
         self._send = send
         self._slot = slot
@@ -115,6 +116,18 @@ class Permits:
 
     def on_welcome(self, pool: Pool, profile: Profile, welcome: Welcome) -> None:
         self._welcomes.put(pool, profile, welcome)
+
+    def _on_welcome_known(self, key: Key) -> None:
+        """Who waits for a backend only to learn this needs none. All may be in use by those who wait for its login."""
+        pool = self._registry.find(key)
+        if pool is None:
+            return
+        for profile, clients in list(pool.waiting.for_welcome.by_profile.items()):
+            welcome = self._welcomes.get(pool, profile)
+            if welcome is not None:
+                for client in list(clients):
+                    pool.forget(client)
+                    client.on_welcome(welcome)
 
     def on_connected(self, backend: Backend) -> None:
         self._registry.on_connected(backend)

@@ -7,6 +7,7 @@ after the other, while its other clients keep transactions open.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from pooler.login import MAX_LOGIN_MESSAGE, Welcome
 if TYPE_CHECKING:
     from pooler.plugins.shared import SharedMemory
     from pooler.pool import Pool
+    from pooler.processes.messages import Key
     from pooler.waiting import Profile
 
 __all__ = ["SharedWelcomes"]
@@ -32,6 +34,10 @@ class SharedWelcomes:
 
     def __init__(self, shared: SharedMemory) -> None:
         self._state = shared.own("welcomes", MAX_SHARED).state
+
+    def listen(self, on_known: Callable[[Key], None]) -> None:
+        """Have told in which pool there is news, whichever process it comes from."""
+        self._state.on_change(lambda name: on_known(_pool_of(name)))
 
     def get(self, pool: Pool, profile: Profile) -> Welcome | None:
         """What the server says at login to a session of this profile, if any process knows."""
@@ -51,6 +57,11 @@ def _name(pool: Pool, profile: Profile) -> str:
     settings = pool.settings
     place = [(host.host, host.port) for host in settings.hosts], settings.dbname
     return msgspec.json.encode((*settings.pool_key, *place, profile.parameters)).decode()
+
+
+def _pool_of(name: str) -> Key:
+    database, user, target, *_ = msgspec.json.decode(name)
+    return database, user, target
 
 
 def _decode(text: bytes) -> Welcome:

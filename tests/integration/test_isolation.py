@@ -370,3 +370,17 @@ def test_notifications_reach_who_listens_and_nobody_else(clients: Clients) -> No
     for client in (teller, other):
         client.query("select 1")
         assert b"A" not in tags(client)
+
+
+def test_statements_that_are_sent_before_the_login_has_ended(clients: Clients) -> None:
+    """The login of each needs a backend first, and the statements come with the answer to it."""
+    members = [clients.raw() for _ in range(2)]
+    parameters = {"user": "postgres", "database": "app", "application_name": "hasty"}
+    for member in members:
+        member.send(f.startup(parameters), f.query("begin"), f.query("select pg_backend_pid()"))
+    for member in members:
+        member.read_until_ready(3)
+        assert not errors(member)
+    assert pid_of(members[0]) != pid_of(members[1])
+    for member in members:
+        member.query("rollback")

@@ -112,6 +112,34 @@ def test_a_cancel_request_with_another_key_cancels_nothing(clients: Clients) -> 
         assert not errors(member)
 
 
+def test_what_one_worker_learns_of_a_server_lets_in_those_who_wait_for_it_at_others(postgres18: PostgresServer) -> None:
+    """All permits are in transactions whose clients may wait for these very logins, as ``pgbench -C`` does."""
+    tables: Tables = {
+        "server": {"workers": 2, "catalogue": False, "admin_users": ["postgres"]},
+        "databases.app": {"primary": upstream(postgres18, "postgres"), "pool_size": 2},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        console = clients.connect("pgbouncer")
+        holders = [clients.connect("app") for _ in range(2)]
+        for holder in holders:
+            holder.query("begin")
+        newcomers = [clients.raw() for _ in range(20)]
+        for newcomer in newcomers:
+            newcomer.send(
+                f.startup({"user": "postgres", "database": "app", "search_path": "pg_catalog"}), f.query("begin")
+            )
+        wait_until(lambda: _waiting(console) == len(newcomers), "all wait for a backend to tell what the server says")
+        holders[0].query("commit")
+        for newcomer in newcomers:
+            newcomer.read_until_ready()
+            assert not errors(newcomer)
+
+
+def _waiting(console: WireClient) -> int:
+    """Clients of ``app`` that wait, by SHOW POOLS."""
+    return sum(int(row[3] or 0) for row in console.query("SHOW POOLS") if row[0] == "app")
+
+
 def test_min_pool_size_holds_for_the_node(postgres18: PostgresServer, proxy: Proxy) -> None:
     with Activity(postgres18, application="minimum") as activity:
         wait_until(lambda: activity.count() == 4, "min_pool_size backends were logged in")
