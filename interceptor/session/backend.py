@@ -37,6 +37,7 @@ _LOCAL: Final = int(Request.LOCAL)
 _LOCAL_CHANGE: Final = int(Request.LOCAL_CHANGE)
 _FAIL: Final = int(Action.FAIL)
 _ERROR: Final = int(Action.ERROR)
+_FATAL: Final = int(Action.FATAL)
 _CHANGED: Final = int(Action.CHANGED)
 _SWALLOW_CHANGED: Final = int(Action.SWALLOW_CHANGED)
 _SWALLOW_UNNAMED: Final = int(Action.SWALLOW_UNNAMED)
@@ -82,8 +83,12 @@ _OPEN: Final = frozenset((messages.IN_TRANSACTION, messages.FAILED_TRANSACTION))
 MAX_MESSAGE: Final = 0x3FFFFFFF + 4
 """What PostgreSQL can send at most: its MaxAllocSize, and the length itself."""
 
-MAX_WHOLE_ERROR: Final = 64 * 1024
-"""Bytes of an ErrorResponse in which a statement's name is looked for; a longer one passes as it is."""
+MAX_WHOLE_ERROR: Final = 1024 * 1024
+"""Bytes of an ErrorResponse in which names and places are the client's; a longer one, which quotes its text, passes as
+it is."""
+
+MAX_ERROR_HEAD: Final = 1024
+"""Bytes at the beginning of an ErrorResponse that surely hold its severity and SQLSTATE."""
 
 MAX_PARAMETER_STATUS: Final = 1024 * 1024
 """Bytes. A ParameterStatus has to be read whole, unlike what is merely forwarded, so it needs a bound. The same goes
@@ -254,10 +259,13 @@ class BackendSession(BackendState):
                 start = end
                 ready = False
             elif action == _FAIL or (action == _ERROR and (type(owed[0]) is Noted or owed[0] == _TRACKED_SYNC)):
-                if end > size and length <= MAX_WHOLE_ERROR:
+                if not 4 <= length <= MAX_MESSAGE:
+                    self._on_violation(kind, length)
+                    return
+                if end > size and (length <= MAX_WHOLE_ERROR or size - position < MAX_ERROR_HEAD):
                     break
                 on_error = on_error_in_batch if action == _FAIL else on_error_of_rewritten
-                start = on_error(self, client, data, start, position, min(end, size))
+                start = on_error(self, client, data, start, position, end)
                 ready = False
             elif action == _NOTIFIED and 4 <= length <= MAX_PARAMETER_STATUS:
                 listening = client.listening
@@ -269,6 +277,9 @@ class BackendSession(BackendState):
                             client.write(data[start:position])
                         start = end
             elif action == _PARAMETER and end > size and length <= MAX_PARAMETER_STATUS:
+                break
+            elif (action == _ERROR or action == _FATAL) and end > size and size - position < MAX_ERROR_HEAD:
+                # Whether it is a farewell has to be known at once: the connection may end with this message.
                 break
             elif not self._is_sound(action, length) or not on_rare(self, client, action, data[position + 5 : end]):
                 self._on_violation(kind, length)

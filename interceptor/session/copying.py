@@ -8,6 +8,7 @@ from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.bounds import LARGE_KINDS, MAX_SMALL_MESSAGE, SMALL_KINDS, must_wait
+from interceptor.session.replies import stop_counting
 from interceptor.session.sending import send
 from interceptor.session.substitutes import SUBSTITUTE
 from interceptor.session.watching import must_hold
@@ -48,10 +49,12 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
         elif kind == messages.TERMINATE:
             session.finishing = session.held = True
             break
-        elif kind in _STATEMENTS and session.interception is not None:
-            # If the COPY had failed just now, it would be run, and nobody has looked at it. PostgreSQL, while it
-            # copies, closes the connection as well.
-            raise ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
+        elif kind in _STATEMENTS and not backend.uncounted:
+            if session.interception is not None:
+                # If the COPY had failed just now, it would be run, and nobody has looked at it. PostgreSQL, while it
+                # copies, closes the connection as well.
+                raise ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
+            stop_counting(backend, session)
         position = end
     if backend.copy_in or session.held:
         send(session, backend, b"", data, start, position)

@@ -1,8 +1,8 @@
 """Finding out which Syncs count that were sent into a COPY, where it failed.
 
 A backend that copies in ignores Sync. When the COPY fails, those that it had not read by then are answered, and which
-these are can't be told from here. Where plugins decide, what follows must be known to be what it looks like. So behind
-all that was sent goes a Sync of ours and a marker: a Close, whose answer comes when all before it has been answered.
+these are can't be told from here. So behind all that was sent goes a Sync of ours and a marker: a Close, whose answer
+comes when all before it has been answered.
 What comes until then is the client's, but for the last ReadyForQuery, which is that of our own Sync. Meanwhile the
 client's messages wait.
 
@@ -98,6 +98,10 @@ class Counting:
             backend.transactions += 1
         if self._behind:
             client.write(self._behind)
+        if self._simple or self._shown:
+            backend.unnamed_in_batch = False
+            if client.named is not None:
+                client.named.in_batch.clear()
         if self._simple:
             # A simple query destroys the unnamed statement (postgres.c, exec_simple_query).
             client.unnamed = b""

@@ -71,18 +71,22 @@ def on_tag(backend: BackendSession, client: ClientSession, tag: bytes) -> None:
 def on_error_in_batch(
     backend: BackendSession, client: ClientSession, data: bytes, start: int, position: int, end: int
 ) -> int:
-    """An error of the extended protocol: tell the client in its own words, and take back what is skipped."""
+    """An error of the extended protocol: tell the client in its own words, and take back what is skipped.
+
+    Of one that is too long to be collected only the beginning is there, and passes as it is.
+    """
     body = data[position + 5 : end]
+    whole = end <= len(data)
     start = hold_back(client, data, start, position)
     retrying = retrying_of(client, body)
-    if retrying is not None:
+    if retrying is not None and whole:
         retrying.fail_with(body)
         # What will be sent again has not failed.
         backend.watched.clear()
         is_sent = any([one in SYNCS for one in backend.owed])
         if not is_sent:
             retrying.take_back()
-        if b"VFATAL\0" not in body:
+        if not _is_farewell(body):
             fail_until_sync(backend, client)
             if is_sent:
                 backend.owed[0] = _RETRIED
@@ -100,13 +104,19 @@ def on_error_in_batch(
         client.write(data[start:position] + messages.PARSE_COMPLETE_MESSAGE)
         start = position
         client.unnamed = backend.parses[0]
-    if len(backend.owed) > 1 and backend.owed[1] == _INJECTED_SYNC:
+    if len(backend.owed) > 1 and backend.owed[1] == _INJECTED_SYNC and whole:
         # What can't be parsed apart is parsed where its client asks for it, and fails there.
         if start < position:
             client.write(data[start:position])
         fail_until_sync(backend, client)
         return end
-    if client.retry and _STALE_PLAN in body and not client.finishing and _none_is_answered(backend, *client.retry):
+    if (
+        client.retry
+        and whole
+        and _STALE_PLAN in body
+        and not client.finishing
+        and _none_is_answered(backend, *client.retry)
+    ):
         if start < position:
             client.write(data[start:position])
         # What will be sent again has not failed.
@@ -115,7 +125,7 @@ def on_error_in_batch(
         backend.owed[0] = _RETRIED
         return end
     note = note_of(backend.owed[0])
-    if note is not None and note.error and b"VFATAL\0" not in body:
+    if note is not None and note.error and whole and not _is_farewell(body):
         body = note.error[5:]
     if run is not None:
         run.fail_with(body)
@@ -126,6 +136,8 @@ def on_error_in_batch(
         note.parse.fail_with(body, backend.target, list(client.interception.executions.runs))
     if not on_rare(backend, client, _FAIL, body):
         raise AssertionError("an error is never out of place")
+    if not whole:
+        return start
     # Only now, for a Close that is skipped had taken the name away.
     renamed = body if client.named is None else client.named.rename_in_error(body)
     replaced = note is not None and bool(note.error)
@@ -171,19 +183,20 @@ def on_error_of_rewritten(
 ) -> int:
     """An error of a Query that was rewritten, or of a commit: tell the client where it is in its own text."""
     body = data[position + 5 : end]
+    whole = end <= len(data)
     note = note_of(backend.owed[0])
     start = hold_back(client, data, start, position)
     retrying = retrying_of(client, body)
-    if retrying is not None:
+    if retrying is not None and whole:
         if not retrying.due:
             retrying.fail_with(body)
-        if b"VFATAL\0" not in body:
+        if not _is_farewell(body):
             client.belongings.on_error()
             backend.owed[0] = _RETRIED
         return end
     if not on_rare(backend, client, _ERROR, body):
         raise AssertionError("an error is never out of place")
-    if note is None or note.rewriting is None:
+    if note is None or note.rewriting is None or not whole:
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, note.rewriting.mend(body)))
     return end
@@ -191,7 +204,7 @@ def on_error_of_rewritten(
 
 def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, in_batch: bool) -> None:
     """The server has refused what stands for a blocked statement, or says farewell."""
-    if b"VFATAL\0" in body or b"VPANIC\0" in body:
+    if _is_farewell(body):
         backend.said_why = True
         client.write(messages.encode_message(messages.ERROR_RESPONSE, body))
         return
@@ -258,8 +271,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
     owed = backend.owed
     if action in (Action.FAIL, Action.ERROR, Action.FATAL):
-        # Not translated, unlike the severity in field S (since PostgreSQL 9.6).
-        backend.said_why = b"VFATAL\0" in body or b"VPANIC\0" in body
+        backend.said_why = _is_farewell(body)
         client.belongings.on_error()
         backend.host.on_error(_sqlstate(body))
         if action == Action.FATAL:
@@ -267,10 +279,10 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
         if action == Action.ERROR and client.interception is not None:
             client.interception.executions.on_commit_failed(body)
         if backend.copy_syncs:
-            if client.interception is not None and len(owed) == 1:
+            if len(owed) == 1:
                 Counting(backend, client, simple=action == Action.ERROR)
             else:
-                _stop_counting(backend, client)
+                stop_counting(backend, client)
             return True
         if client.named is not None and _STALE_PLAN in body:
             client.named.registry.forget_all()
@@ -299,6 +311,14 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     else:
         return False
     return True
+
+
+def _is_farewell(body: bytes) -> bool:
+    """Whether the server hangs up behind this ErrorResponse.
+
+    Field V is not translated, unlike the severity in field S (since PostgreSQL 9.6). Only a field begins behind a zero.
+    """
+    return b"\0VFATAL\0" in body or b"\0VPANIC\0" in body
 
 
 def _sqlstate(body: bytes) -> bytes:
@@ -337,11 +357,11 @@ def fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
         client.interception.stage.on_failed()
 
 
-def _stop_counting(backend: BackendSession, client: ClientSession) -> None:
-    """A COPY failed that Syncs were sent into: count no more.
+def stop_counting(backend: BackendSession, client: ClientSession) -> None:
+    """A client that copies sent what has no place in a COPY: count no more.
 
-    Those that the backend had read by then were ignored, the others will be answered, and which are which can't be
-    told. So from here on all is relayed, and nothing is owed by name.
+    The server refuses it and hangs up. But if the COPY has failed before the server reads it, it is carried out, and
+    which of the two it is can't be told. So from here on all is relayed, and nothing is owed by name.
     """
     backend.owed.clear()
     backend.owed.append(Request.UNCOUNTED)

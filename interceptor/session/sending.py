@@ -49,6 +49,6 @@ def finish(session: ClientSession, backend: BackendSession) -> None:
     if backend.uncounted:
         # Only the server knows when it has answered all: then it hangs up. Called once in this state.
         backend.write(messages.TERMINATE_MESSAGE)
-    elif backend.copy_in or not (backend.owed or backend.streaming):
-        # A COPY that waits for data waits in vain.
+    elif not backend.streaming and (backend.copy_in or not backend.owed):
+        # A COPY that waits for data waits in vain, once its client has been told of it.
         session.host.on_finished()

@@ -133,12 +133,6 @@ CONVERSATIONS: dict[str, list[Turn]] = {
         Turn(message("d", b"y\n") + COPY_DONE, b"", forwarded=b""),
         Turn(query("SELECT 1"), RESULT + ready()),
     ],
-    "copy in that fails, extended, with a Sync that counts": [
-        Turn(parse("COPY t FROM STDIN") + bind() + execute(), PARSED + BOUND + COPY_IN, released=False),
-        Turn(message("d", b"x\n") + SYNC, error() + ready(), released=False),
-        Turn(message("d", b"x\n") + COPY_DONE + SYNC, ready(), released=False),
-        Turn(query("SELECT 1"), RESULT + ready(), released=False),
-    ],
     "copy out": [
         Turn(
             query("COPY t TO STDOUT"),

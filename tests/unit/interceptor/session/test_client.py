@@ -160,39 +160,47 @@ def test_copy_data_sent_blindly_is_dropped_where_there_is_no_copy() -> None:
     assert recorder.released == 1
 
 
-def test_after_a_failed_copy_with_a_sync_in_it_nothing_is_counted_and_the_backend_stays() -> None:
-    recorder = Recorder()
-    recorder.from_client(parse("COPY t FROM STDIN") + bind() + execute())
-    recorder.from_backend(PARSED + BOUND + COPY_IN)
-    recorder.from_client(message("d", b"x\n") + SYNC)
-    recorder.from_backend(error() + ready())
+@pytest.mark.parametrize("kind", [query("SELECT 'mine'"), bind("s"), message("F", bytes(10))], ids="QBF")
+@pytest.mark.parametrize("mode", PoolMode)
+def test_behind_a_statement_that_was_sent_into_a_copy_nothing_is_counted_and_the_backend_stays(
+    mode: PoolMode, kind: bytes
+) -> None:
+    recorder = Recorder(mode)
+    recorder.from_client(query("COPY t FROM STDIN"))
+    recorder.from_backend(COPY_IN)
+    recorder.from_client(message("d", b"bad\n") + kind)
     recorder.take()
-    recorder.from_client(message("d", b"y\n") + COPY_DONE + query("SELECT 1") * (2 * MAX_OWED))
-    recorder.from_backend((RESULT + ready()) * 3)
-    assert recorder.take()[1] == (RESULT + ready()) * 3
+    # The COPY had failed before: the statement was run, and its answer is nobody else's.
+    recorder.from_backend(error() + ready())
     assert recorder.released == 0
     assert not recorder.backend.reusable
-    assert recorder.pins == [frozenset({Effect.UNCOUNTED})]
+    recorder.from_client(message("d", b"y\n") + COPY_DONE + query("SELECT 1") * (2 * MAX_OWED))
+    recorder.from_backend((RESULT + ready()) * 3)
+    assert recorder.take()[1] == error() + ready() + (RESULT + ready()) * 3
+    assert recorder.released == 0
+    assert not recorder.backend.reusable
+    assert recorder.pins == ([] if mode is PoolMode.SESSION else [frozenset({Effect.UNCOUNTED})])
 
 
-def test_who_says_terminate_behind_a_failed_copy_with_a_sync_in_it_hears_the_answers_to_their_end() -> None:
-    recorder = Recorder(shared=False)
-    recorder.from_client(query("COPY t FROM STDIN") + SYNC)
+def test_who_says_terminate_behind_a_statement_in_a_copy_hears_the_answers_to_their_end() -> None:
+    recorder = Recorder()
+    recorder.from_client(query("COPY t FROM STDIN"))
     recorder.from_backend(COPY_IN)
-    recorder.from_client(message("f", b"why\0") + TERMINATE)
-    recorder.take()
-    for byte in error() + ready() * 2:
+    sent = message("d", b"bad\n") + query("SELECT 1") + TERMINATE
+    recorder.from_client(sent)
+    recorder.to_client = b""
+    for byte in error() + ready() + RESULT + ready():
         recorder.from_backend(bytes([byte]))
         assert not recorder.finished
-    assert recorder.take() == (TERMINATE, error() + ready() * 2)
+    assert recorder.take() == (query("COPY t FROM STDIN") + sent, error() + ready() + RESULT + ready())
 
 
-def test_where_a_copy_with_a_sync_in_it_fails_behind_terminate_the_server_hangs_up() -> None:
-    recorder = Recorder(shared=False)
+def test_where_a_copy_with_a_sync_in_it_ends_in_a_farewell_the_client_is_told_once() -> None:
+    recorder = Recorder()
     recorder.from_client(query("COPY t FROM STDIN") + SYNC + TERMINATE)
-    recorder.take()
     recorder.from_backend(COPY_IN + error("no", "FATAL"))
-    assert recorder.take() == (TERMINATE, COPY_IN + error("no", "FATAL"))
+    assert recorder.to_client == COPY_IN + error("no", "FATAL")
+    assert recorder.backend.said_why
     assert not recorder.finished
 
 

@@ -1,4 +1,4 @@
-"""A COPY that fails with Syncs in it, where plugins decide: which of them count is found out by a marker."""
+"""A COPY that fails with Syncs in it: which of them count is found out by a marker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tests.support.recorder import (
     FLUSH,
     RESULT,
     SYNC,
+    Recorder,
     bind,
     close,
+    complete,
     error,
     execute,
     message,
@@ -35,17 +37,17 @@ DATA = message("d", b"x\n")
 NOTIFIED = message("A", bytes(4) + b"a\0b\0")
 
 
-@pytest.fixture
-def recorder(tmp_path: Path) -> PluggedRecorder:
-    return PluggedRecorder(tmp_path, GUARDS)
+@pytest.fixture(params=[False, True], ids=["plain", "plugins"])
+def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Recorder:
+    return PluggedRecorder(tmp_path, GUARDS) if request.param else Recorder()
 
 
-def feed(recorder: PluggedRecorder, data: bytes, bytewise: bool) -> None:
+def feed(recorder: Recorder, data: bytes, bytewise: bool) -> None:
     for piece in [data[at : at + 1] for at in range(len(data))] if bytewise else [data]:
         recorder.from_backend(piece)
 
 
-def begin(recorder: PluggedRecorder, simple: bool) -> None:
+def begin(recorder: Recorder, simple: bool) -> None:
     if simple:
         recorder.from_client(query("COPY t FROM STDIN"))
         recorder.from_backend(COPY_IN)
@@ -59,7 +61,7 @@ def begin(recorder: PluggedRecorder, simple: bool) -> None:
 @pytest.mark.parametrize("bytewise", [False, True])
 @pytest.mark.parametrize("counted", [0, 1, 2])
 @pytest.mark.parametrize("simple", [False, True])
-def test_those_that_were_answered_count(recorder: PluggedRecorder, simple: bool, counted: int, bytewise: bool) -> None:
+def test_those_that_were_answered_count(recorder: Recorder, simple: bool, counted: int, bytewise: bool) -> None:
     begin(recorder, simple)
     feed(recorder, error(), bytewise)
     assert recorder.to_backend == MARKER
@@ -75,7 +77,7 @@ def test_those_that_were_answered_count(recorder: PluggedRecorder, simple: bool,
 
 
 @pytest.mark.parametrize("simple", [False, True])
-def test_what_comes_meanwhile_waits(recorder: PluggedRecorder, simple: bool) -> None:
+def test_what_comes_meanwhile_waits(recorder: Recorder, simple: bool) -> None:
     begin(recorder, simple)
     recorder.from_backend(error())
     recorder.from_client(COPY_DONE + query("SELECT 2") + SYNC)
@@ -86,7 +88,7 @@ def test_what_comes_meanwhile_waits(recorder: PluggedRecorder, simple: bool) -> 
     assert recorder.to_backend == MARKER + query("SELECT 2") * simple + SYNC
 
 
-def test_the_marker_goes_behind_a_message_that_is_still_coming(recorder: PluggedRecorder) -> None:
+def test_the_marker_goes_behind_a_message_that_is_still_coming(recorder: Recorder) -> None:
     begin(recorder, simple=True)
     large = message("d", b"x" * 100_000)
     recorder.from_client(large[:50_000])
@@ -100,7 +102,20 @@ def test_the_marker_goes_behind_a_message_that_is_still_coming(recorder: Plugged
 
 
 @pytest.mark.parametrize("wrong", [MARKED, message("T", b"\0\0"), message("Z", b"I?"), ready("x")])
-def test_another_answer_is_a_violation(recorder: PluggedRecorder, wrong: bytes) -> None:
+def test_another_answer_is_a_violation(recorder: Recorder, wrong: bytes) -> None:
     begin(recorder, simple=False)
     recorder.from_backend(error() + wrong)
     assert recorder.failure is not None
+
+
+def test_named_statements_are_still_the_clients(recorder: Recorder) -> None:
+    recorder.from_client(parse("SELECT 1", "mine") + SYNC)
+    recorder.from_backend(message("1") + ready())
+    begin(recorder, simple=False)
+    recorder.from_backend(error() + ready() * 2 + MARKED)
+    recorder.to_client = recorder.to_backend = b""
+    recorder.from_client(COPY_DONE + SYNC + bind("mine") + execute() + SYNC)
+    answer = message("2") + complete() + ready()
+    recorder.from_backend(answer)
+    assert b"mine" not in recorder.to_backend
+    assert recorder.to_client == ready() + answer
