@@ -98,12 +98,30 @@ async def _half_a_handshake(reader: asyncio.StreamReader, writer: asyncio.Stream
     await reader.readexactly(1)
 
 
+async def _piece_of_a_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The first bytes of the client's first message, which the server can't answer."""
+    writer.write(struct.pack("!ii", 8, 80877103))
+    await reader.readexactly(1)
+    writer.write(b"\x16\x03\x01\x02\x00\x01")
+
+
+async def _whole_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What costs the server most: its signature. Then nothing."""
+    writer.write(struct.pack("!ii", 8, 80877103))
+    await reader.readexactly(1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    await writer.start_tls(context)
+
+
 ATTACKS: dict[str, tuple[Deed, str, bool]] = {
     "wrong passwords (SCRAM)": (_wrong_password, PLAIN, False),
     "databases that don't exist": (_wrong_database, PLAIN, False),
     "cancel requests, random keys": (_random_cancel, PLAIN, False),
     "connections that say nothing": (_silence, PLAIN, True),
     "halves of startup packets": (_half_a_packet, PLAIN, True),
+    "pieces of TLS hellos": (_piece_of_a_hello, PLAIN, True),
+    "whole TLS handshakes": (_whole_handshake, PLAIN, False),
     "halves of TLS handshakes": (_half_a_handshake, PLAIN, True),
     "halves of PROXY headers": (_half_a_header, BALANCER, True),
 }

@@ -98,6 +98,7 @@ class ClientSocket(asyncio.Protocol, ABC):
             partial(self._on_handshake_done, direct=bool(received)),
             server_side=True,
             turns=self.server.handshakes,
+            origin=self.address,
         )
         self.transport = transport
         self.write = transport.write

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pooler.tls.certificate import PeerCertificate, peer_certificate
 from pooler.tls.channel_binding import server_end_point
 from pooler.tls.contexts import ClientContext, ServerContexts, TlsProblem, make_client_context, server_contexts
-from pooler.tls.transport import HandshakeFailed, TlsTransport, Turns
+from pooler.tls.transport import HandshakeFailed, TlsTransport
+from pooler.tls.turns import Turns
 
 __all__ = [
     "ClientContext",

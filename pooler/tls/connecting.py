@@ -59,8 +59,9 @@ async def connect_with_tls(
         transport = TlsTransport(raw, protocol, context, on_done, server_hostname=_server_name(host))
         transport.start()
         await done
-        if tls.negotiation is SslNegotiation.DIRECT and transport.ssl.selected_alpn_protocol() != ALPN:
-            raise HandshakeFailed("the server did not choose the protocol postgresql, which direct TLS needs")
+        if tls.negotiation is SslNegotiation.DIRECT and not transport.is_lost:
+            if transport.ssl.selected_alpn_protocol() != ALPN:
+                raise HandshakeFailed("the server did not choose the protocol postgresql, which direct TLS needs")
         protocol.connection_made(transport)
         return transport
     except HandshakeFailed as failure:

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import Final
 
 from pooler.tls.channel_binding import server_end_point
+from pooler.tls.turns import Turns
 from pooler.writing import direct_writer
 
-__all__ = ["MAX_HANDSHAKE", "MAX_UNDER_WAY", "HandshakeFailed", "TlsTransport", "Turns"]
+__all__ = ["MAX_HANDSHAKE", "MAX_HELLO", "HandshakeFailed", "TlsTransport"]
 
 _RECORD: Final = 16384
 """Bytes of the largest TLS record. Nothing larger is encrypted at a time, or the buffer would stay as large."""
@@ -36,53 +36,16 @@ MAX_HANDSHAKE: Final = 65536
 """Bytes that a peer may send before its handshake is over. A chain of certificates has some 5000."""
 
 
-MAX_UNDER_WAY: Final = 1000
-"""Handshakes of clients that may be under way in one process."""
+MAX_HELLO: Final = 8192
+"""Bytes that a client may send before it is answered. A ClientHello has some 500; with post-quantum keys some 2000."""
+
+_TLS_HANDSHAKE: Final = 0x16
+_HEADER: Final = 5
+"""Bytes before a record: its type, version and length."""
 
 
 class HandshakeFailed(Exception):
     """There is no TLS: the text says why. The connection is closed."""
-
-
-class Turns:
-    """Lets handshakes go on one at a time, once in each turn of the loop, and bounds how many are under way.
-
-    One takes 20 KB. Those that have been answered and whose peer says nothing more are given up, the oldest first, when
-    there are more than ``MAX_UNDER_WAY``; a client needs one round trip to get out of that number.
-    """
-
-    __slots__ = ("_scheduled", "_under_way", "_waiting")
-
-    def __init__(self) -> None:
-        self._waiting: deque[TlsTransport] = deque()
-        self._under_way: dict[TlsTransport, None] = {}
-        self._scheduled = False
-
-    def on_begun(self, transport: TlsTransport) -> None:
-        """The handshake's first message has come."""
-        self._under_way[transport] = None
-        if len(self._under_way) > MAX_UNDER_WAY:
-            oldest = next(iter(self._under_way))
-            del self._under_way[oldest]
-            oldest.abort()
-
-    def on_ended(self, transport: TlsTransport) -> None:
-        """The handshake is over, well or not."""
-        self._under_way.pop(transport, None)
-
-    def add(self, transport: TlsTransport) -> None:
-        """This one has something to go on with."""
-        self._waiting.append(transport)
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
-
-    def _run(self) -> None:
-        self._waiting.popleft().shake_hands()
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._run)
-        else:
-            self._scheduled = False
 
 
 class _State(Enum):
@@ -105,6 +68,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     __slots__ = (
         "_begin",
         "_broken",
+        "_early",
         "_in_turn",
         "_incoming",
         "_on_done",
@@ -116,6 +80,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_state",
         "_turns",
         "_write",
+        "origin",
     )
 
     def __init__(
@@ -128,9 +93,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         server_side: bool = False,
         server_hostname: str | None = None,
         turns: Turns | None = None,
+        origin: str = "",
     ) -> None:
         """Takes over ``raw``. ``on_done`` is told how the handshake ends, once, unless it never does: who makes this
-        bounds the time. ``turns``: where the handshake waits until others have had their turn."""
+        bounds the time. ``turns``: where the handshake of a client from the address ``origin`` waits until others have
+        had their turn."""
         self._raw = raw
         self._write = direct_writer(raw)
         self._protocol = protocol
@@ -145,7 +112,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Makes what takes memory, when there is something to do with it: who only connects gets none of it."""
         self._on_done: OnDone | None = on_done
         self._turns = turns
+        self.origin = origin
         self._in_turn = False
+        self._early: bytes | None = None if turns is None else b""
+        """What a client has sent of its first record, until that is whole: before, it is worth no place in memory."""
         self._broken: ConnectionError | None = None
         """What was wrong with what the peer sent."""
         self._state = _State.HANDSHAKE
@@ -174,8 +144,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _State.LOST
+        self._let_go()
         self._finish(HandshakeFailed(f"the connection was closed during the TLS handshake{f' ({exc})' if exc else ''}"))
         self._protocol.connection_lost(self._broken or exc)
+
+    def _let_go(self) -> None:
+        """Free OpenSSL's memory now: who uses a connection and its transport hold each other, and may be found late."""
+        if hasattr(self, "_ssl"):
+            del self._ssl
+        self._begin = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
     def pause_writing(self) -> None:
         if self._state is not _State.HANDSHAKE:
@@ -188,9 +166,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # --- The handshake -----------------------------------------------------------------------------------------------
 
     def _on_handshake_data(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            if not _is_whole_record(self._early) and len(self._early) <= MAX_HELLO:
+                return
+            data, self._early = self._early, None
         self._incoming.write(data)
-        if self._incoming.pending > MAX_HANDSHAKE:
-            self._fail(f"more than {MAX_HANDSHAKE} bytes came before it was over")
+        most = MAX_HANDSHAKE if self._begin is None else MAX_HELLO
+        if self._incoming.pending > most:
+            self._fail(f"more than {most} bytes came before it was {'over' if self._begin is None else 'answered'}")
         elif self._turns is None:
             self.shake_hands()
         elif not self._in_turn:
@@ -362,20 +346,32 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return True
         if name == "ssl_object":
             return getattr(self, "_ssl", default)
-        if name == "tls" and self._state is not _State.HANDSHAKE:
+        if name == "tls" and self._state in (_State.OPEN, _State.CLOSING):
             cipher = self._ssl.cipher()
             return f"{self._ssl.version()}/{cipher[0]}" if cipher else default
         return self._raw.get_extra_info(name, default)
 
     def peer_end_point(self) -> bytes | None:
         """The channel binding of the certificate that the peer, a server, has shown."""
-        certificate = self._ssl.getpeercert(binary_form=True)
+        certificate = None if self.is_lost else self._ssl.getpeercert(binary_form=True)
         return None if certificate is None else server_end_point(certificate)
 
     @property
+    def is_lost(self) -> bool:
+        """The connection has ended."""
+        return self._state is _State.LOST
+
+    @property
     def ssl(self) -> ssl.SSLObject:
-        """What knows the peer's certificate, once the handshake is over."""
+        """What knows the peer's certificate, once the handshake is over and until the connection ends."""
         return self._ssl
+
+
+def _is_whole_record(received: bytes) -> bool:
+    """Whether the first record is there, or it is none."""
+    if received[0] != _TLS_HANDSHAKE:
+        return True
+    return len(received) >= _HEADER and len(received) >= _HEADER + int.from_bytes(received[3:_HEADER], "big")
 
 
 def _explain(error: ssl.SSLError) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pooler.tls import transport as module
-from pooler.tls.transport import HandshakeFailed, TlsTransport, Turns
+from pooler.tls.transport import MAX_HELLO, HandshakeFailed, TlsTransport
+from pooler.tls.turns import Turns
 from tests.support.certificates import Authority
 
 
@@ -204,26 +204,45 @@ async def test_one_handshake_goes_on_in_each_turn_of_the_loop(contexts: Contexts
         assert sum(bool(pair.queue) for pair in pairs) == number
 
 
-async def test_of_too_many_handshakes_the_oldest_are_given_up(
-    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_UNDER_WAY", 2)
+async def test_a_client_takes_no_place_before_its_first_record_is_whole(contexts: Contexts) -> None:
     turns = Turns()
-    pairs = [Pair(contexts, turns) for _ in range(4)]
-    silent = Pair(contexts, turns)
-    silent.server.start()
-    for pair in pairs:
-        pair.client.start()
-        pair.flow()
+    pair = Pair(contexts, turns)
+    pair.client.start()
+    ((_, hello),) = pair.queue
+    pair.queue.clear()
+    for piece in (hello[:3], hello[3:5], hello[5:-1]):
+        pair.server.data_received(piece)
         await asyncio.sleep(0)
-    assert [pair.wires[0].aborted for pair in pairs] == [True, True, False, False]
-    assert not silent.wires[0].aborted, "it has taken nothing yet"
-    for pair in pairs[2:]:
-        pair.flow()
-        await asyncio.sleep(0)
-        assert pair.heard[0].done == [None]
-    later = Pair(contexts, turns)
-    later.client.start()
-    later.flow()
+        assert not pair.queue
+        assert pair.server.get_extra_info("ssl_object") is None
+    pair.server.data_received(hello[-1:])
     await asyncio.sleep(0)
-    assert not any(pair.wires[0].aborted for pair in pairs[2:]), "those that are over count no more"
+    pair.flow()
+    await asyncio.sleep(0)
+    assert pair.heard[0].done == [None]
+
+
+async def test_a_client_that_sends_without_end_before_it_is_answered_is_cut(contexts: Contexts) -> None:
+    pair = Pair(contexts, Turns())
+    pair.server.data_received(b"\x16\x03\x01\x40\x00" + bytes(MAX_HELLO - 5))
+    assert not pair.wires[0].closed
+    pair.server.data_received(b"\0")
+    (failure,) = pair.heard[0].done
+    assert f"more than {MAX_HELLO} bytes came before it was answered" in str(failure)
+    assert pair.wires[0].closed
+
+
+async def test_what_follows_a_first_record_waits_behind_it(contexts: Contexts) -> None:
+    """Bytes that look like the beginning of another record, while the first one waits for its turn."""
+    pair = Pair(contexts, Turns())
+    pair.client.start()
+    ((_, hello),) = pair.queue
+    pair.queue.clear()
+    pair.server.data_received(hello)
+    pair.server.data_received(b"\x16\x03")
+    await asyncio.sleep(0)
+    assert pair.queue, "it was answered"
+    pair.server.data_received(b"\x03\x00\x01\x00")
+    await asyncio.sleep(0)
+    (failure,) = pair.heard[0].done
+    assert failure is not None
