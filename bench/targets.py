@@ -203,7 +203,7 @@ primary = "postgresql://{USER}@{host}:{port}/{DATABASE}"
         if rules is not None:
             (directory / "rules.toml").write_text(rules)
         command = [sys.executable, "-m", *module, "serve", "--config", str(config)]
-        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        environment = {**os.environ, "PYTHONPATH": f"{tree}{os.pathsep}{tree / 'plugins'}"}
         with _process(command, directory / "log", address, cwd=tree, environment=environment) as pid:
             yield Target(name, "Interceptor" if name == "proxy" else name, address, pid, "")
 

@@ -14,7 +14,6 @@ from interceptor.hooks.containment import PluginRuntime, Running
 from interceptor.hooks.declare import DEADLINE, PluginInfo
 from interceptor.hooks.observing import Completion, Failure, Observer
 from interceptor.hooks.plugins import Implementation, LoadedPlugin
-from interceptor.sql.canonical import canonical_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +74,8 @@ class StatementCount(Observer):
         "text",
         "user",
     )
+
+    shared = True
 
     def __init__(self, owner: QueryStatistics, database: str, user: str, text: str) -> None:
         self.owner = owner
@@ -162,8 +163,7 @@ class QueryStatistics:
         if statement.function:
             text = f"(function call {statement.function})"
         else:
-            exact = statement.exact()
-            canonical = canonical_text(statement.sql, exact) if not exact.example else None
+            canonical = statement.canonical
             text = UNREADABLE if canonical is None else canonical[:MAX_TEXT]
         key = (session.database, session.user, text)
         found = self._counts.get(key)

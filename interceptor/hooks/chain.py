@@ -178,6 +178,15 @@ class Chain:
         self.steps: Final = steps
         self.observers: Final = observers
 
+    @property
+    def shared(self) -> bool:
+        """It is the same for all texts that differ in the values of constants alone: see ``Observer.shared``."""
+        return not self.steps and all([observer.shared for _, observer in self.observers.entries])
+
+    def for_text(self, sql: bytes) -> Chain:
+        """That of another text which differs in the values of constants alone."""
+        return Chain(self.planner, self.statement.for_text(sql), self.steps, self.observers)
+
     def run(self, execution: Execution) -> Outcome | Awaitable[Outcome]:
         """Decide about one execution. What plugins do wrong is contained, so nothing is raised.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from interceptor.hooks.statement import Execution
@@ -57,6 +57,11 @@ class Observer:
     """
 
     __slots__ = ()
+
+    shared: ClassVar[bool] = False
+    """What the hook ``observe`` gave for a text does for all texts that differ from it in the values of constants
+    alone, for nothing decided what it is but ``Statement.facts`` and ``Statement.canonical``. Then the hook is asked
+    once for all of them. What is run is told by ``Execution.statement``."""
 
     def started(self, execution: Execution) -> None:
         """The decision is made, and nothing has been sent yet."""

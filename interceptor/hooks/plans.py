@@ -93,9 +93,9 @@ class PlanTable:
         self._young: dict[bytes, Planned] = {}
         self.get: Callable[[bytes], Planned | None] = self._young.get
         """The hot path: a chain, False if nobody wants the text, None if it is not known."""
-        self._old_shapes: set[_Shape | bytes] = set()
-        self._young_shapes: set[_Shape | bytes] = set()
-        """Of texts that nobody wants, whatever the values of their literals."""
+        self._old_shapes: dict[_Shape | bytes, Planned] = {}
+        self._young_shapes: dict[_Shape | bytes, Planned] = {}
+        """Of texts that nobody wants, or whose observers are the same, whatever the values of their literals."""
 
     def view_of(self, plugin: str) -> SessionClass:
         """What a plugin sees of the class."""
@@ -109,59 +109,62 @@ class PlanTable:
             return found
         if not self._shares or len(sql) > MAX_SHAPED:
             return None
-        if sql.translate(_ZEROS) not in self._young_shapes:
+        found = self._young_shapes.get(sql.translate(_ZEROS))
+        if found is None:
             shape = self._shape_of(sql)
             if shape is None:
                 return None
-            if shape not in self._young_shapes:
-                if shape not in self._old_shapes:
+            found = self._young_shapes.get(shape)
+            if found is None:
+                found = self._old_shapes.get(shape)
+                if found is None:
                     return None
-                self._keep_shape(sql, shape)
+                self._keep_shape(sql, shape, found)
+        if found:
+            found = found.for_text(sql)
         if self._owner.came_before(sql):
-            self.keep(sql, False)
-        return False
+            self.keep(sql, found)
+        return found
 
     def _shape_of(self, sql: bytes) -> _Shape | None:
         shape = shape_of(sql) if self._shares else None
         return None if shape is None else (len(sql), shape)
 
-    def _keep_shape(self, sql: bytes, shape: _Shape) -> None:
-        if self._owner.make_room(len(sql) + len(shape[1]) + _SHAPE):
-            self._young_shapes.add(shape)
+    def _keep_shape(self, sql: bytes, shape: _Shape, planned: Planned) -> None:
+        if self._owner.make_room(len(sql) + len(shape[1]) + _SHAPE + _size_of(planned)):
+            self._young_shapes[shape] = planned
             if not _HAS_MORE.search(shape[1]):
                 # All its digits are those of literals, and no digit is treated as another is: so a text that differs
                 # in nothing but digits has the same shape. That is found out in a tenth of the time.
-                self._young_shapes.add(sql.translate(_ZEROS))
+                self._young_shapes[sql.translate(_ZEROS)] = planned
 
-    def keep_unwanted(self, statement: Statement) -> None:
-        """Nobody wants the statement. If that rests on nothing but what its facts share with others', nor them."""
-        if statement.facts.example and not statement.looked_into:
-            shape = self._shape_of(statement.sql)
+    def keep_plan(self, sql: bytes, statement: Statement, planned: Planned) -> None:
+        """Remember what was planned for a text. If it rests on nothing but what its facts share with others', it is
+        theirs as well: that nobody wants them, or who observes them."""
+        if statement.facts.example and not statement.looked_into and (not planned or planned.shared):
+            shape = self._shape_of(sql)
             if shape is not None:
-                self._keep_shape(statement.sql, shape)
+                self._keep_shape(sql, shape, planned)
                 return
-        self.keep(statement.sql, False)
+        self.keep(sql, planned)
 
     def keep(self, sql: bytes, planned: Planned) -> None:
         """Remember."""
         if len(sql) > MAX_KEPT:
             return
-        size = len(sql) + _ENTRY
-        if planned:
-            size += _CHAIN + _STEP * len(planned.steps) + facts_size(planned.statement.facts)
-        if self._owner.make_room(size):
+        if self._owner.make_room(len(sql) + _ENTRY + _size_of(planned)):
             self._young[sql] = planned
 
     def turn(self) -> None:
         """The young generation becomes the old one."""
         self._old, self._old_shapes = self._young, self._young_shapes
-        self._young, self._young_shapes = {}, set()
+        self._young, self._young_shapes = {}, {}
         self.get = self._young.get
 
     def empty(self) -> None:
         """Forget everything."""
-        self._old, self._old_shapes = {}, set()
-        self._young, self._young_shapes = {}, set()
+        self._old, self._old_shapes = {}, {}
+        self._young, self._young_shapes = {}, {}
         self.get = self._young.get
         self.epoch += 1
 
@@ -295,12 +298,8 @@ class PlanTables:
 
     def _chain(self, table: PlanTable, sql: bytes, statement: Statement) -> Chain | None:
         chain, sound = self._ask(table, statement)
-        if sound and chain is not None:
-            table.keep(sql, chain)
-        elif sound and statement.function:
-            table.keep(sql, False)
-        elif sound:
-            table.keep_unwanted(statement)
+        if sound:
+            table.keep_plan(sql, statement, chain or False)
         return chain
 
     def _ask(self, table: PlanTable, statement: Statement) -> tuple[Chain | None, bool]:
@@ -340,7 +339,7 @@ class PlanTables:
 
     def _made(self, session: Session, sql: bytes, facts: MessageFacts, resolution: Resolution | None) -> Statement:
         lexing = session.reads_alike
-        exact = (lambda: self.analyst.exact(sql, lexing)) if facts.example else None
+        exact = (lambda text: self.analyst.exact(text, lexing)) if facts.example else None
         return Statement(sql, facts, resolution=resolution, reads_alike=lexing, exact=exact)
 
     # --- Memory and change -----------------------------------------------------------------------------------------
@@ -386,6 +385,11 @@ class PlanTables:
         self.plugins = plugins
         plugins.on_invalidated = self.invalidate
         self._discard_tables()
+
+
+def _size_of(planned: Planned) -> int:
+    """About how many bytes of memory a plan takes beside its text."""
+    return _CHAIN + _STEP * len(planned.steps) + facts_size(planned.statement.facts) if planned else 0
 
 
 async def _planned_of(made: Awaitable[tuple[Statement, Chain | None]]) -> Planned:

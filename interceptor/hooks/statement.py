@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from interceptor.hooks.deeds import Deeds, deeds_of
+from interceptor.sql.canonical import canonical_text
+from interceptor.sql.facts_cache import without_literals
 
 if TYPE_CHECKING:
     from interceptor.catalogue import Closures, Scope
@@ -57,7 +59,17 @@ class Statement:
     For a FunctionCall message ``function`` is the OID of what is called, and the text is empty.
     """
 
-    __slots__ = ("_deeds", "_exact", "_sql", "facts", "function", "looked_into", "reads_alike", "resolution")
+    __slots__ = (
+        "_canonical",
+        "_deeds",
+        "_exact",
+        "_sql",
+        "facts",
+        "function",
+        "looked_into",
+        "reads_alike",
+        "resolution",
+    )
 
     _sql: bytes
     looked_into: bool
@@ -69,8 +81,10 @@ class Statement:
     reads_alike: bool
     """The server reads the text as the facts do: see ``Session.reads_alike``."""
     function: int
-    _exact: Callable[[], MessageFacts] | None
+    _exact: Callable[[bytes], MessageFacts] | None
     _deeds: Deeds | None
+    _canonical: str | None
+    """Unset until somebody asks."""
 
     def __init__(
         self,
@@ -80,9 +94,9 @@ class Statement:
         resolution: Resolution | None = None,
         reads_alike: bool = True,
         function: int = 0,
-        exact: Callable[[], MessageFacts] | None = None,
+        exact: Callable[[bytes], MessageFacts] | None = None,
     ) -> None:
-        """``exact`` gives the facts of this very text, where ``facts`` may be an example's."""
+        """``exact`` gives the facts of a text itself, where ``facts`` may be an example's."""
         put = _look_into
         put(self, "_sql", sql)
         put(self, "looked_into", False)
@@ -116,12 +130,44 @@ class Statement:
             assert self._deeds is not None
         return self._deeds
 
+    @property
+    def canonical(self) -> str | None:
+        """The canonical text, which has parameters for constants (``interceptor.sql.canonical``); None if the text
+        can't be read, or is too long for that.
+
+        It costs some 100 µs when it is first asked for. Texts that differ in the values of constants alone share it, so
+        it may decide about what they share (``Observer.shared``).
+        """
+        try:
+            return self._canonical
+        except AttributeError:
+            text = self._find_canonical()
+            _look_into(self, "_canonical", text)
+            return text
+
+    def _find_canonical(self) -> str | None:
+        facts = self.facts
+        if not facts.example:
+            return canonical_text(self._sql, facts)
+        if self._exact is None:
+            return None
+        text = canonical_text(self._sql, self._exact(self._sql))
+        written = b"" if text is None else text.encode("utf-8", "surrogateescape")
+        if text is None or without_literals(written) != written:
+            # A constant stands in it for which there can be no parameter: of others it is another.
+            _look_into(self, "looked_into", True)
+        return text
+
     def exact(self) -> MessageFacts:
         """The facts with this text's own literals and places. It costs an analysis if ``facts.example`` is true."""
         _look_into(self, "looked_into", True)
         if self.facts.example and self._exact is not None:
-            return self._exact()
+            return self._exact(self._sql)
         return self.facts
+
+    def for_text(self, sql: bytes) -> Statement:
+        """The statement of another text that differs in the values of constants alone."""
+        return Statement(sql, self.facts, resolution=self.resolution, reads_alike=self.reads_alike, exact=self._exact)
 
     def __repr__(self) -> str:
         return f"<Statement {self.text[:60]!r}>"

@@ -22,4 +22,7 @@ class QueryLog:
         """Watch every statement."""
         if self._writer is None:
             return None
-        return Watcher(statement, session, self._writer)
+        watcher = Watcher(session, self._writer)
+        if self._writer.logs_all:
+            watcher.know(statement)
+        return watcher

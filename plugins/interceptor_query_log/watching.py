@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor import Completion, Execution, Failure, Observer, SessionClass, Statement
-from interceptor.sql.canonical import canonical_text
 from interceptor_query_log.writing import Key, Writer
 
 __all__ = ["MAX_KEPT", "UNREADABLE", "Key", "Watcher", "text_of"]
@@ -20,33 +19,37 @@ def text_of(statement: Statement) -> str:
     """The canonical text of a statement: no value of a constant is in it."""
     if statement.function:
         return f"(a call of the function {statement.function} by its number)"
-    found = canonical_text(statement.sql, statement.exact())
+    found = statement.canonical
     return UNREADABLE if found is None else found[:MAX_KEPT]
 
 
 class Watcher(Observer):
     """Hands on to the log."""
 
-    __slots__ = ("_database", "_found", "_statement", "_user", "_writer")
+    __slots__ = ("_database", "_key", "_user", "_writer")
 
-    def __init__(self, statement: Statement, session: SessionClass, writer: Writer) -> None:
-        self._statement = statement
+    shared = True
+
+    def __init__(self, session: SessionClass, writer: Writer) -> None:
         self._database = session.database
         self._user = session.user
         self._writer = writer
-        self._found: Key | None = None
+        self._key: Key | None = None
 
-    def _key(self) -> Key:
-        # When the first line is due, which for most texts is never: it takes an analysis of this very text.
-        if self._found is None:
-            self._found = self._writer.shared((self._database, self._user, text_of(self._statement)))
-        return self._found
+    def know(self, statement: Statement) -> None:
+        """Find out at once what all that is observed is called in the log."""
+        self._key = self._writer.shared((self._database, self._user, text_of(statement)))
+
+    def _key_of(self, execution: Execution) -> Key:
+        # When a line is due, which for most texts is never: it takes an analysis of this very text.
+        return self._key or self._writer.shared((self._database, self._user, text_of(execution.statement)))
 
     def finished(self, execution: Execution, completion: Completion) -> None:
         """As ``Observer.finished``."""
-        self._writer.on_finished(self._key, execution, completion)
+        if self._writer.is_wanted(completion.seconds, failed=False):
+            self._writer.on_finished(self._key_of(execution), execution, completion)
 
     def failed(self, execution: Execution, failure: Failure) -> None:
         """As ``Observer.failed``."""
-        if not failure.retried:
-            self._writer.on_failed(self._key, execution, failure)
+        if not failure.retried and self._writer.is_wanted(failure.seconds, failed=True):
+            self._writer.on_failed(self._key_of(execution), execution, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -54,7 +54,7 @@ class Writer:
     """Decides what is written, and how."""
 
     def __init__(self, config: Config, log: logging.Logger) -> None:
-        self._all = config.log == "all"
+        self.logs_all = config.log == "all"
         self._slow = float(config.slow)
         self._sample = config.sample if config.log == "sampled" else 0.0
         self._values = config.values
@@ -67,36 +67,33 @@ class Writer:
             self._keys.clear()
         return self._keys.setdefault(key, key)
 
-    def on_finished(self, key: Callable[[], Key], execution: Execution, completion: Completion) -> None:
+    def is_wanted(self, seconds: float, *, failed: bool) -> bool:
+        """Whether an execution that took so long gets a line."""
+        if self.logs_all or seconds >= self._slow:
+            return True
+        if not self._sample:
+            return False
+        return failed or random.random() < self._sample
+
+    def on_finished(self, key: Key, execution: Execution, completion: Completion) -> None:
         """Write of one that went well."""
-        if not self._is_wanted(completion.seconds, failed=False):
-            return
         self._write(
-            key(),
+            key,
             execution,
             completion.seconds,
             f"{completion.tag}, {completion.rows} rows",
             {"rows": completion.rows, "by": completion.by, "target": completion.target},
         )
 
-    def on_failed(self, key: Callable[[], Key], execution: Execution, failure: Failure) -> None:
+    def on_failed(self, key: Key, execution: Execution, failure: Failure) -> None:
         """Write of one that failed. The error's own text may have values in it, and is left out."""
-        if not self._is_wanted(failure.seconds, failed=True):
-            return
         self._write(
-            key(),
+            key,
             execution,
             failure.seconds,
             f"failed with {failure.sqlstate} by the {failure.by}",
             {"sqlstate": failure.sqlstate, "by": failure.by, "target": failure.target},
         )
-
-    def _is_wanted(self, seconds: float, *, failed: bool) -> bool:
-        if self._all or seconds >= self._slow:
-            return True
-        if not self._sample:
-            return False
-        return failed or random.random() < self._sample
 
     def _write(self, key: Key, execution: Execution, seconds: float, how: str, more: Mapping[str, str | int]) -> None:
         database, user, query = key

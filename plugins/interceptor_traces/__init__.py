@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from interceptor import Observer, PluginContext, SessionClass, Statement, hookimpl, plugin
-from interceptor.sql.canonical import canonical_text
 from interceptor_traces.config import Config
 from interceptor_traces.parents import parent_of
 from interceptor_traces.spans import Spans, Tracer
@@ -32,10 +31,9 @@ class Traces:
     @hookimpl
     def observe(self, statement: Statement, session: SessionClass) -> Observer | None:
         """Watch what belongs to a sampled trace, and a share of the rest."""
-        facts = statement.exact()
+        facts = statement.facts
         parent = parent_of(comment.text for comment in facts.comments)
         if (parent is None and not self._config.sample) or (parent is not None and not parent.sampled):
             return None
         kind = facts.statements[0].kind.upper() if facts.statements else ""
-        text = canonical_text(statement.sql, facts) or ""
-        return Spans(self._tracer, parent, session.database, session.user, kind, text)
+        return Spans(self._tracer, parent, session.database, session.user, kind)

@@ -83,11 +83,13 @@ def _context_of(parent: Parent | None) -> Context:
 
 
 class Spans(Observer):
-    """Makes a span of each execution of one text."""
+    """Makes spans of executions of one text, or of texts that differ in the values of constants alone."""
 
     __slots__ = ("_attributes", "_name", "_parent", "_tracer")
 
-    def __init__(self, tracer: Tracer, parent: Parent | None, database: str, user: str, kind: str, text: str) -> None:
+    shared = True
+
+    def __init__(self, tracer: Tracer, parent: Parent | None, database: str, user: str, kind: str) -> None:
         self._tracer = tracer
         self._parent = parent
         self._name = f"{kind} {database}".strip()
@@ -95,7 +97,6 @@ class Spans(Observer):
             "db.system.name": "postgresql",
             "db.namespace": database,
             "db.operation.name": kind,
-            "db.query.text": text[:_MAX_TEXT],
             "db.user": user,
         }
 
@@ -108,7 +109,7 @@ class Spans(Observer):
             "interceptor.answered_by": completion.by,
             "interceptor.target": completion.target,
         }
-        self._tracer.make(self._name, self._parent, completion.seconds, self._attributes | more, "")
+        self._make(execution, completion.seconds, more, "")
 
     def failed(self, execution: Execution, failure: Failure) -> None:
         """As ``Observer.failed``."""
@@ -121,4 +122,8 @@ class Spans(Observer):
             "interceptor.retried": int(failure.retried),
         }
         # The server's message may have values in it.
-        self._tracer.make(self._name, self._parent, failure.seconds, self._attributes | more, failure.sqlstate)
+        self._make(execution, failure.seconds, more, failure.sqlstate)
+
+    def _make(self, execution: Execution, seconds: float, more: dict[str, str | int], error: str) -> None:
+        more["db.query.text"] = (execution.statement.canonical or "")[:_MAX_TEXT]
+        self._tracer.make(self._name, self._parent, seconds, self._attributes | more, error)

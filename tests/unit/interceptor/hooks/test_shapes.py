@@ -7,7 +7,9 @@ from textwrap import dedent
 
 import pytest
 
+from interceptor.hooks.chain import Chain
 from interceptor.hooks.plans import PlanTables
+from interceptor.sql.canonical import canonical_text
 from interceptor.testing.harness import PluginHarness
 from tests.unit.interceptor.hooks.conftest import MakeHarness
 from tests.unit.interceptor.sql.test_facts_cache import mutants
@@ -189,3 +191,73 @@ def test_what_is_used_outlives_a_turn(make: MakeHarness) -> None:
     table.turn()
     harness.tables.lookup(session, b"SELECT a FROM t WHERE b = 6")
     assert asked(harness) == 2
+
+
+OBSERVING = """
+    asked = []
+    class One(Observer):
+        shared = {shared}
+        def __init__(self, name):
+            self.name = name
+        def finished(self, execution, completion):
+            pass
+    @hookimpl
+    def observe(statement, session):
+        asked.append(statement.{reads})
+        return One(statement.canonical)
+"""
+
+
+def observed(harness: PluginHarness, sql: bytes) -> tuple[Chain, object]:
+    """The chain of a text, and what its observer calls it."""
+    chain = harness.tables.lookup(harness.session(), sql)
+    assert isinstance(chain, Chain)
+    assert chain.statement.sql == sql
+    return chain, vars(chain.observers.entries[0][1])["name"]
+
+
+@pytest.mark.parametrize(
+    ("shared", "reads", "count"), [(True, "canonical", 1), (True, "text", 5), (True, "exact()", 5), (False, "facts", 5)]
+)
+def test_observers_that_texts_share(make: MakeHarness, shared: bool, reads: str, count: int) -> None:
+    harness = make(dedent(OBSERVING.format(shared=shared, reads=reads)))
+    for number in range(100, 105):
+        chain, name = observed(harness, b"SELECT a FROM t WHERE b = %d" % number)
+        assert name == "select a from t where b = $1"
+        assert [literal.value for literal in chain.statement.exact().literals] == [number]
+    assert asked(harness) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT a FROM t WHERE b = 5 ORDER BY %d", "SELECT a FROM t WHERE b = 5 GROUP BY 1, %d"]
+)
+def test_a_constant_that_no_parameter_can_replace_is_not_shared(make: MakeHarness, text: str) -> None:
+    harness = make(dedent(OBSERVING.format(shared=True, reads="facts")))
+    for number in (1, 2, 3):
+        sql = (text % number).encode()
+        assert observed(harness, sql)[1] == canonical_text(sql)
+    assert asked(harness) == 3
+
+
+def test_every_text_that_shares_an_observer_has_its_canonical_text(make: MakeHarness) -> None:
+    harness = make(dedent(OBSERVING.format(shared=True, reads="facts")))
+    texts = list(mutants(random.Random(13)))
+    random.Random(14).shuffle(texts)
+    for text in texts:
+        sql = text.encode()
+        assert observed(harness, sql)[1] == canonical_text(sql), text
+    assert asked(harness) < len(texts) - 20, "nothing was shared"
+
+
+def test_one_step_is_enough_to_share_nothing(make: MakeHarness) -> None:
+    harness = make(
+        OBSERVING.format(shared=True, reads="facts"),
+        """
+        @hookimpl
+        def guard(statement, session):
+            return lambda execution: Block("42501", statement.text)
+        """,
+    )
+    for number in range(5):
+        observed(harness, b"SELECT a FROM t WHERE b = %d" % number)
+    assert asked(harness) == 5
