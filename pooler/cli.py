@@ -19,7 +19,7 @@ from pooler.config import Config, ConfigErrors, config_from_upstream, load_confi
 from pooler.config.convert import parse_value
 from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.values import Unfit
-from pooler.logs import set_up_logging
+from pooler.logs import give_up_unwritten, set_up_logging
 from pooler.processes.parent import Parent, needs_processes
 from pooler.server import Server
 from pooler.serving import serve
@@ -76,6 +76,8 @@ def serve_command(
         _fail(f"{refused}\nA plugin that must not be missing is broken, so the server does not start.")
     except OSError as error:
         _fail(f"cannot listen: {error.strerror or error}")
+    finally:
+        give_up_unwritten()
 
 
 @app.command()

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from pooler.logs.formats import FIELDS, JsonFormatter, LogSubject, TextFormatter
 from pooler.logs.limit import RateLimit
-from pooler.logs.setup import set_up_logging
+from pooler.logs.setup import give_up_unwritten, set_up_logging
 
-__all__ = ["FIELDS", "JsonFormatter", "LogSubject", "RateLimit", "TextFormatter", "set_up_logging"]
+__all__ = ["FIELDS", "JsonFormatter", "LogSubject", "RateLimit", "TextFormatter", "give_up_unwritten", "set_up_logging"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from pathlib import Path
 
 from pooler.config import ServerSettings
 from pooler.config.values import LogFormat
 from pooler.logs.formats import JsonFormatter, TextFormatter
 from pooler.logs.limit import RateLimit
 
-__all__ = ["set_up_logging"]
+__all__ = ["give_up_unwritten", "set_up_logging"]
 
 _handler: logging.Handler | None = None
 """Ours; those of whoever embeds the server stay."""
@@ -27,3 +30,11 @@ def set_up_logging(settings: ServerSettings) -> None:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if settings.verbose else logging.INFO)
     _handler = handler
+
+
+def give_up_unwritten() -> None:
+    """Let go of lines that a full disk does not take, or Python would end with an exit code of its own for them."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = Path(os.devnull).open("w")

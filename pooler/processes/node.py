@@ -70,7 +70,7 @@ def name_of(slot: int) -> str:
 
 
 def begin(inheritance: Inheritance, slot: int, main: Coroutine[None, None, None]) -> NoReturn:
-    """Be the process at this seat, in a child that has just been forked."""
+    """Be the process at this seat, in a child that has just been forked, with its signals held back."""
     code = FAILED
     try:
         _settle(inheritance, slot)
@@ -83,10 +83,16 @@ def begin(inheritance: Inheritance, slot: int, main: Coroutine[None, None, None]
     except BaseException:
         traceback.print_exc()
     finally:
-        # Not sys.exit: what the parent has registered for its own end is not for us.
+        _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Not by sys.exit, nor by any exception: what the parent does at its own end is not for us."""
+    try:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
+    finally:  # whatever the file system thinks of it: the log may be on a disk that is full
         os._exit(code)
 
 
@@ -97,7 +103,6 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
     # Ctrl-C reaches all processes of the terminal; the parent says what is to be done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(inheritance.life)
     if inheritance.handover is not None:
         inheritance.handover.connection.close()
@@ -108,3 +113,5 @@ def _settle(inheritance: Inheritance, slot: int) -> None:
         # What ps -L, top and /proc show; the kernel keeps 15 characters.
         Path("/proc/self/comm").write_text(f"icp {name_of(slot)}")
     faulthandler.register(DUMP, file=inheritance.stacks[slot], all_threads=False)
+    # The parent has held them back: until here they would have been told to it, through the pipe that it waits at.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from interceptor.errors import ConfigError
 from interceptor.hooks.loading import PluginsRefused
@@ -56,6 +56,8 @@ _QUICK: Final = 1.0
 """Seconds within which a process that ended had not really started: it is replaced with a delay that doubles."""
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
+_WITHOUT_PLACE: Final = 1.0
+"""Seconds until a process is forked again for which the system had no place."""
 _SPARE: Final = 15.0
 """Seconds beyond shutdown_timeout in which a process closes its backends; then it is killed."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP, RENEW, CLOSE)
@@ -194,7 +196,8 @@ class Parent:
 
     def _until_next(self) -> float:
         now = time.monotonic()
-        return min([_LOOK, *(max(child.due_at - now, 0.0) for child in self._children if not child.pid)])
+        empty = [child for slot, child in enumerate(self._children) if not (child.pid or self._not_for(slot))]
+        return min([_LOOK, *(max(child.due_at - now, 0.0) for child in empty)])
 
     def _end(self) -> None:
         """Workers first: while one is there, the control is needed."""
@@ -235,15 +238,26 @@ class Parent:
     # --- Processes ---------------------------------------------------------------------------------------------------
 
     def _fork(self, slot: int) -> None:
-        seat = self._memory.seats[slot]
-        pid = os.fork()
-        if not pid:
-            begin(
-                self._inheritance, slot, rule(self._inheritance) if slot == CONTROL else work(self._inheritance, slot)
-            )
-        seat.take(pid)
+        """Raises OSError where the system has no place for another process."""
+        # One that reaches the child before it has handlers of its own would be read from our pipe, as meant for us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+            if not pid:
+                self._be_child(slot)
+            self._memory.seats[slot].take(pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         child = self._children[slot]
         child.pid, child.forked_at = pid, time.monotonic()
+
+    def _be_child(self, slot: int) -> NoReturn:
+        inheritance = self._inheritance
+        # Who looks for this node, or talks with it, is to notice when the parent is gone.
+        for sock in (self._offer, self._successor):
+            if sock is not None:
+                sock.close()
+        begin(inheritance, slot, rule(inheritance) if slot == CONTROL else work(inheritance, slot))
 
     def _reap(self, slot: int) -> int | None:
         """The exit status of a process that has ended."""
@@ -276,7 +290,11 @@ class Parent:
         now = time.monotonic()
         for slot, child in enumerate(self._children):
             if not child.pid and now >= child.due_at and not self._stopping and not self._not_for(slot):
-                self._fork(slot)
+                try:
+                    self._fork(slot)
+                except OSError as error:
+                    child.due_at = now + _WITHOUT_PLACE
+                    logger.error("%s can't be replaced yet: %s", name_of(slot), error.strerror)
 
     def _not_for(self, slot: int) -> str:
         """A word, if nobody is to take this seat again: a new worker would have nowhere to listen."""
