@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import CONSOLE_REFUSED, CONSOLE_SYNTAX, ClientError
 from pooler.console.changing import CHANGES, HELP, Change
-from pooler.console.columns import COLUMNS, Columns
+from pooler.console.columns import COLUMNS, OLDER_COLUMNS, Columns
 from pooler.console.courtesy import courtesy
 from pooler.console.showing import SHOWS
 from pooler.console.words import Word
@@ -50,6 +50,8 @@ class Console:
     user: str
     is_admin: bool
     """Whether the user may change things."""
+    knows_older: bool = False
+    """Whether it is shown ``OLDER_COLUMNS`` too."""
 
 
 _ADMIN_ONLY: Final = frozenset({"FDS"})
@@ -98,11 +100,15 @@ def _change(words: Sequence[Word]) -> tuple[Change | None, Sequence[Word]]:
 def _show(console: Console, name: str) -> Command:
     if name in _ADMIN_ONLY:
         _require_admin(console, f"SHOW {name}")
+    columns = COLUMNS[name]
+    if console.knows_older:
+        columns += OLDER_COLUMNS.get(name, ())
 
     async def run() -> Answer:
-        return Answer(await SHOWS[name](console.server))
+        rows = await SHOWS[name](console.server)
+        return Answer([row[: len(columns)] for row in rows] if name in OLDER_COLUMNS else rows)
 
-    return Command("SHOW", COLUMNS[name], run)
+    return Command("SHOW", columns, run)
 
 
 def _fixed(tag: str, answer: Answer, columns: Columns = (), transaction: str = "") -> Command:

@@ -57,7 +57,8 @@ class ConsoleConnection(asyncio.Protocol):
         self.secret = secrets.token_bytes(32 if startup.spoken_protocol >= PROTOCOL_3_2 else 4)
         self.application_name = startup.parameters.get("application_name", "")
         self.is_admin = server.config.file is None or user in settings.admin_users
-        self._session = ConsoleSession(self, Console(server, user, self.is_admin))
+        knows_older = not startup.parameters.keys() - {"user", "database"}
+        self._session = ConsoleSession(self, Console(server, user, self.is_admin, knows_older))
         self._buffer = FrameBuffer(MAX_MESSAGE)
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()

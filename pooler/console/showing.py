@@ -35,10 +35,10 @@ _IN_TOTALS: Final = {
 
 
 def version() -> str:
-    """As SHOW VERSION has it."""
+    """As SHOW VERSION has it. Monitors (Datadog's) take the first version in it for PgBouncer's, and go by that."""
     from interceptor import __version__
 
-    return f"Interceptor {__version__}, with the console of PgBouncer {PGBOUNCER_VERSION}"
+    return f"PgBouncer {PGBOUNCER_VERSION} console, Interceptor {__version__}"
 
 
 # --- Putting answers together ------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def _heading(picture: Picture, where: str) -> Text:
     transactions = sum(rate.get("xact_count", 0.0) for rate in rates)
     waiting = sum(_number(pool["cl_waiting"]) for pool in picture.pools)
     text = Text()
-    text.append(f"{picture.version} ", style="bold")
+    # SHOW VERSION says first whose console it is.
+    text.append(f"{picture.version.rpartition(', ')[2]} ", style="bold")
     text.append(f"at {where}, {time.strftime('%H:%M:%S')}\n")
     text.append(f"clients {lists.get('used_clients', 0)}   ")
     text.append(f"waiting {waiting:.0f}   ", style="yellow" if waiting else "")

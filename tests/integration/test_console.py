@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from pooler.console.columns import COLUMNS
+from pooler.console.columns import COLUMNS, OLDER_COLUMNS
 from tests.support import frontend
 from tests.support.backend import Reply
 from tests.support.frontend import Frontend
@@ -82,14 +82,30 @@ def row_of(rows: Shown, **wanted: str) -> dict[str, str | None]:
     return row
 
 
+_OF_APP = {"DATABASES": {"name": "app"}, "STATS": {"database": "app"}}
+
+
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 @pytest.mark.parametrize("database", ["pgbouncer", "interceptor"])
 def test_every_show_command_has_its_columns(clients: Clients, database: str, name: str) -> None:
-    console = clients.connect(database)
+    console = clients.connect(database, client_encoding="UTF8")
     console.query(f"SHOW {name};")
     description = next(reply for reply in console.replies if reply.tag == b"T")
     assert names_of(description) == [column for column, _ in COLUMNS[name]]
     assert console.replies[-2].body == b"SHOW\0"
+
+
+@pytest.mark.parametrize("name", sorted(OLDER_COLUMNS))
+def test_who_tells_nothing_of_himself_is_shown_older_names_too(clients: Clients, name: str) -> None:
+    """A monitor that maps both names to one metric fails where both are there."""
+    clients.connect("app").query("select 1")
+    named = row_of(show(clients.connect("pgbouncer", client_encoding="UTF8"), name), **_OF_APP[name])
+    nameless = row_of(show(clients.connect("pgbouncer"), name), **_OF_APP[name])
+    ((older, _),) = OLDER_COLUMNS[name]
+    assert list(nameless) == [*named, older]
+    assert (
+        nameless[older] == nameless[{"reserve_pool": "reserve_pool_size", "total_requests": "total_query_count"}[older]]
+    )
 
 
 def test_pools_where_all_but_a_few_wait(clients: Clients, console: WireClient, postgres18: PostgresServer) -> None:

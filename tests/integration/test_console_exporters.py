@@ -34,7 +34,7 @@ OF_ALL |= {"used_servers", "dns_names", "dns_zones", "dns_queries", "dns_pending
 def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     postgres18.create_database(DATABASE)
     tables: dict[str, dict[str, Value]] = {
-        "server": {"stats_users": ["monitoring"], "default_pool_size": 7},
+        "server": {"stats_users": ["monitoring"], "default_pool_size": 7, "workers": 2},
         "databases.app": {"primary": upstream(postgres18, DATABASE)},
     }
     with run_proxy(tables) as made:
