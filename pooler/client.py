@@ -262,7 +262,7 @@ class ClientConnection(ClientSocket):
     def notifications(self) -> Notifications | None:
         if self.settings.listen is ListenMode.PIN:
             return None
-        return self.server.hubs.get(self.settings, self.pool.credential)
+        return self.server.boards.get(self.settings, self.pool.credential)
 
     def on_uncovering(self) -> None:
         if self.uncovering is None:
@@ -334,10 +334,20 @@ class ClientConnection(ClientSocket):
             elif self.wait is not None and self.session.interception is not None and self.session.interception.cancel():
                 # Not at once, for what has not begun would never begin.
                 asyncio.get_running_loop().call_soon(self.wait.cancel)
-            elif self.backend is not None and self.backend.session.owed:
-                cancel_backend(self.backend, lambda _: on_done())
+            elif self._cancel_run(on_done):
                 return
         on_done()
+
+    def _cancel_run(self, on_done: Callable[[], None]) -> bool:
+        """Cancel what the backend runs, and a LISTEN that waits behind it. Whether ``on_done`` will be called."""
+        backend, listening = self.backend, self.session.listening
+        runs = backend is not None and bool(backend.session.owed)
+        if listening is not None and listening.waits:
+            listening.cancel()
+        if runs and backend is self.backend and backend is not None:
+            cancel_backend(backend, lambda _: on_done())
+            return True
+        return False
 
     # --- The end ---------------------------------------------------------------------------------------------------
 

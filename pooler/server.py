@@ -32,7 +32,7 @@ from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
 from pooler.node import LocalNode, Node
-from pooler.notifications import Hubs
+from pooler.notifications import Boards, Hubs
 from pooler.plugins import PluginHost
 from pooler.plugins.shared import MakeCounters
 from pooler.pool import Pool
@@ -122,6 +122,7 @@ class Server:
         self.host = PluginHost(self, make_counters)
         self.judges = Judges(self.host.catalogues)
         self.hubs = Hubs(self)
+        self.boards = Boards(config, self.hubs.get)
         self.reloader = Reloader(self)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
@@ -268,6 +269,7 @@ class Server:
         """From now on this is the configuration; ``Reloader`` sees to what is there already."""
         self.config = config
         self.targets.use_config(config)
+        self.boards.use_config(config)
         self.has_client_idle_timeout = config.server.client_idle_timeout > 0 or any(
             user.client_idle_timeout for user in config.users.values()
         )

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, Protocol
 
-from interceptor.errors import NOTIFICATIONS_MISSED, NOTIFICATIONS_UNREAD, ClientError
+from interceptor.errors import NOTIFICATIONS_MISSED, NOTIFICATIONS_UNREAD, QUERY_CANCELED, ClientError
 from interceptor.protocol import messages
 from interceptor.session.belongings import FOR_EVER
 from interceptor.session.prelude import prelude
@@ -41,6 +41,10 @@ _MISSED: Final = messages.encode_error(
     "notifications may have been missed",
     hint="Look at what the notifications are about as if one had come on every channel.",
     kind=messages.NOTICE_RESPONSE,
+)
+
+_CANCELED: Final = ClientError(
+    QUERY_CANCELED, "canceling statement due to user request while it waited for the server to listen", fatal=False
 )
 
 
@@ -120,13 +124,9 @@ class Listening:
         return self.put_back or len(self.ready) > len(self.active)
 
     @property
-    def unused(self) -> bool:
-        """It hears of nothing, and waits for nothing."""
-        return not self.ready and not self._asked
-
-    def move(self, notifications: Notifications) -> None:
-        """From now on these tell. It is unused."""
-        self._notifications = notifications
+    def waits(self) -> bool:
+        """A LISTEN of the client waits until the shared connection listens."""
+        return bool(self._asked) and self._session.held
 
     # --- What the client asks for ------------------------------------------------------------------------------------
 
@@ -141,6 +141,13 @@ class Listening:
         """Why one of these can't be listened to, if that has been found out since it was asked for."""
         errors = [self._refused.pop(channel) for channel in channels & self._refused.keys()]
         return errors[0] if errors else None
+
+    def cancel(self) -> None:
+        """Somebody has canceled the LISTEN that waits."""
+        asked, self._asked = self._asked, set()
+        self._notifications.unlisten(self, asked)
+        self._refused.update(dict.fromkeys(asked, _CANCELED))
+        self._go_on()
 
     def on_all_gone(self) -> None:
         """DISCARD ALL has been done."""
@@ -294,15 +301,11 @@ def await_channels(
     if not channels or not session.follows or session.belongings.pins & FOR_EVER:
         return None
     listening = session.listening
-    if listening is None or listening.unused:
-        # One that nobody has used for a while is forgotten there, so it is got anew.
+    if listening is None:
         notifications = session.host.notifications()
         if notifications is None:
             return None
-        if listening is None:
-            listening = session.listening = Listening(session, notifications)
-        else:
-            listening.move(notifications)
+        listening = session.listening = Listening(session, notifications)
     if channels <= listening.ready or len(channels | listening.ready) > MAX_CHANNELS:
         return None
     if backend.owed and backend.between_batches:

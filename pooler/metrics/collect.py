@@ -36,8 +36,10 @@ def collect(server: Server) -> list[Row]:
         found.put("interceptor_errors_total", count, sqlstate, "server")
     for pool in server.pools:
         _collect_pool(pool, found)
+    for board in server.boards:
+        found.put("interceptor_listening_clients", board.interest.clients, board.database)
     for hub in server.hubs:
-        found.put("interceptor_listening_clients", hub.interest.clients, hub.database)
+        found.put("interceptor_listening_connections", hub.is_connected, hub.database)
         found.put("interceptor_notifications_total", hub.notifications, hub.database)
         found.put("interceptor_listening_losses_total", hub.losses, hub.database)
     _collect_plugins(server, found)

@@ -57,6 +57,7 @@ FAMILIES: Final = {
         Family("interceptor_longest_wait_seconds", "gauge", "How long the first of them has waited.", _POOL, "max"),
         Family("interceptor_pinned_clients", "gauge", "Clients that keep their backends.", ("database", "reason")),
         Family("interceptor_listening_clients", "gauge", "Clients that listen without a backend.", ("database",)),
+        Family("interceptor_listening_connections", "gauge", "Connections that listen for them.", ("database",)),
         Family("interceptor_notifications_total", "counter", "Notifications that came for them.", ("database",)),
         Family("interceptor_listening_losses_total", "counter", "Connections for that, lost.", ("database",)),
         Family("interceptor_client_logins_total", "counter", "Clients that have logged in.", _POOL),

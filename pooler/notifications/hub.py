@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from interceptor.errors import LISTEN_FAILED, BackendError, ClientError
 from interceptor.protocol import messages
-from interceptor.session.listening import Listener
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
 from pooler.helpers.incoming import Incoming
 from pooler.login import log_in
-from pooler.notifications.interest import Interest, Waiting
+from pooler.notifications.audience import Audience
+from pooler.notifications.login import Login
+from pooler.notifications.source import Subscriber
 from pooler.tasks import Handle, spawn
+
+if TYPE_CHECKING:
+    from pooler.notifications.source import Source
 
 __all__ = ["Hub"]
 
@@ -35,6 +39,16 @@ _PATIENCE: Final = 15.0
 _FIRST_RETRY: Final = 0.25
 """Seconds until a lost connection is tried again; doubled each time, up to ``server_login_retry``."""
 
+_WITHOUT_TIMEOUTS: Final = (
+    b"SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY "
+    b"('{idle_session_timeout,statement_timeout,lock_timeout,transaction_timeout}'::pg_catalog.text[])"
+)
+"""What a role or a database may have set for its clients: it would end what waits for weeks. A question, for not every
+version has all of these. Not as startup parameters, which a pooler in between would refuse."""
+
+Asking: TypeAlias = dict[Subscriber, Collection[bytes]]
+"""Who waits for an answer, and about which channels."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -44,36 +58,38 @@ class _Asked:
     """What is listened to from then on."""
     old: set[bytes]
     """What is not any more."""
-    waiting: Waiting
+    askers: Asking
     """Who is to be told."""
 
 
-FindLogin = Callable[[], "tuple[PoolSettings, BackendCredential | None]"]
-
-
 class Hub:
-    """Implements ``Notifications`` over one connection."""
+    """Implements ``Source`` over one connection, for all processes of the node."""
 
-    def __init__(self, database: str, find_login: FindLogin, keys: KeyCache, max_unread: int) -> None:
-        """``find_login`` is asked at each login: where the database is, and as whom."""
+    def __init__(self, database: str, login: Login, keys: KeyCache) -> None:
         self.database: Final = database
-        self.max_unread = max_unread
-        self.interest: Final = Interest()
-        self.heard: set[bytes] = set()
-        """What the server has been told to send, and has agreed to."""
         self.notifications = 0
         """How many have come."""
         self.losses = 0
         """How often the connection was lost."""
-        self._find_login = find_login
-        self._keys = keys
-        self._connection: Incoming | None = None
+        self._audience: Final = Audience[Subscriber]()
+        """Who has been told that it hears of what."""
+        self._asking: Asking = {}
+        """Who waits, and has not been asked for yet."""
         self._asked: _Asked | None = None
         """The query under way."""
+        self._heard: Final[set[bytes]] = set()
+        """What the server has been told to send, and has agreed to."""
+        self._missing: set[bytes] = set()
+        """What it has to be told anew."""
+        self._deserted: set[bytes] = set()
+        """What nobody may want to hear of any more, among what is heard."""
+        self._lost: set[Subscriber] = set()
+        """Who is to be told when all is as before."""
+        self._login = login
+        self._keys = keys
+        self._connection: Incoming | None = None
         self._running: Handle | None = None
         self._wake = asyncio.Event()
-        self._missed: set[Listener] = set()
-        """Who is to be told of a loss, once all is as before."""
         self._sweeping: asyncio.TimerHandle | None = None
         self._held = False
         self._closed = False
@@ -82,39 +98,65 @@ class Hub:
         return f"connection that listens for {self.database}"
 
     @property
-    def size(self) -> int:
-        """Connections to the server."""
+    def is_connected(self) -> bool:
+        """Whether it has a connection to the server."""
         return self._connection is not None
 
-    def report(self) -> list[tuple[bytes, int, int, int]]:
-        """Each channel: how many clients want to hear of it, how many of them do now, and the most bytes that wait for
-        one."""
-        return [
-            (
-                channel,
-                len(some),
-                len(some) - len(self.interest.waiting.get(channel, ())) if channel in self.heard else 0,
-                max([listener.unread for listener in some]),
-            )
-            for channel, some in self.interest.listeners.items()
-        ]
+    @property
+    def _is_awaited(self) -> bool:
+        """Somebody waits for an answer."""
+        return bool(self._asking or (self._asked is not None and self._asked.askers))
 
-    # --- Notifications -----------------------------------------------------------------------------------------------
+    @property
+    def _is_used(self) -> bool:
+        return bool(self._audience or self._is_awaited)
 
-    def listen(self, listener: Listener, channels: Collection[bytes]) -> None:
-        self.interest.add(listener, channels)
+    # --- Source ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_there(self) -> bool:
+        """As ``Source``: whoever asks while there is no connection waits for it."""
+        return True
+
+    def lend(self, user: str, credential: BackendCredential | None) -> None:
+        """As ``Source``."""
+        self._login.loan.lend(user, credential)
+
+    def listen(self, subscriber: Subscriber, channels: Collection[bytes]) -> None:
+        """As ``Source``."""
+        self._asking[subscriber] = channels
+        self._go()
+
+    def keep(self, subscriber: Subscriber, channels: Collection[bytes]) -> None:
+        """As ``Source``."""
+        self._audience.add(subscriber, channels)
+        self._missing.update(channels)
+        self._lost.add(subscriber)
+        self._go()
+
+    def unlisten(self, subscriber: Subscriber, channels: Collection[bytes]) -> None:
+        """As ``Source``."""
+        self._deserted |= self._audience.remove(subscriber, channels)
+        if self._deserted or not self._is_used:
+            self._sweep_later()
+
+    def tells(self, subscriber: Subscriber) -> bool:
+        """Whether it hears of anything."""
+        return bool(self._audience.of(subscriber))
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """It is gone, and waits for nothing."""
+        self._lost.discard(subscriber)
+        self._deserted.update(self._asking.pop(subscriber, ()))
+        if self._asked is not None:
+            self._asked.askers.pop(subscriber, None)
+        self.unlisten(subscriber, self._audience.of(subscriber))
+
+    def _go(self) -> None:
         if self._running is None and not self._closed:
             self._running = spawn(self._run(), name=str(self))
         self._wake.set()
         self._advance()
-
-    def unlisten(self, listener: Listener, channels: Collection[bytes]) -> None:
-        if self.interest.remove(listener, channels):
-            self._sweep_later()
-
-    def leave(self, listener: Listener) -> None:
-        self._missed.discard(listener)
-        self.unlisten(listener, self.interest.of(listener))
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -123,17 +165,16 @@ class Hub:
         if holds is not self._held:
             self._held = holds
             self._wake.set()
-        settings = self._find_login()[0]
-        self.max_unread = settings.max_unread_notifications
-        if self._connection is None:
-            return
         # A transaction that waits for its LISTEN is one that PAUSE waits for.
-        if (holds and not self._awaited) or _place(settings) != self._place:
+        if self._connection is not None and ((holds and not self._is_awaited) or self._is_elsewhere):
             self.remake()
 
     @property
-    def _awaited(self) -> bool:
-        return bool(self.interest.waiting) or (self._asked is not None and bool(self._asked.waiting))
+    def _is_elsewhere(self) -> bool:
+        try:
+            return _place(self._login.find()[0]) != self._place
+        except BackendError:
+            return False  # the database is in the configuration no more, and its clients are about to go
 
     def remake(self) -> None:
         """Make the connection again, perhaps to another server."""
@@ -153,18 +194,19 @@ class Hub:
 
     def _say_goodbye(self) -> None:
         assert self._connection is not None
-        # Who wants to listen from now on waits for the next connection.
-        self.heard = set()
         transport = self._connection.transport
         if not transport.is_closing():
             transport.write(messages.TERMINATE_MESSAGE)
             transport.close()
 
+    def _goes_on(self) -> bool:
+        return self._is_used and not self._closed
+
     async def _run(self) -> None:
         retry_after = _FIRST_RETRY
         try:
-            while self.interest and not self._closed:
-                if self._held and not self.interest.waiting:
+            while self._goes_on():
+                if self._held and not self._asking:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
@@ -172,20 +214,21 @@ class Hub:
                     await self._connect()
                 except BackendError as error:
                     logger.warning("login of the %s failed: %s", self, error)
-                    self._refuse(self.interest.take_waiting(), error)
+                    askers, self._asking = self._asking, {}
+                    self._refuse(askers, error)
                     retry_after = min(2 * retry_after, max(self._retry_most, _FIRST_RETRY))
                 else:
                     before = self._settlements
                     self._on_lost(await self._hear())
                     if self._settlements > before:
                         retry_after = _FIRST_RETRY
-                if self.interest and not self._closed:
+                if self._goes_on():
                     await self._pause(retry_after)
         finally:
             self._running = None
 
     async def _connect(self) -> None:
-        settings, credential = self._find_login()
+        settings, credential = self._login.find()
         self._retry_most = settings.server_login_retry
         parameters = {
             **dict(settings.parameters),
@@ -193,14 +236,26 @@ class Hub:
             # No conversion: names and payloads come in the database's own encoding.
             "client_encoding": "SQL_ASCII",
         }
-        logged_in = await log_in(settings, parameters, credential, self._keys)
+        connection = Incoming(await log_in(settings, parameters, credential, self._keys))
+        connection.transport.write(messages.encode_message(messages.QUERY, _WITHOUT_TIMEOUTS + b"\0"))
+        failure = b""
+        while (message := await connection.next(_PATIENCE))[0] != messages.READY_FOR_QUERY:
+            if message[0] == messages.ERROR_RESPONSE:
+                failure = message[1]
+        if failure:
+            # What stands before the server may refuse it; then all goes on as the server has it.
+            said = messages.decode_error_fields(failure).get("M")
+            logger.warning("the %s may be cut by a timeout of the server's: %s", self, said)
         self._place = _place(settings)
-        self._connection = Incoming(logged_in)
+        self._connection = connection
+        self._missing.update(self._audience.members)
+        if not self._is_used:
+            self._sweep_later()
 
     async def _pause(self, seconds: float) -> None:
         """Wait before the next login; not if somebody waits for an answer who has not had one."""
         self._wake.clear()
-        if not self.interest.waiting:
+        if not self._asking:
             try:
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
@@ -211,19 +266,21 @@ class Hub:
     _retry_most = _FIRST_RETRY
     _settlements = 0
 
+    # --- The conversation --------------------------------------------------------------------------------------------
+
     async def _hear(self) -> BackendError:
         """Take what the server says. Returns why there is no more."""
         connection = self._connection
         assert connection is not None
-        pulse = asyncio.get_running_loop().call_later(PULSE, self._feel_pulse)
+        loop = asyncio.get_running_loop()
+        pulse = loop.call_later(PULSE, self._feel_pulse)
         failure: bytes | None = None
         self._advance()
         try:
             while True:
                 kind, body = await connection.next(PULSE + _PATIENCE)
                 if kind == messages.NOTIFICATION_RESPONSE:
-                    self.notifications += 1
-                    self.interest.hear(body[4 : body.find(0, 4)], messages.encode_message(kind, body))
+                    self._on_notification(body)
                 elif kind == messages.ERROR_RESPONSE:
                     failure = body
                 elif kind == messages.READY_FOR_QUERY:
@@ -232,79 +289,99 @@ class Hub:
                     if failure is None:
                         self._on_done()
                     failure = None
-                    if self._asked is None and pulse.when() <= asyncio.get_running_loop().time():
-                        pulse = asyncio.get_running_loop().call_later(PULSE, self._feel_pulse)
+                    if self._asked is None and pulse.when() <= loop.time():
+                        pulse = loop.call_later(PULSE, self._feel_pulse)
                     self._advance()
         except BackendError as error:
             return error
         finally:
             pulse.cancel()
 
+    def _on_notification(self, body: bytes) -> None:
+        self.notifications += 1
+        channel = body[4 : body.find(0, 4)]
+        subscribers = self._audience.of_channel(channel)
+        if subscribers:
+            message = messages.encode_message(messages.NOTIFICATION_RESPONSE, body)
+            for subscriber in subscribers:
+                subscriber.hear(channel, message)
+
     def _advance(self) -> None:
         """Ask the server for what is missing, one query at a time."""
         if self._connection is None or self._asked is not None or self._connection.transport.is_closing():
             return
+        is_whole = not self._missing
+        askers, self._asking = self._asking, {}
         # Those that are listened to already, too: what was sent before a client's LISTEN has come before the answer.
-        new = self.interest.listeners.keys() - self.heard | self.interest.waiting.keys()
+        new = self._missing.intersection(self._audience.members).union(*askers.values())
+        self._missing.clear()
         if new:
-            self._ask(new, set())
-        elif self._missed:
-            missed, self._missed = self._missed, set()
-            for listener in missed:
-                listener.on_missed()
+            self._ask(new, set(), askers)
+        if is_whole or not new:
+            lost, self._lost = self._lost, set()
+            for subscriber in lost:
+                subscriber.on_restored()
 
-    def _ask(self, new: set[bytes], old: set[bytes]) -> None:
+    def _ask(self, new: set[bytes], old: set[bytes], askers: Asking) -> None:
         assert self._connection is not None
-        self._asked = _Asked(new, old, self.interest.take_waiting())
+        self._asked = _Asked(new, old, askers)
         statements = [b"LISTEN " + _quoted(channel) for channel in sorted(new)]
         statements += [b"UNLISTEN " + _quoted(channel) for channel in sorted(old)]
         self._connection.transport.write(messages.encode_message(messages.QUERY, b"; ".join(statements) + b"\0"))
 
     def _feel_pulse(self) -> None:
         if self._connection is not None and self._asked is None:
-            self._ask(set(), set())
+            self._ask(set(), set(), {})
 
     def _on_done(self) -> None:
-        if self._asked is not None:
-            asked, self._asked = self._asked, None
-            self._settlements += 1
-            self.heard = (self.heard | asked.new) - asked.old
-            self.interest.confirm(asked.waiting)
+        """The server has done what it was asked."""
+        if self._asked is None:
+            return
+        asked, self._asked = self._asked, None
+        self._settlements += 1
+        self._heard.update(asked.new)
+        self._heard.difference_update(asked.old)
+        for subscriber, channels in asked.askers.items():
+            self._audience.add(subscriber, channels)
+        for subscriber in list(asked.askers):
+            subscriber.on_listening()
 
     def _survives(self, failure: bytes) -> bool:
-        """A query of ours has failed. False if clients were told already that they hear of what it asked for."""
+        """A query of ours has failed. False if somebody was told already that it hears of what it asked for."""
         asked = self._asked
-        if asked is None or self.interest.settled(asked.waiting):
+        if asked is None or not asked.askers or not (asked.new - self._heard).isdisjoint(self._audience.members):
             return False
         self._asked = None
         said = messages.decode_error_fields(failure)
         error = BackendError(LISTEN_FAILED, said.get("M", "it gave no reason"), sqlstate=said.get("C", "58000"))
-        self._refuse(asked.waiting, error)
+        self._refuse(asked.askers, error)
         return True
 
-    def _refuse(self, asked: Waiting, error: BackendError) -> None:
-        self.interest.refuse(
-            asked,
-            ClientError(
-                LISTEN_FAILED,
-                f'the connection that listens for all clients of database "{self.database}" can\'t be had: '
-                f"{error.message}",
-                detail="LISTEN was not done.",
-                hint='Try again, or set listen = "pin" to let each client listen on a backend of its own.',
-                fatal=False,
-            ),
+    def _refuse(self, askers: Asking, error: BackendError) -> None:
+        refusal = ClientError(
+            LISTEN_FAILED,
+            f'the connection that listens for all clients of database "{self.database}" can\'t be had: {error.message}',
+            detail="LISTEN was not done.",
+            hint='Try again, or set listen = "pin" to let each client listen on a backend of its own.',
+            fatal=False,
         )
+        for subscriber in list(askers):
+            subscriber.on_refused(refusal)
+        if not self._is_used:
+            self._sweep_later()
 
     def _on_lost(self, error: BackendError) -> None:
         self._connection = None
         if self._asked is not None:
-            self.interest.wait_again(self._asked.waiting)
+            self._asking.update(self._asked.askers)
             self._asked = None
-        self.heard = set()
-        if self.interest and not self._closed:
+        self._heard.clear()
+        if self._audience and not self._closed:
             self.losses += 1
-            self._missed |= self.interest.settled()
             logger.warning("the %s was lost, and is made again: %s", self, error)
+            for subscriber in list(self._audience.channels):
+                self._lost.add(subscriber)
+                subscriber.on_lost()
 
     # --- What nobody wants to hear of any more -----------------------------------------------------------------------
 
@@ -316,14 +393,15 @@ class Hub:
         self._sweeping = None
         if self._connection is None:
             return
-        if not self.interest:
+        if not self._is_used:
             self._say_goodbye()
         elif self._asked is not None:
             self._sweep_later()
         else:
-            old = self.heard - self.interest.listeners.keys()
+            old = (self._deserted & self._heard).difference(self._audience.members)
+            self._deserted.clear()
             if old:
-                self._ask(set(), old)
+                self._ask(set(), old, {})
 
 
 def _place(settings: PoolSettings) -> tuple[object, ...]:
@@ -332,3 +410,9 @@ def _place(settings: PoolSettings) -> tuple[object, ...]:
 
 def _quoted(channel: bytes) -> bytes:
     return b'"%b"' % channel.replace(b'"', b'""')
+
+
+if TYPE_CHECKING:
+
+    def _source(hub: Hub) -> Source:
+        return hub

@@ -1,63 +1,39 @@
-"""The connections of this process that listen, by database."""
+"""The connections that listen, by database: in the process that has them for the whole node."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from pooler.notifications.hub import Hub
+from pooler.notifications.login import Login
 
 if TYPE_CHECKING:
-    from pooler.auth import BackendCredential
-    from pooler.config import PoolSettings
     from pooler.server import Server
 
 __all__ = ["Hubs"]
 
 
-class _Login:
-    """Where and as whom a hub logs in. Whoever asked last lends its login: LISTEN needs no privilege."""
-
-    def __init__(self, server: Server, settings: PoolSettings, credential: BackendCredential | None) -> None:
-        self._server = server
-        self.settings = settings
-        self.credential = credential
-
-    def find(self) -> tuple[PoolSettings, BackendCredential | None]:
-        server, settings = self._server, self.settings
-        with suppress(LookupError):  # the database is in the configuration no more, and its clients are about to go
-            settings = server.config.pool_settings(settings.database, settings.client_user)
-        return server.targets.settings_of_primary(settings), self.credential
-
-
 class Hubs:
-    """One for each database that has had a client that listens, for as long as such a client is there.
+    """One for each database in which somebody listens.
 
-    Under "*" clients choose the names of databases, so none is kept for itself. But a client that listens to nothing
-    now may do so again, and must come back to the one that is known here: to PAUSE, to RELOAD, to the next client.
+    Under "*" clients choose the names of databases, so none is kept for itself: only by who listens, and while it is
+    connected.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._known: WeakValueDictionary[str, Hub] = WeakValueDictionary()
-        self._logins: WeakKeyDictionary[Hub, _Login] = WeakKeyDictionary()
 
     def __iter__(self) -> Iterator[Hub]:
         return iter(list(self._known.values()))
 
-    def get(self, settings: PoolSettings, credential: BackendCredential | None) -> Hub:
-        """That of the database of a login."""
-        hub = self._known.get(settings.database)
+    def get(self, database: str) -> Hub:
+        """That of a database."""
+        hub = self._known.get(database)
         if hub is None:
-            login = _Login(self._server, settings, credential)
-            hub = Hub(settings.database, login.find, self._server.keys, settings.max_unread_notifications)
-            self._known[settings.database], self._logins[hub] = hub, login
-            return hub
-        login = self._logins[hub]
-        if credential is not None or settings.forced_user:
-            login.settings, login.credential = settings, credential
+            hub = self._known[database] = Hub(database, Login(self._server, database), self._server.keys)
         return hub
 
     def look_around(self) -> None:

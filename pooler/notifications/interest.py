@@ -1,98 +1,98 @@
-"""Who wants to hear of which channel."""
+"""Which of a process's clients want to hear of which channel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Final, TypeAlias
 
 from interceptor.errors import ClientError
 from interceptor.session.listening import Listener
+from pooler.notifications.audience import Audience
 
 __all__ = ["Interest", "Waiting"]
 
-Waiting: TypeAlias = dict[Listener, list[bytes]]
+Waiting: TypeAlias = dict[Listener, set[bytes]]
 """Listeners, and the channels that they wait to hear of."""
 
 
 class Interest:
-    """Listeners by channel, those that have been told that they hear of it, and those that wait for that."""
+    """Who wants to hear, those that have been told that they do, and those that wait for that."""
 
     def __init__(self) -> None:
-        self.listeners: Final[dict[bytes, dict[Listener, None]]] = {}
-        self.waiting: Final[dict[bytes, dict[Listener, None]]] = {}
+        self.audience: Final = Audience[Listener]()
+        self.waiting: Final[Waiting] = {}
         """Those of them that have not been told yet."""
-
-    def __bool__(self) -> bool:
-        return bool(self.listeners)
 
     @property
     def clients(self) -> int:
-        """How many hear of anything."""
-        return len({listener for some in self.listeners.values() for listener in some})
+        """How many want to hear of anything."""
+        return len(self.audience.channels)
 
-    def add(self, listener: Listener, channels: Iterable[bytes]) -> None:
+    def add(self, listener: Listener, channels: Collection[bytes]) -> None:
         """It wants to hear of these, and waits."""
-        for channel in channels:
-            self.listeners.setdefault(channel, {})[listener] = None
-            self.waiting.setdefault(channel, {})[listener] = None
+        self.audience.add(listener, channels)
+        self.waiting.setdefault(listener, set()).update(channels)
 
     def remove(self, listener: Listener, channels: Iterable[bytes]) -> set[bytes]:
         """It does not want to hear of these. Returns the channels that nobody wants to hear of any more."""
-        left = set()
-        for channel in channels:
-            for table in (self.waiting, self.listeners):
-                some = table.get(channel)
-                if some is not None:
-                    some.pop(listener, None)
-                    if not some:
-                        del table[channel]
-                        if table is self.listeners:
-                            left.add(channel)
-        return left
-
-    def of(self, listener: Listener) -> list[bytes]:
-        """What it wants to hear of."""
-        return [channel for channel, some in self.listeners.items() if listener in some]
+        channels = set(channels)
+        waits = self.waiting.get(listener)
+        if waits is not None:
+            waits -= channels
+            if not waits:
+                del self.waiting[listener]
+        return self.audience.remove(listener, channels)
 
     def hear(self, channel: bytes, message: bytes) -> None:
         """Tell everybody who wants to hear of it."""
-        # A copy, for one that is too slow leaves.
-        for listener in list(self.listeners.get(channel, ())):
+        for listener in self.audience.of_channel(channel):
             listener.hear(channel, message)
 
     def confirm(self, asked: Waiting) -> None:
         """These channels are listened to: tell those who have waited, if they still want to hear of them."""
         for listener, channels in asked.items():
-            wanted = [channel for channel in channels if listener in self.listeners.get(channel, ())]
+            wanted = channels.intersection(self.audience.of(listener))
             if wanted:
                 listener.on_listening(wanted)
 
-    def refuse(self, asked: Waiting, error: ClientError) -> None:
-        """These can't be listened to: tell those who have waited, and forget that they wanted to."""
+    def refuse(self, asked: Waiting, error: ClientError) -> set[bytes]:
+        """These can't be listened to: tell those who have waited, and forget that they wanted to. Returns the channels
+        that nobody wants to hear of any more."""
+        deserted = set[bytes]()
         for listener, channels in asked.items():
-            self.remove(listener, channels)
-            listener.on_refused(channels, error)
+            wanted = channels.intersection(self.audience.of(listener))
+            deserted |= self.audience.remove(listener, wanted)
+            if wanted:
+                listener.on_refused(wanted, error)
+        return deserted
 
-    def settled(self, asked: Waiting | None = None) -> set[Listener]:
+    def settled(self, asked: Waiting) -> set[Listener]:
         """Those that have been told that they hear of something. ``asked``: taken, and not told yet."""
-        asked = asked or {}
         return {
             listener
-            for channel, some in self.listeners.items()
-            for listener in some
-            if listener not in self.waiting.get(channel, ()) and channel not in asked.get(listener, ())
+            for listener, channels in self.audience.channels.items()
+            if channels - self.waiting.get(listener, set()) - asked.get(listener, set())
         }
 
     def take_waiting(self) -> Waiting:
         """Those who wait, with what for; from now on they are the caller's to tell."""
-        found: Waiting = {}
-        for channel, some in self.waiting.items():
-            for listener in some:
-                found.setdefault(listener, []).append(channel)
+        found = dict(self.waiting)
         self.waiting.clear()
         return found
 
     def wait_again(self, asked: Waiting) -> None:
         """Undo ``take_waiting``, but for those who have left."""
         for listener, channels in asked.items():
-            self.add(listener, [channel for channel in channels if listener in self.listeners.get(channel, ())])
+            wanted = channels.intersection(self.audience.of(listener))
+            if wanted:
+                self.add(listener, wanted)
+
+    def count_waiting(self, asked: Waiting) -> Counter[bytes]:
+        """For each channel how many wait to hear of it."""
+        return Counter(
+            channel
+            for some in (self.waiting, asked)
+            for listener, channels in some.items()
+            for channel in channels.intersection(self.audience.of(listener))
+        )

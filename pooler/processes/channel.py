@@ -51,6 +51,8 @@ class Channel:
         self._received = bytearray()
         self._fds: deque[int] = deque()
         self._unsent: deque[tuple[bytes, int]] = deque()
+        self.unsent_bytes = 0
+        """What the other end has yet to read, beyond what the kernel takes."""
         self._loop = asyncio.get_running_loop()
         self.closed = False
         self._loop.add_reader(sock, self._on_readable)
@@ -62,12 +64,16 @@ class Channel:
         body = _encoder.encode(message)
         frame = _HEAD.pack(len(body), fd >= 0) + body
         if self._unsent:
-            self._unsent.append((frame, os.dup(fd) if fd >= 0 else -1))
+            self._keep(frame, fd)
             return
         sent = self._try(frame, fd)
         if sent < len(frame) and not self.closed:
-            self._unsent.append((frame[sent:], os.dup(fd) if fd >= 0 and not sent else -1))
+            self._keep(frame[sent:], -1 if sent else fd)
             self._loop.add_writer(self._socket, self._on_writable)
+
+    def _keep(self, frame: bytes, fd: int) -> None:
+        self._unsent.append((frame, os.dup(fd) if fd >= 0 else -1))
+        self.unsent_bytes += len(frame)
 
     def close(self) -> None:
         """Hang up. ``on_closed`` is not called."""
@@ -100,6 +106,7 @@ class Channel:
             sent = self._try(frame, fd)
             if not sent:
                 return
+            self.unsent_bytes -= sent
             if fd >= 0:
                 os.close(fd)
             if sent < len(frame):

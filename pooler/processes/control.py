@@ -35,6 +35,8 @@ from pooler.processes.messages import (
     Return,
     Welcome,
 )
+from pooler.processes.notifying import Notifier
+from pooler.processes.notifying_messages import Listen, Unlisten
 from pooler.processes.orphans import Orphan, discard
 from pooler.processes.questions import QuestionRouter
 from pooler.processes.succession import UPWARDS, Succession
@@ -99,6 +101,7 @@ class Control:
         self.cancels: Final = CancelRouter(self.peers)
         self.questions: Final = QuestionRouter(self.peers)
         self.values: Final = ValueStore(self.peers)
+        self.notifier: Final = Notifier(server)
         self.bans: Final = BanCounter(server.access.bans, self.peers)
         self._orphans: dict[Orphan, int] = {}
         self._losses = 0
@@ -177,6 +180,7 @@ class Control:
         if self._trimming:
             actions, self._trimming = self.ledger.trim(time.monotonic())
             self.tell(actions)
+        self.notifier.look(time.monotonic())
         if self._succession is not None:
             self._succession.settle()
 
@@ -216,6 +220,8 @@ class Control:
                 self.cancels.on_answer(peer, message)
             case Put():
                 self.values.on_put(message)
+            case Listen() | Unlisten():
+                self.notifier.on_message(peer, message)
             case Question():
                 self.questions.on_question(peer, message)
             case Answered():
@@ -273,6 +279,7 @@ class Control:
         self.cancels.on_gone(peer)
         self._awaited.discard(peer.slot)
         self.questions.on_gone(peer)
+        self.notifier.on_gone(peer)
         left = self.ledger.leave(peer.slot)
         self._losses += 1
         heir = -self._losses

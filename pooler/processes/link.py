@@ -28,6 +28,8 @@ from pooler.processes.messages import (
     Release,
     Welcome,
 )
+from pooler.processes.notifying import Relaying
+from pooler.processes.notifying_messages import Notified, Told
 from pooler.processes.permits import Permits
 from pooler.processes.questions import ProcessNode
 from pooler.processes.sharing import Sharing
@@ -92,6 +94,7 @@ class Link:
         """The control has said what a worker has to know before it serves."""
         self.node: Final = ProcessNode(server, self.send)
         self._sharing = Sharing(server.host.shared, self.send, slot)
+        self.notifications: Final = Relaying(server.boards, self.send)
         self._bans: Final = server.access.bans
         self._bans.on_counted = lambda *told: self.send(Banned(*told))
 
@@ -130,6 +133,7 @@ class Link:
         for banned in held(self._bans):
             self.send(banned)
         self.node.connected = True
+        self.notifications.on_connected()
         self.permits.report_all()
 
     def _on_closed(self) -> None:
@@ -139,6 +143,7 @@ class Link:
             on_done()
         self._cancels.clear()
         self.node.on_lost()
+        self.notifications.on_lost()
         asyncio.get_running_loop().call_later(_REDIAL, self._dial)
 
     def _tick(self) -> None:
@@ -198,6 +203,8 @@ class Link:
                 self.welcomed.set()
             case Put():
                 self._sharing.on_put(message)
+            case Notified() | Told():
+                self.notifications.on_message(message)
             case _:
                 raise AssertionError(f"the control says {type(message).__name__}")
 

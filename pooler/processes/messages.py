@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from pooler.processes.notifying_messages import Listen, Notified, Told, Unlisten
+
 __all__ = [
     "Answered",
     "Ask",
@@ -234,4 +236,8 @@ Message: TypeAlias = (
     | Cancel
     | Canceled
     | Put
+    | Listen
+    | Unlisten
+    | Notified
+    | Told
 )

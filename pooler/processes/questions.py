@@ -32,8 +32,8 @@ _ANSWER_WITHIN: Final = 5.0
 _OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
 _GATES: Final = "gates"
 _SET: Final = "set"
-_OF_ALL: Final = frozenset({"RELOAD", "SET", "UNBAN"})
-"""Commands that the control obeys too: it has the limits, and counts failed logins."""
+_OF_ALL: Final = frozenset({"RECONNECT", "RELOAD", "SET", "UNBAN"})
+"""Commands that the control obeys too: it has the limits, the connections that listen, and counts failed logins."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +63,13 @@ class _Obeying:
         return rows
 
     def take_gates(self) -> None:
-        """Hold up what the others hold up. For a new worker, before it serves."""
+        """Hold up what the others hold up. For a new worker, before it serves, and for the control at any time."""
         known = self._gates.get(_GATES)
         if known is not None:
             gates = self._server.pools.gates
-            gates.all_paused, paused, disabled = msgspec.msgpack.decode(known, type=tuple[bool, list[str], list[str]])
-            gates.paused.update(paused)
-            gates.disabled.update(disabled)
+            gates.all_paused, gates.paused, gates.disabled = msgspec.msgpack.decode(
+                known, type=tuple[bool, set[str], set[str]]
+            )
 
     async def take_settings(self) -> None:
         """Have the settings that SET has given the others. For a process that takes the place of another."""
@@ -277,6 +277,12 @@ class ControlNode(_Obeying):
         self._tell_parent = tell_parent
         self._on_changed = on_changed
         router.on_command = self._on_command
+        self._gates.on_change(lambda _: self._on_gates())
+
+    def _on_gates(self) -> None:
+        """PAUSE holds up the connections that listen, too."""
+        self.take_gates()
+        self._server.hubs.look_around()
 
     async def _on_command(self, question: Question) -> Answered:
         answered = await _answer_to(self._obey(question.name, question.arguments), question.ticket)

@@ -85,6 +85,7 @@ async def rule(inheritance: Inheritance) -> None:
         _kill_all(control)
     await http.close()
     control.close()
+    server.hubs.close()
     await server.host.stop(5.0)
     await cancel_all()
 

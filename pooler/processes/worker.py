@@ -37,6 +37,7 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     link = Link(server, memory, slot, inheritance.to_control)
     server.pools.capacity = link.permits
     server.others = link
+    server.boards.find_source = link.notifications.find_source
     server.host.node_hooks = False
     server.listening = SharedListening(inheritance.sockets, memory, slot)
     server.node = link.node

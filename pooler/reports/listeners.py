@@ -14,8 +14,8 @@ __all__ = ["listeners"]
 def listeners(server: Server) -> list[Row]:
     """The columns of SHOW LISTENERS."""
     rows: list[Row] = []
-    for hub in server.hubs:
-        for channel, clients, hearing, unread in hub.report():
+    for board in server.boards:
+        for channel, clients, hearing, unread in board.report():
             # Named in the database's encoding, which may be another.
-            rows.append([hub.database, channel.decode(errors="backslashreplace"), clients, hearing, unread])
+            rows.append([board.database, channel.decode(errors="backslashreplace"), clients, hearing, unread])
     return rows

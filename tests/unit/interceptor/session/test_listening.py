@@ -1,4 +1,4 @@
-"""Who listens in a client's place, where it listens, ends that, and listens again."""
+"""Who listens in a client's place, where it waits for that, and when it does not want to wait any more."""
 
 from __future__ import annotations
 
@@ -7,45 +7,54 @@ from collections.abc import Collection
 import pytest
 
 from interceptor.session.listening import Listener
-from tests.support.recorder import Recorder, answer, complete, found, query, ready
+from tests.support.recorder import Recorder, complete, message, query, ready
 
 
-class Agreeing:
-    """Listens to all at once."""
+class Slow:
+    """Listens to nothing before it is told to."""
 
     max_unread = 1000
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
+        self.left: list[bytes] = []
 
     def listen(self, listener: Listener, channels: Collection[bytes]) -> None:
         self.asked += channels
-        listener.on_listening(channels)
 
     def unlisten(self, listener: Listener, channels: Collection[bytes]) -> None:
-        pass
+        self.left += channels
 
     def leave(self, listener: Listener) -> None:
         pass
 
 
-def test_a_client_that_listens_to_nothing_any_more_asks_the_host_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection that it used may have been closed and forgotten meanwhile."""
+@pytest.fixture
+def notifications(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    made = Slow()
+    monkeypatch.setattr(type(Recorder().client.host), "notifications", lambda _: made)
+    return made
+
+
+def waits(recorder: Recorder) -> bool:
+    return recorder.client.listening is not None and recorder.client.listening.waits
+
+
+def test_a_listen_that_waits_is_canceled(notifications: Slow) -> None:
+    """As a statement that fails. Another LISTEN of the same channel is asked for anew."""
     recorder = Recorder()
-    first, second = Agreeing(), Agreeing()
-    host = type(recorder.client.host)
-    monkeypatch.setattr(host, "notifications", lambda _: first)
     recorder.from_client(query("LISTEN a"))
+    listening = recorder.client.listening
+    assert listening is not None
+    assert waits(recorder)
+    listening.cancel()
+    assert not waits(recorder)
+    assert notifications.left == [b"a"]
+    recorder.from_backend(message("E", b"SERROR\0VERROR\0C42601\0Msyntax error\0\0") + ready())
+    assert b"\0C57014\0" in recorder.to_client
+    recorder.from_client(query("LISTEN a"))
+    assert waits(recorder)
+    assert notifications.asked == [b"a", b"a"]
+    listening.on_listening([b"a"])
     recorder.from_backend(complete("LISTEN") + ready())
-    recorder.from_backend(answer(found("channel", "", b"61"), count=0))
-    recorder.from_backend(answer())
-    assert recorder.released == 1
-    recorder.from_client(query("UNLISTEN a"))
-    recorder.from_backend(answer())
-    recorder.from_backend(complete("UNLISTEN") + ready())
-    recorder.from_backend(answer(found("put_back"), count=0))
-    recorder.from_backend(answer())
-    assert recorder.released == 2
-    monkeypatch.setattr(host, "notifications", lambda _: second)
-    recorder.from_client(query("LISTEN b"))
-    assert (first.asked, second.asked) == ([b"a"], [b"b"])
+    assert recorder.to_client.endswith(complete("LISTEN") + ready())
