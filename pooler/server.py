@@ -109,6 +109,8 @@ class Server:
         """Ends what serves the address: this process, or all of the node."""
         self.on_closed: Callable[[], None] | None = None
         """Told when nobody is to be let in any more, for those who have copies of the listening sockets."""
+        self.on_emptied: Callable[[], None] | None = None
+        """Told when nobody is here any more for whom SHUTDOWN waits."""
         self._by_process_id: dict[int, ClientConnection] = {}
         self.listening: Listening = OwnListening(config.server)
         self.others: Others | None = None

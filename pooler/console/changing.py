@@ -20,6 +20,9 @@ __all__ = ["CHANGES", "HELP", "Change"]
 
 logger = logging.getLogger(__name__)
 
+_AGAIN: Final = 0.1
+"""Seconds until a command is given again for which there was no control."""
+
 HELP: Final = """\
 \tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION
 \tSHOW PEERS|PEER_POOLS
@@ -186,8 +189,15 @@ async def _shut_down(server: Server, arguments: Arguments) -> list[str]:
 
 
 async def _shut_down_later(server: Server, mode: str) -> None:
-    await server.node.tell_all("SHUTDOWN", (mode,))
-    _end(server)
+    while True:
+        try:
+            await server.node.tell_all("SHUTDOWN", (mode,))
+        except ClientError:
+            # There is no control just now. Nobody minds to be told twice.
+            await asyncio.sleep(_AGAIN)
+        else:
+            _end(server)
+            return
 
 
 def _end(server: Server) -> None:

@@ -16,7 +16,7 @@ CONTROL: Final = 0
 """The seat of the control; workers have those from 1 on."""
 
 _FIELDS: Final = 8
-_PID, _BEAT, _CLIENTS, _READY, _RESTARTS = range(5)
+_PID, _BEAT, _CLIENTS, _READY, _RESTARTS, _EMPTY = range(6)
 _BYTES: Final = 8
 _COUNTERS: Final = 16 * 1024 * 1024
 """Bytes for the counters of all plugins; the kernel provides those that are touched."""
@@ -165,6 +165,15 @@ class Seat:
         """How often the process that sat here was replaced. Written by the parent."""
         return int(self._numbers[_RESTARTS])
 
+    @property
+    def empty(self) -> bool:
+        """Nobody is there any more for whom SHUTDOWN waits."""
+        return bool(self._numbers[_EMPTY])
+
+    def become_empty(self) -> None:
+        """Nobody is here any more, and nobody comes."""
+        self._numbers[_EMPTY] = True
+
     def beat(self) -> None:
         """Give a sign of life."""
         self._numbers[_BEAT] = time.monotonic_ns()
@@ -189,6 +198,7 @@ class Seat:
         self._numbers[_PID] = 0
         self._numbers[_CLIENTS] = 0
         self._numbers[_READY] = 0
+        self._numbers[_EMPTY] = 0
         self._numbers[_RESTARTS] += 1
 
 

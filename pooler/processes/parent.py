@@ -191,8 +191,14 @@ class Parent:
                     self._bury(slot, child)
             self._look_for_stalls()
             self._replace()
-            if self._closed and not any(child.pid for child in self._children[1:]):
+            if self._closed and not self._stopping and self._is_empty():
+                logger.info("nobody is here any more: stopping all processes")
                 self._stopping = True
+                self._pass_on(signal.SIGQUIT, range(1, self._memory.workers + 1))
+
+    def _is_empty(self) -> bool:
+        """Whoever said SHUTDOWN may be dead by now, so this does not wait for it to say more."""
+        return all(not child.pid or self._memory.seats[slot].empty for slot, child in enumerate(self._children) if slot)
 
     def _until_next(self) -> float:
         now = time.monotonic()

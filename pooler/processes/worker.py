@@ -43,6 +43,7 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     server.node = link.node
     server.on_shutdown = lambda: inheritance.tell_parent(signal.SIGQUIT)
     server.on_closed = lambda: inheritance.tell_parent(CLOSE)
+    server.on_emptied = memory.seats[slot].become_empty
     link.start()
     await link.welcomed.wait()
     link.node.take_gates()

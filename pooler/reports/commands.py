@@ -172,6 +172,8 @@ async def _shut_down(server: Server, arguments: Arguments) -> list[Row]:
         await _until(lambda: _is_without_servers(server))
     elif mode == "WAIT_FOR_CLIENTS":
         await _until(lambda: len(server.clients) <= len(server.consoles))
+    if mode and server.on_emptied is not None:
+        server.on_emptied()
     return []
 
 

@@ -238,6 +238,30 @@ def test_a_node_that_waits_for_its_end_takes_nobody_in(
         assert proxy.wait() == 0
 
 
+@pytest.mark.parametrize("victim", ["worker 1", pytest.param("control", marks=pytest.mark.soak_processes)])
+def test_a_node_that_waits_for_its_end_ends_though_who_said_so_is_dead(postgres18: PostgresServer, victim: str) -> None:
+    tables: Tables = {
+        "server": {"workers": WORKERS, "admin_users": ["postgres"], "catalogue": False},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        member = at(clients, 2)
+        console = at_console(clients, 1)
+        family = Family(proxy)
+        before = family.pid(victim)
+        if victim == "control":
+            os.kill(before, signal.SIGKILL)
+        console.send(f.query("SHUTDOWN WAIT_FOR_CLIENTS"))
+        wait_until(lambda: not _listens(proxy), "nobody gets in any more")
+        if victim != "control":
+            os.kill(before, signal.SIGKILL)
+            wait_until(lambda: victim not in family.pids(), "it is not replaced")
+        assert member.query("select 'still here'") == [("still here",)]
+        for one in clients.made:
+            one.close()
+        assert proxy.wait() == 0
+
+
 def _listens(proxy: Proxy) -> bool:
     try:
         socket.create_connection((proxy.host, proxy.port), timeout=1).close()

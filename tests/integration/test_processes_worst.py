@@ -51,7 +51,7 @@ def fork() -> int:
 
 os.fork = fork
 """
-"""A plugin, which the parent loads as all do: it has a fork fail, or the child hit by a signal before its first step."""
+"""A plugin, which the parent loads too: it has a fork fail, or a signal hit the child before its first step."""
 
 
 @pytest.fixture(scope="module")

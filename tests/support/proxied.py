@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -53,6 +53,11 @@ class Clients:
     ) -> None:
         for client in self._made:
             client.close()
+
+    @property
+    def made(self) -> Sequence[WireClient]:
+        """All of them so far."""
+        return self._made
 
     def raw(self, timeout: float = DEFAULT_TIMEOUT) -> WireClient:
         """A connection on which nothing was said yet. ``timeout`` bounds each of its waits, in seconds."""
