@@ -191,7 +191,7 @@ class Parent:
                     self._bury(slot, child)
             self._look_for_stalls()
             self._replace()
-            if self._closed and not self._stopping and self._is_empty():
+            if self._closed and self._is_empty():
                 logger.info("nobody is here any more: stopping all processes")
                 self._stopping = True
                 self._pass_on(signal.SIGQUIT, range(1, self._memory.workers + 1))
