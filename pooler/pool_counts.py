@@ -65,5 +65,11 @@ class PoolTimes:
         self.queries = Histogram()
         """From a request to its last answer; a pipeline counts as one."""
 
+    def add(self, other: PoolTimes) -> None:
+        """Count what another one has counted too."""
+        self.waits.add(other.waits)
+        self.transactions.add(other.transactions)
+        self.queries.add(other.queries)
+
 
 _COUNTED: Final = tuple(field.name for field in fields(PoolStats))

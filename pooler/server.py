@@ -31,6 +31,7 @@ from pooler.departure import Departure, goodbye
 from pooler.janitor import Janitor
 from pooler.judges import Judges
 from pooler.listening import Listening, OwnListening
+from pooler.metrics.pools import NamedPools
 from pooler.node import LocalNode, Node
 from pooler.notifications import Boards, Hubs
 from pooler.plugins import PluginHost
@@ -89,6 +90,8 @@ class Server:
         self.prepared = PreparedRegistry()
         self.pools = Registry(self.clock, self.keys)
         self.pools.keeps_times = config.server.admin_listen is not None
+        self.named_pools = NamedPools()
+        """Those with labels of their own in metrics."""
         self.janitor = Janitor(self)
         self.clients: set[ClientConnection] = set()
         self.logins: dict[ClientConnection, None] = {}

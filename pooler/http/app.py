@@ -12,7 +12,8 @@ from starlette.routing import Mount, Route
 from pooler.http.plugin_routes import PluginRoutes
 from pooler.http.readiness import Readiness
 from pooler.http.tokens import refuse_unless_allowed
-from pooler.metrics.rendering import CONTENT_TYPE, render
+from pooler.metrics.continuity import Continuity
+from pooler.metrics.rendering import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from pooler.node import Node
@@ -26,6 +27,7 @@ _NO_STORE: Final = {"cache-control": "no-store"}
 def make_app(server: Server, node: Node) -> Starlette:
     """The application. ``server`` has the configuration and the plugins, ``node`` speaks for all processes."""
     readiness = Readiness(server, node)
+    continuity = Continuity()
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n", headers=_NO_STORE)
@@ -40,8 +42,8 @@ def make_app(server: Server, node: Node) -> Starlette:
             refusal = refuse_unless_allowed(request, secret, "metrics")
             if refusal is not None:
                 return refusal
-        answers = await node.ask_all("metrics")
-        return Response(render(answers), media_type=CONTENT_TYPE, headers=_NO_STORE)
+        page = await continuity.page(await node.ask_all("metrics"))
+        return Response(page, media_type=CONTENT_TYPE, headers=_NO_STORE)
 
     return Starlette(
         routes=[

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pooler.backend import BackendState
 from pooler.metrics.families import FAMILIES, MAX_LABEL_SETS, SECONDS
+from pooler.metrics.pools import PoolFigures
 from pooler.metrics.process import resident_memory
-from pooler.metrics.samples import Sample
+from pooler.metrics.samples import OTHER, Sample
 
 if TYPE_CHECKING:
-    from pooler.client import ClientConnection
     from pooler.node import Row
-    from pooler.pool import Pool
     from pooler.server import Server
 
 __all__ = ["collect"]
 
-OTHER: Final = "other"
 
+def collect(server: Server) -> Iterator[Row | None]:
+    """The number of this process, then all samples of it and of its plugins, as they go to whoever puts them together.
 
-def collect(server: Server) -> list[Row]:
-    """All samples of this process and of its plugins, as they go to whoever puts them together."""
+    None where nothing is to be said yet: there may be thousands of pools, and clients are not to wait for that.
+    """
+    yield [os.getpid()]
     found = _Samples()
     found.put("interceptor_processes", 1)
     found.put("interceptor_start_time_seconds", server.started_at)
     found.put("interceptor_resident_memory_bytes", resident_memory())
     found.put("interceptor_logins_under_way", len(server.logins))
-    found.put_histogram("interceptor_loop_lag_seconds", server.janitor.lag.numbers)
+    found.put("interceptor_loop_lag_seconds", server.janitor.lag.numbers)
     for sqlstate, count in server.errors.items():
         found.put("interceptor_errors_total", count, sqlstate, "proxy")
-    for sqlstate, count in sum((pool.errors for pool in server.pools), Counter[str]()).items():
-        found.put("interceptor_errors_total", count, sqlstate, "server")
-    for pool in server.pools:
-        _collect_pool(pool, found)
     for board in server.boards:
         found.put("interceptor_listening_clients", board.interest.clients, board.database)
     for hub in server.hubs:
@@ -43,47 +40,31 @@ def collect(server: Server) -> list[Row]:
         found.put("interceptor_notifications_total", hub.notifications, hub.database)
         found.put("interceptor_listening_losses_total", hub.losses, hub.database)
     _collect_plugins(server, found)
-    return [sample.as_row() for sample in (*found.samples, *server.host.metrics.samples())]
+    for _ in _collect_pools(server, found):
+        yield None
+    for sample in (*found.samples, *server.host.metrics.samples()):
+        yield sample.as_row()
 
 
-def _collect_pool(pool: Pool, found: _Samples) -> None:
-    settings = pool.settings
-    place = settings.database, settings.user, settings.target
-    if pool.clients:
-        states = Counter(_state_of(client.session.waiting, client.backend is not None) for client in _ready(pool))
-        for state in ("active", "waiting", "idle"):
-            found.put("interceptor_clients", states[state], settings.database, settings.user, state)
-    for backend_state in BackendState:
-        if backend_state is not BackendState.GONE:
-            found.put("interceptor_backends", len(pool.backends[backend_state]), *place, backend_state.name.lower())
-    found.put("interceptor_backends", len(pool.growth.logging_in), *place, "login")
-    found.put("interceptor_pool_limit", settings.pool_size, *place)
-    found.put("interceptor_waiting_clients", len(pool.waiting.for_backend.since), *place)
-    first = pool.waiting.first()
-    found.put("interceptor_longest_wait_seconds", 0.0 if first is None else pool.clock.tick() - first[0], *place)
-    reasons = Counter(reason.name.lower() for pinned in pool.pinned.values() for reason in pinned.reasons)
-    for reason, count in reasons.items():
-        found.put("interceptor_pinned_clients", count, settings.database, reason)
-    stats = pool.totals()
-    found.put("interceptor_client_logins_total", stats.client_logins, *place)
-    found.put("interceptor_queries_total", stats.queries, *place)
-    found.put("interceptor_transactions_total", stats.transactions, *place)
-    found.put("interceptor_received_bytes_total", stats.received, *place)
-    found.put("interceptor_sent_bytes_total", stats.sent, *place)
-    if pool.times is not None:
-        found.put_histogram("interceptor_wait_seconds", pool.times.waits.numbers, *place)
-        found.put_histogram("interceptor_query_seconds", pool.times.queries.numbers, *place)
-        found.put_histogram("interceptor_transaction_seconds", pool.times.transactions.numbers, *place)
-    found.put("interceptor_backend_logins_total", stats.logins, *place)
-    found.put("interceptor_backend_login_failures_total", stats.login_failures, *place)
-
-
-def _ready(pool: Pool) -> Iterable[ClientConnection]:
-    return (client for client in pool.clients if client.login is None)
-
-
-def _state_of(waiting: bool, linked: bool) -> str:
-    return "waiting" if waiting else "active" if linked else "idle"
+def _collect_pools(server: Server, found: _Samples) -> Iterator[None]:
+    others = PoolFigures()
+    others_there = False
+    errors: Counter[str] = Counter()
+    for pool in list(server.pools):
+        errors.update(pool.errors)
+        if pool in server.named_pools:
+            settings = pool.settings
+            figures = PoolFigures()
+            yield from figures.add(pool)
+            found.put_all(figures, settings.database, settings.user, settings.target)
+        else:
+            others_there = True
+            yield from others.add(pool)
+        yield
+    if others_there:
+        found.put_all(others, OTHER, OTHER, OTHER)
+    for sqlstate, count in errors.items():
+        found.put("interceptor_errors_total", count, sqlstate, "server")
 
 
 def _collect_plugins(server: Server, found: _Samples) -> None:
@@ -98,32 +79,29 @@ def _collect_plugins(server: Server, found: _Samples) -> None:
 
 
 class _Samples:
-    """Samples by name, at most so many of each."""
+    """Samples by name, at most so many of each but for those of pools, which are bounded in number themselves."""
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self._there: Counter[str] = Counter()
-        self._others: dict[str, Sample] = {}
 
-    def put(self, name: str, number: float, *values: str) -> None:
-        """One number of the family of this name."""
-        self._put(name, values, [float(number)], ())
+    def put(self, name: str, number: float | Sequence[float], *values: str) -> None:
+        """One number of the family of this name, or those of a histogram."""
+        self._there[name] += 1
+        if self._there[name] > MAX_LABEL_SETS:
+            values = (OTHER,) * len(values)
+        self._append(name, number, values)
 
-    def put_histogram(self, name: str, numbers: Sequence[float], *values: str) -> None:
-        """One histogram."""
-        self._put(name, values, list(numbers), SECONDS)
+    def put_all(self, figures: PoolFigures, database: str, user: str, target: str) -> None:
+        """All figures of some pools."""
+        for name, number, values in figures.numbers(database, user, target):
+            self._append(name, number, values)
 
-    def _put(self, name: str, values: tuple[str, ...], numbers: list[float], buckets: tuple[float, ...]) -> None:
+    def _append(self, name: str, number: float | Sequence[float], values: tuple[str, ...]) -> None:
         family = FAMILIES[name]
         assert len(values) == len(family.labels), name
-        if self._there[name] >= MAX_LABEL_SETS:
-            values = (OTHER,) * len(values)
-        sample = Sample(name, family.kind, family.help, family.labels, values, numbers, buckets, family.merge)
-        if values and values[0] == OTHER and set(values) == {OTHER}:
-            there = self._others.get(name)
-            if there is not None:
-                there.add(sample)
-                return
-            self._others[name] = sample
-        self._there[name] += 1
-        self.samples.append(sample)
+        numbers = [float(number)] if isinstance(number, int | float) else list(number)
+        buckets = SECONDS if family.kind == "histogram" else ()
+        self.samples.append(
+            Sample(name, family.kind, family.help, family.labels, values, numbers, buckets, family.merge)
+        )

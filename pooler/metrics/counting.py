@@ -30,6 +30,10 @@ class Histogram:
         numbers[bisect_left(self._buckets, value)] += 1
         numbers[-1] += value
 
+    def add(self, other: Histogram) -> None:
+        """Count what another one has counted too. Both have the same buckets."""
+        self.numbers = [own + its for own, its in zip(self.numbers, other.numbers, strict=True)]
+
 
 def count_error(errors: Counter[str], sqlstate: str) -> None:
     """Count an error by its SQLSTATE, where there are not too many of them already."""

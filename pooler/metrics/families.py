@@ -76,7 +76,7 @@ FAMILIES: Final = {
         Family("interceptor_plugin_failures_total", "counter", "Calls that failed.", ("plugin", "hook")),
         Family("interceptor_plugin_seconds_total", "counter", "Time that hooks took.", ("plugin", "hook")),
         Family("interceptor_plugin_decisions_total", "counter", "What plugins decided.", ("plugin", "decision")),
-        Family("interceptor_processes", "gauge", "Processes that serve clients."),
+        Family("interceptor_processes", "gauge", "Processes of the node that answer."),
         Family("interceptor_start_time_seconds", "gauge", "When the oldest of them began, since 1970.", (), "max"),
         Family("interceptor_resident_memory_bytes", "gauge", "Memory of all of them."),
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 if TYPE_CHECKING:
     from pooler.node import Row
 
-__all__ = ["Kind", "Merge", "Sample"]
+__all__ = ["OTHER", "Kind", "Merge", "Sample"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "max"]
+
+OTHER: Final = "other"
+"""The value of labels of which there are too many."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from pooler.metrics.rendering import render
 from pooler.metrics.samples import Kind, Sample
 
 __all__ = ["MAX_LABEL_SETS", "MetricsRegistry", "PluginMetrics"]
@@ -51,10 +52,7 @@ class MetricsRegistry:
 
     def render(self) -> str:
         """All that there is to show, as Prometheus reads it."""
-        # Not at the top: what prometheus-client brings is of use to who is asked for metrics alone.
-        from pooler.metrics.rendering import render
-
-        return render([[sample.as_row() for sample in self.samples()]]).decode()
+        return "".join(render(self.samples()))
 
     def samples(self) -> Iterator[Sample]:
         """All that there is to show."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QUESTIONS", "answer", "obey"]
 
-QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
+QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row] | Iterator[Row | None]]]] = {
     "bans": bans,
     "clients": clients,
     "databases": databases,
@@ -53,12 +53,12 @@ QUESTIONS: Final[dict[str, Callable[[Server], list[Row] | Iterator[Row]]]] = {
 async def answer(server: Server, question: str, arguments: tuple[str, ...] = ()) -> list[Row]:
     """What this process has to say to a question of the console. Raises LookupError for one that it doesn't know.
 
-    An answer that is long is made bit by bit, so that clients do not wait for it.
+    An answer that is long is made bit by bit, so that clients do not wait for it. None in it stands for no row.
     """
     found = QUESTIONS[question](server)
     if isinstance(found, list):
         return found
     rows: list[Row] = []
     async for piece in in_turns(found):
-        rows += piece
+        rows += [row for row in piece if row is not None]
     return rows

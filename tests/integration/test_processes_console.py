@@ -134,9 +134,10 @@ def test_a_worker_that_is_replaced_holds_up_what_the_others_hold_up(
     console.query("DISABLE other")
     with Activity(postgres18, application="app") as activity:
         assert activity.count() == 0, "PAUSE waits for the backends of all workers"
-        before = family.pid("worker 1")
+        before, counted = family.pid("worker 1"), served()
         os.kill(before, signal.SIGKILL)
         family.replaced("worker 1", before)
+        assert served() == counted > 0, "what the killed one had counted stays counted"
         wait_until(lambda: _refused(clients, "other"), "the database is disabled")
         waiting = [clients.raw() for _ in range(6)]
         for client in waiting:
