@@ -20,6 +20,7 @@ from interceptor.errors import ClientError, ConfigError
 from pooler.access import AccessFiles
 from pooler.config import Config, load_config
 from pooler.config.tls import SYSTEM_CA
+from pooler.tasks import read_files
 
 if TYPE_CHECKING:
     from pooler.config import Upstream
@@ -93,19 +94,17 @@ class ConfigWatch:
                 await self._look(self._server.config.file)
 
     async def _look(self, file: Path) -> None:
-        # In a thread: a file system that hangs must hold up nobody.
-        stamp = await asyncio.to_thread(_stamp_of, self._files)
+        stamp = await read_files(lambda: _stamp_of(self._files))
         if stamp == self._stamp and not self._refused:
             return
         if stamp != self._pending:
             self._pending = stamp
             return
-        if not self._refused and await asyncio.to_thread(_digest_of, self._files) == self._digest:
+        if not self._refused and await read_files(lambda: _digest_of(self._files)) == self._digest:
             self._stamp = stamp
             return
         try:
-            config = load_config(file)
-            AccessFiles.load(config)
+            config = await read_files(lambda: _load(file))
         except ConfigError as error:
             # A file that it names may come later, so this is tried again, and told again when there is more to say.
             if str(error) != self._refused:
@@ -113,7 +112,7 @@ class ConfigWatch:
                 logger.error("the configuration has changed and can't be used, so nothing has changed:\n%s", error)
             return
         self._refused = ""
-        await asyncio.to_thread(self._take, config)
+        await read_files(lambda: self._take(config))
         self._pending = self._stamp
         logger.info("the files of the configuration have changed")
         try:
@@ -126,6 +125,12 @@ class ConfigWatch:
         self._files = files_of(config)
         self._stamp = _stamp_of(self._files)
         self._digest = _digest_of(self._files)
+
+
+def _load(file: Path) -> Config:
+    config = load_config(file)
+    AccessFiles.load(config)
+    return config
 
 
 def _stamp_of(files: Iterable[Path]) -> _Stamp:

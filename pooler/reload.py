@@ -24,6 +24,7 @@ from pooler.client_socket import ClientState
 from pooler.config import Config, load_config
 from pooler.config.changing import FIXED_SETTINGS, fixed_changes, with_setting
 from pooler.logs import set_up_logging
+from pooler.tasks import read_files
 from pooler.tls import server_contexts
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Reloader:
                     fatal=False,
                 )
             try:
-                config = load_config(file)
-                files = AccessFiles.load(config)
+                config = await read_files(lambda: load_config(file))
+                files = await read_files(lambda: AccessFiles.load(config))
                 fixed = fixed_changes(server.config.server, config.server)
                 kept = {name: getattr(server.config.server, name) for name in fixed}
                 config = replace(config, server=replace(config.server, **kept))
@@ -92,7 +93,7 @@ class Reloader:
                 )
             try:
                 config = with_setting(server.config, name, value)
-                files = AccessFiles.load(config)
+                files = await read_files(lambda: AccessFiles.load(config))
             except ConfigError as error:
                 raise ClientError(CONSOLE_FAILED, f"SET failed: {error}", fatal=False) from error
             if config.server.query_statistics != server.config.server.query_statistics:

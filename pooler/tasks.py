@@ -7,12 +7,13 @@ nothing in a log. Both are seen to here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,35 @@ async def derive(function: Callable[[], T]) -> T:
     Not in the loop's default threads, which look up host names: a storm of wrong passwords would hold those up.
     """
     return await asyncio.get_running_loop().run_in_executor(_derivers, function)
+
+
+async def read_files(function: Callable[[], T]) -> T:
+    """Run a function that reads files in a thread of its own: a file system that hangs holds up nobody else.
+
+    Not even the end of the process, which would wait for the threads of a pool.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(cast("T", result))
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="files", daemon=True).start()
+    return await done
 
 
 async def cancel_all() -> None:

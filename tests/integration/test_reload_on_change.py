@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from tests.support import frontend as f
 from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Value, run_proxy, to_toml
-from tests.support.watch import wait_until
+from tests.support.watch import wait_for, wait_until
 
 PROCESSES = 3
 """Two workers and the control."""
@@ -146,3 +148,33 @@ def test_a_link_that_leads_elsewhere_counts_and_a_new_time_alone_does_not(
     assert answers(proxy, "app", "third")
     replace(folder / "users.txt", '"postgres" "first"\n')
     one_reload()
+
+
+@pytest.mark.parametrize(
+    "told", [pytest.param(True, id="RELOAD"), pytest.param(False, id="on change", marks=pytest.mark.soak_processes)]
+)
+def test_a_file_system_that_hangs_holds_up_neither_clients_nor_the_end(postgres18: PostgresServer, told: bool) -> None:
+    """A pipe that nobody writes to stands for it: whoever reads it waits."""
+    tables = tables_of(postgres18, "app")
+    tables["server"] |= {"workers": 1, "admin_users": ["postgres"], "reload_check_interval": 0 if told else "20ms"}
+    with run_proxy(tables, {"users.txt": '"postgres" "first"\n'}) as running, Clients(running) as clients:
+        client = clients.connect("app", "postgres", "first")
+        os.mkfifo(running.directory / "pipe")
+        (running.directory / "pipe").replace(running.directory / "interceptor.toml")
+        if told:
+            clients.connect("pgbouncer", "postgres", "first").send(f.query("RELOAD"))
+        writer = wait_for("somebody reads the file", lambda: _open_if_read(running.directory / "interceptor.toml"))
+        try:
+            assert client.query("select 1") == [("1",)]
+            running.process.send_signal(signal.SIGTERM)
+            assert running.wait() == 0
+        finally:
+            os.close(writer)
+
+
+def _open_if_read(pipe: Path) -> int | None:
+    """The end to write to, if somebody has begun to read; who reads then goes on to wait."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
