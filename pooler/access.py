@@ -12,6 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import AUTH_FAILED, BANNED, HBA_REJECTED, LOGIN_REFUSED, ClientError
+from interceptor.protocol.scram_keys import DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH
 from pooler.auth import (
     BackendCredential,
     ClientLogin,
@@ -19,13 +20,14 @@ from pooler.auth import (
     LoginSettings,
     PlainPassword,
     ScramVerifier,
-    Shapes,
     StoredCredential,
     UserList,
 )
-from pooler.auth.bans import Bans, BanSettings
+from pooler.auth.bans import ANY_OTHER, Bans, BanSettings
 from pooler.auth.hba import ConnectionFacts, Hba, HbaRule, Method
 from pooler.auth.ident import NameMaps
+from pooler.auth.stand_in import AuthType as LoginMethod
+from pooler.auth.stand_in import Shape, Shapes
 from pooler.config import CONSOLE_DATABASES, AuthType, Config, PoolSettings
 from pooler.tls import ClientContext, make_client_context
 
@@ -78,8 +80,9 @@ class Access:
         """Reads the files. Raises ConfigError."""
         self._keys = keys
         self.bans = Bans(BanSettings(0, 0.0, 0.0), clock)
-        self._seen: list[StoredCredential] = []
-        """Some that auth_query has found: unknown users are made to look like them."""
+        self._seen = [_OF_POSTGRESQL] * _MOST_SEEN
+        """What auth_query has found lately: users that are unknown there are made to look like it."""
+        self._found = 0
         self.use(config, AccessFiles.load(config))
 
     def use(self, config: Config, files: AccessFiles) -> None:
@@ -90,25 +93,36 @@ class Access:
         self._maps = files.maps
         self._hba = files.hba
         self.client_tls = files.client_tls
-        self.bans.settings = BanSettings(server.ban_failures, server.ban_window, server.ban_time)
+        self.bans.settings = BanSettings(
+            server.ban_failures, server.ban_window, server.ban_time, server.ban_ipv6_prefix
+        )
         self._balancers = tuple(ipaddress.ip_network(network) for network in server.proxy_protocol_from)
         self._shapes = Shapes() if files.users is None else files.users.shapes
         self._make_settings()
 
     def _make_settings(self) -> None:
-        base = LoginSettings(
-            auth_type="trust",
+        self._trusting = self._login_settings("trust", self._shapes)
+        self._of_file = self._by_method(self._shapes)
+        self._make_asked()
+
+    def _make_asked(self) -> None:
+        self._of_query = self._by_method(self._shapes.with_more(self._seen))
+
+    def _by_method(self, shapes: Shapes) -> dict[Method, LoginSettings]:
+        return {
+            Method.PASSWORD: self._login_settings("password", shapes),
+            Method.MD5: self._login_settings("md5", shapes),
+            Method.SCRAM_SHA_256: self._login_settings("scram-sha-256", shapes),
+        }
+
+    def _login_settings(self, method: LoginMethod, shapes: Shapes) -> LoginSettings:
+        return LoginSettings(
+            auth_type=method,
             mock_secret=_MOCK_SECRET,
-            shapes=self._shapes,
+            shapes=shapes,
             keys=self._keys,
             scram_iterations=self._config.server.scram_iterations,
         )
-        self._settings: dict[Method, LoginSettings] = {
-            Method.PASSWORD: replace(base, auth_type="password"),
-            Method.MD5: replace(base, auth_type="md5"),
-            Method.SCRAM_SHA_256: replace(base, auth_type="scram-sha-256"),
-        }
-        self._trusting = base
 
     # --- Before the login --------------------------------------------------------------------------------------------
 
@@ -121,31 +135,37 @@ class Access:
 
     def check_ban(self, client: ClientConnection, database: str) -> None:
         """Raises ClientError if the client's address is banned for this database."""
-        ban = self.bans.find(client.address, self._ban_name(database))
-        if ban is not None:
-            raise ClientError(
-                BANNED,
-                "too many logins from this address have failed",
-                detail=f"It may try again in {self.bans.seconds_left(ban):.0f} s.",
-                hint="Correct the password that is used there. An administrator can lift the ban on the console.",
-            )
+        if not client.address:
+            return
+        for name in self._ban_names(database):
+            ban = self.bans.find(client.address, name)
+            if ban is not None:
+                raise ClientError(
+                    BANNED,
+                    "too many logins from this address have failed",
+                    detail=f"It may try again in {self.bans.seconds_left(ban):.0f} s.",
+                    hint="Correct the password that is used there. An administrator can lift the ban on the console.",
+                )
 
     def on_failure(self, client: ClientConnection, database: str, error: ClientError) -> None:
         """A login has failed with this error."""
         if error.failure not in (AUTH_FAILED, LOGIN_REFUSED) or not client.address:
             return
-        ban = self.bans.on_failure(client.address, self._ban_name(database))
-        if ban is not None:
-            logger.warning(
-                'address %s is banned from database "%s" for %g s: %d of its logins failed within %g s',
-                *(ban.address, ban.database, self.bans.settings.duration),
-                *(self.bans.settings.failures, self.bans.settings.window),
-            )
+        for name in self._ban_names(database):
+            ban = self.bans.on_failure(client.address, name)
+            if ban is not None:
+                logger.warning(
+                    'address %s is banned from database "%s" for %g s: %d of its logins failed within %g s',
+                    *(ban.address, ban.database, self.bans.settings.duration),
+                    *(self.bans.settings.most(name), self.bans.settings.window),
+                )
 
-    def _ban_name(self, database: str) -> str:
-        # Names that mean nothing are one: who makes up another each time must not get ten more tries for it.
-        known = database in CONSOLE_DATABASES or self._config.find_database(database) is not None
-        return database if known else ""
+    def _ban_names(self, database: str) -> tuple[str, ...]:
+        """What a failure counts for. Otherwise who makes up another name each time would get ten more tries for it."""
+        if database in CONSOLE_DATABASES or database in self._config.databases:
+            return (database,)
+        # Of those that "*" stands for some exist, and one that is made up can't be told from them.
+        return (database, ANY_OTHER) if self._config.find_database(database) is not None else ("",)
 
     # --- The method --------------------------------------------------------------------------------------------------
 
@@ -174,28 +194,29 @@ class Access:
 
     def on_found(self, credential: StoredCredential) -> None:
         """auth_query has found this one."""
-        if self.users is None and len(self._seen) < _MOST_SEEN:
-            self._seen.append(credential)
-            self._shapes = Shapes(self._seen)
-            self._make_settings()
+        place = self._found % _MOST_SEEN
+        self._found += 1
+        before, self._seen[place] = self._seen[place], Shape.of(credential)
+        if self._seen[place] != before:
+            self._make_asked()
 
     def login(
-        self, client: ClientConnection, user: str, rule: HbaRule, entry: Entry | None, *, listed: bool
+        self, client: ClientConnection, user: str, rule: HbaRule, entry: Entry | None, *, asked: bool
     ) -> ClientLogin:
-        """The login of a client by this rule. ``listed``: where ``entry`` is None there is no such user.
+        """The login of a client by this rule. ``asked``: users that no file has are asked for in the database.
 
         Raises ClientError where something else than a password refuses it.
         """
         self._check_certificate(client, user, rule)
         credential = None if entry is None else entry.credential
-        settings = self._settings.get(rule.method)
+        settings = (self._of_query if asked else self._of_file).get(rule.method)
         if settings is not None:
             end_point = self.client_tls.end_point if client.encrypted else None
             return ClientLogin(user, credential, settings, end_point)
         if rule.method is Method.PEER:
             self._check_peer(client, user, rule)
         # Where nobody is asked for a password, the list of users still says who there is.
-        if listed and entry is None:
+        if entry is None and (asked or self.users is not None):
             raise ClientError(
                 LOGIN_REFUSED,
                 f'role "{user}" does not exist',
@@ -245,6 +266,9 @@ class Access:
 
 
 _MOST_SEEN: Final = 100
+
+_OF_POSTGRESQL: Final = Shape("scram", DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH)
+"""What a database keeps of its users, as long as none has been seen."""
 
 
 def login_name(connection: socket.socket) -> str:

@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import (
+    AUTH_FAILED,
     DATABASE_DISABLED,
     REPLICATION_REFUSED,
     STARTUP_PARAMETER,
@@ -111,6 +112,10 @@ class ClientLoginFlow:
         """The client is gone."""
         if self._work is not None:
             self._work.cancel()
+            login = self._login
+            if login is not None and login.is_refused:
+                # Otherwise a guess that is not right at once could be taken back before it counts.
+                self._on_refused(ClientError(AUTH_FAILED, "it hung up before it heard that its password is wrong"))
 
     def _read_proxy_header(self) -> bool:
         """Whether the header has come; the client's address is then the one that it names."""
@@ -238,8 +243,8 @@ class ClientLoginFlow:
         assert self._startup is not None
         client = self._client
         server = client.server
-        listed = server.access.users is not None or server.auth_query.serves(self.database)
-        self._login = server.access.login(client, self._startup.parameters["user"], rule, entry, listed=listed)
+        asked = server.auth_query.serves(self.database)
+        self._login = server.access.login(client, self._startup.parameters["user"], rule, entry, asked=asked)
         self._do(self._login.start())
 
     @property

@@ -112,6 +112,8 @@ class ClientLogin:
         self._salt = b""
         self._iterations = 0
         self._finish: Callable[[ScramKeys], Step] | None = None
+        self.is_refused = False
+        """The outcome of the `Work` that is under way is known: the password was wrong."""
 
     def start(self) -> Step:
         """Begin: a `Send` with the request for a password, or under ``trust`` an `Accepted`."""
@@ -221,6 +223,7 @@ class ClientLogin:
             return self._verdict(True, entry, keys_of_password.server_key)
         # A wrong password costs a derivation even where the keys are at hand: if it did not, its quicker refusal would
         # tell that the user exists and has logged in lately.
+        self.is_refused = keys_of_password is not None
         self._finish = partial(self._finish_scram, entry)
         return self._work(entry.password, self._salt, self._iterations)
 

@@ -47,10 +47,19 @@ class Shapes:
     """The shapes of all users of a file that can log in by a password, weighed by how many have each."""
 
     def __init__(self, credentials: Iterable[StoredCredential] = ()) -> None:
-        counts = Counter(Shape.of(credential) for credential in credentials if is_usable(credential, "password"))
+        self._arrange(Counter(Shape.of(credential) for credential in credentials if is_usable(credential, "password")))
+
+    def _arrange(self, counts: Counter[Shape]) -> None:
+        self._counts = counts
         all_shapes = sorted(counts)
         self._any = _Wheel(all_shapes, counts)
         self._without_md5 = _Wheel([shape for shape in all_shapes if shape.kind != "md5"], counts)
+
+    def with_more(self, shapes: Iterable[Shape]) -> Shapes:
+        """These and others."""
+        both = Shapes()
+        both._arrange(self._counts + Counter(shapes))
+        return both
 
     def draw(self, number: int, auth_type: AuthType) -> Shape | None:
         """The shape that a 64-bit number falls on; None if no user can log in by this method."""

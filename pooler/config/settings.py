@@ -123,6 +123,7 @@ class ServerSettings:
     ban_failures: _Count = 10
     ban_window: _Duration = 150.0
     ban_time: _Duration = 120.0
+    ban_ipv6_prefix: Annotated[int, values.integer(1, 128)] = 64
     proxy_protocol_from: Annotated[tuple[str, ...], values.networks] = ()
     admin_users: _Names = ()
     stats_users: _Names = ()

@@ -41,7 +41,7 @@ class BanCounter:
             logger.warning(
                 'address %s is banned from database "%s" for %g s: %d of its logins failed within %g s',
                 *(address, database, self.known.settings.duration),
-                *(self.known.settings.failures, self.known.settings.window),
+                *(self.known.settings.most(database), self.known.settings.window),
             )
             self._tell(Banned(address, database, self.known.seconds_left(ban)), besides=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pooler.auth.bans import Bans, BanSettings
+from pooler.auth.bans import ANY_OTHER, Bans, BanSettings
 
 
 class Clock:
@@ -53,7 +53,7 @@ def test_bans_are_listed_and_lifted() -> None:
     fail(bans, 2, "2001:db8::1")
     fail(bans, 1, "192.0.2.1", "third")
     listed = [(ban.address, ban.database, ban.until - ban.since) for ban in bans.list()]
-    assert listed == [("192.0.2.1", "app", 120.0), ("192.0.2.1", "crm", 120.0), ("2001:db8::1", "app", 120.0)]
+    assert listed == [("192.0.2.1", "app", 120.0), ("192.0.2.1", "crm", 120.0), ("2001:db8::/64", "app", 120.0)]
     assert bans.lift("192.0.2.1", "app") == 1
     assert bans.lift("192.0.2.1", "app") == 0
     assert bans.find("192.0.2.1", "app") is None
@@ -100,3 +100,34 @@ def test_what_is_counted_here_is_told_and_what_others_banned_holds() -> None:
     clock.now += 2
     assert bans.find("192.0.2.2", "app") is None
     assert not fail(bans, 1, "192.0.2.2")  # what it counted before went with the ban
+
+
+def test_addresses_of_one_network_are_one_and_ipv4_is_itself_in_every_form() -> None:
+    bans = Bans(BanSettings(3, 150.0, 120.0), Clock())
+    for last in (1, 2, 3):
+        fail(bans, 1, f"2001:db8:0:1::{last}")
+    assert [ban.address for ban in bans.list()] == ["2001:db8:0:1::/64"]
+    assert bans.find("2001:db8:0:1:ffff::9", "app")
+    assert not bans.find("2001:db8:0:2::1", "app")
+    assert bans.adopt("2001:db8:0:1::/64", "app", 120.0) is False, "as another process says it"
+    assert bans.lift("2001:db8:0:1::7") == 1
+    for address in ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:c000:201"):
+        fail(bans, 1, address)
+    assert [ban.address for ban in bans.list()] == ["192.0.2.1"]
+    assert not bans.find("192.0.2.2", "app")
+
+
+def test_addresses_of_the_machine_and_of_a_cable_are_counted_each_by_itself() -> None:
+    bans = Bans(BanSettings(2, 150.0, 120.0), Clock())
+    for address in ("::1", "fe80::1%eth0", "fe80::2%eth0"):
+        assert not fail(bans, 1, address)
+    bans.settings = BanSettings(2, 150.0, 120.0, ipv6_prefix=128)
+    assert not fail(bans, 1, "2001:db8::1")
+    assert not fail(bans, 1, "2001:db8::2")
+    assert fail(bans, 1, "2001:db8::2")
+
+
+def test_databases_without_a_name_here_are_failed_at_three_times_as_often() -> None:
+    bans = Bans(BanSettings(2, 150.0, 120.0), Clock())
+    assert not fail(bans, 5, database=ANY_OTHER)
+    assert fail(bans, 1, database=ANY_OTHER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +31,7 @@ from pooler.auth import (
     StoredCredential,
     Work,
 )
+from tests.support import frontend as f
 from tests.unit.pooler.auth.exchange import SECRET, Outcome, body_of, log_in, run_client_login
 
 ITERATIONS = 3
@@ -170,6 +172,24 @@ def test_strangers_cannot_fill_the_cache() -> None:
     for number in range(5):
         log_in(settings, f"nobody{number}", None, PLAIN)
     assert len(settings.keys) == 0
+
+
+def test_a_refusal_is_known_before_its_hashing_is_over() -> None:
+    """Who hangs up before it hears of it has failed all the same. Of a guess that may still be right, nothing is known."""
+
+    def guess(settings: LoginSettings) -> ClientLogin:
+        login = ClientLogin("alice", PLAIN, settings)
+        login.start()
+        first = login.receive(ord("p"), f.sasl_initial_response("SCRAM-SHA-256", b"n,,n=,r=abc").data[5:])
+        assert isinstance(first, Send)
+        nonce = body_of(first.data)[4:].split(b",")[0]
+        assert isinstance(login.receive(ord("p"), b"c=biws," + nonce + b",p=" + b64encode(bytes(32))), Work)
+        return login
+
+    settings = settings_of("scram-sha-256", PLAIN)
+    assert not guess(settings).is_refused
+    assert log_in(settings, "alice", PLAIN, PLAIN).accepted
+    assert guess(settings).is_refused
 
 
 # --- unknown users ---------------------------------------------------------------------------------------------------

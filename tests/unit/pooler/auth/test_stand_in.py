@@ -47,6 +47,12 @@ def test_in_a_mixed_file_unknown_names_are_mixed_alike() -> None:
         assert abs(drawn[Shape.of(entry)] - share * 100) < 150  # three standard deviations
 
 
+def test_shapes_that_were_seen_elsewhere_count_too() -> None:
+    shapes = Shapes([PLAIN] * 25).with_more([Shape.of(SCRAM)] * 75)
+    drawn = Counter(make_stand_in(f"user{n}", SECRET, shapes, "md5").__class__ for n in range(2_000))
+    assert abs(drawn[ScramVerifier] - 1500) < 80  # four standard deviations
+
+
 def test_another_user_in_the_file_changes_few_stand_ins() -> None:
     """Whoever sees the method of a name change over a reload knows that nobody has this name."""
 
