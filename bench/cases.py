@@ -78,6 +78,12 @@ class _ClientHost:
     def notifications(self) -> Notifications | None:
         return None
 
+    def catch_up(self) -> None:
+        pass
+
+    def on_defining(self) -> None:
+        raise AssertionError("nothing is made")
+
     def on_uncovering(self) -> None:
         raise AssertionError("nothing is taken away")
 

@@ -40,6 +40,10 @@ CANCELED: Final = messages.encode_failure(
     ClientError(QUERY_CANCELED, "canceling statement due to user request while it waited for a backend", fatal=False)
 )
 
+_READY_IDLE: Final = messages.READY[messages.IDLE]
+_COMMITTED: Final = b"COMMIT\0"
+"""The tag of a CommandComplete."""
+
 
 class ClientConnection(ClientSocket):
     """A client. Implements ``ClientHost`` for its session."""
@@ -60,6 +64,7 @@ class ClientConnection(ClientSocket):
         "session",
         "settings",
         "stats",
+        "told_defined",
         "uncovering",
         "wait",
     )
@@ -87,6 +92,8 @@ class ClientConnection(ClientSocket):
         """What plugins see of it; None where no plugin wants to."""
         self.uncovering: Uncovering | None = None
         """Since its transaction takes something away that may have hidden another."""
+        self.told_defined = False
+        """All others know what its transaction defined, which is over."""
         self.number = next_number()
         """By which the console names it."""
         self.connected_at = self.active_at = server.clock.now
@@ -141,6 +148,9 @@ class ClientConnection(ClientSocket):
                 self.stats.received += len(data)
                 if self.backend is not None:
                     self.backend.on_request()
+                slate = self.server.slate
+                if slate.bell[0] != slate.heard:
+                    self.server.catch_up()
                 self.session.feed(data)
             else:
                 self.login.feed(data)
@@ -264,15 +274,38 @@ class ClientConnection(ClientSocket):
             return None
         return self.server.boards.get(self.settings, self.pool.credential)
 
-    def on_uncovering(self) -> None:
-        if self.uncovering is None:
-            self.uncovering = self.server.host.flux.begin(self.settings)
+    def catch_up(self) -> None:
+        self.server.catch_up()
+
+    def on_uncovering(self) -> Awaitable[object] | None:
+        if self.uncovering is not None:
+            return None
+        host = self.server.host
+        self.uncovering = host.flux.begin(self.settings)
+        others = self.server.others
+        return None if others is None or not host.plugins.needs_catalogue else others.settle()
+
+    def on_defining(self) -> None:
+        self.told_defined = False
+        if self.session.write is self.write:
+            self.session.write = self._write_defining
+
+    def _write_defining(self, data: bytes) -> None:
+        """Tell the client something while its transaction defines. Before it hears of the end, all others have."""
+        if _READY_IDLE in data or _COMMITTED in data:
+            self.told_defined = _READY_IDLE in data
+            self.server.host.flux.on_defined(self.settings)
+        self.write(data)
 
     def on_defined(self) -> None:
+        if self.session.write == self._write_defining:
+            self.session.write = self.write
         if self.uncovering is not None:
             self.uncovering.end()
             self.uncovering = None
-        self.server.on_ddl(self.settings.database)
+        elif self.told_defined:
+            return
+        self.server.host.flux.on_defined(self.settings)
 
     def on_finished(self) -> None:
         self.close()

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.waits import Waits
     from pooler.login import Welcome
     from pooler.plugins.targets import TargetRegistry
+    from pooler.processes.slate import Slate
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,12 @@ class Others(Protocol):
 
     def make_process_id(self) -> int:
         """A number by which a client may ask any of the processes to cancel; perhaps one that is taken here."""
+
+    async def settle(self) -> None:
+        """Return when whatever other processes were in the midst of is over, and they know what is defined here.
+
+        Raises ClientError if one of them does not move.
+        """
 
     def cancel(self, process_id: int, secret: bytes, on_done: Callable[[], None]) -> None:
         """Have the process cancel that has this client, and call ``on_done``."""
@@ -125,6 +132,8 @@ class Server:
         """Connections that have not said yet who they are, the oldest first."""
         self.handshakes = Turns()
         self.host = PluginHost(self, make_counters)
+        self.slate = self.host.flux.slate
+        """What processes write down of what they define; whoever judges has to have looked at it."""
         self.judges = Judges(self.host.catalogues)
         self.hubs = Hubs(self)
         self.boards = Boards(config, self.hubs.get)
@@ -361,6 +370,17 @@ class Server:
     def on_ddl(self, database: str) -> None:
         """A change of the schema was committed, and the server has said so."""
         self.host.on_ddl(database)
+
+    def join(self, slate: Slate, row: int) -> None:
+        """Be one of several processes, and write this row of their slate."""
+        self.host.flux.join(slate, row)
+        self.slate = slate
+
+    def catch_up(self) -> None:
+        """Take note of what other processes define, before anything is judged."""
+        slate = self.slate
+        if slate.bell[0] != slate.heard:
+            self.host.flux.catch_up()
 
     async def reload_plugins(self, sources: PluginSources | None = None) -> None:
         """Replace the plugins: those of the configuration file as it is now, if no sources are given.

@@ -41,9 +41,15 @@ class ClientHost(Protocol):
         Raises ClientError if it must not.
         """
 
-    def on_uncovering(self) -> None:
+    def catch_up(self) -> None:
+        """What came a while ago is acted on: it has to be judged by what is known by now."""
+
+    def on_uncovering(self) -> Awaitable[object] | None:
         """The client is about to take something away that may hide another thing of its name. ``on_defined`` follows
-        when its transaction is over."""
+        when its transaction is over. Returns what has to be waited for before the statement is sent."""
+
+    def on_defining(self) -> None:
+        """The client's transaction may create or alter something. ``on_defined`` follows when it is over."""
 
     def on_defined(self) -> None:
         """The client's transaction is over, and it may have created or altered something."""

@@ -115,6 +115,7 @@ class Belongings:
             self.deviates = True
         if effects.defines:
             self.defines = True
+            self.session.host.on_defining()
         if effects.touches_sequence:
             if self.sequence_backend is not backend:
                 # What it left elsewhere is out of date from now on.

@@ -271,12 +271,8 @@ class ClientSession(ClientState):
             self.held = True
             return
         idle = backend.status == messages.IDLE
-        if self.belongings.defines and idle:
-            # At once: what comes next, from whomever, may use it.
-            self.belongings.defines = False
-            self.host.on_defined()
-        if idle and self.interception is not None and not self.follows:
-            self.interception.settle_definitions()
+        if idle:
+            self._settle_definitions()
         if self.belongings.doubt is not None and idle and not self.streaming and not self.belongings.settle(backend):
             self.held = self.settling = True
             return
@@ -330,6 +326,15 @@ class ClientSession(ClientState):
             return
         if self.finishing:
             self.host.on_finished()
+
+    def _settle_definitions(self) -> None:
+        """A transaction has ended. At once: what comes next, from whomever, may use what it defined."""
+        defines, self.belongings.defines = self.belongings.defines, False
+        if self.interception is None:
+            if defines:
+                self.host.on_defined()
+        elif not self.interception.begins_transaction:
+            self.interception.settle_definitions()
 
     def _go_on_elsewhere(self, backend: BackendSession) -> None:
         """What came while the backend was asked begins another transaction: it waits its turn, like anybody's."""

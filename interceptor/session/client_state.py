@@ -80,7 +80,7 @@ class ClientState:
     ) -> None:
         """As ``ClientSession``."""
         self.host = host
-        self.write = host.write
+        self.write: Callable[[bytes], None] = host.write
         self.mode = mode
         self.analyse = analyse
         self.texts: Judgements = texts or LASTING
@@ -166,6 +166,7 @@ class ClientState:
     def take_kept(self) -> bytes:
         """What was kept to be acted on later."""
         data, self.rest = self.rest, b""
+        self.host.catch_up()
         if self.paused:
             self.paused = False
             self.host.resume_reading()

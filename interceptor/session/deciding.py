@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import NOT_JUDGED, ClientError
@@ -66,6 +67,7 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
         if kind in COUNTED:
             try:
                 message = yield from _on_message(interception, kind, message, targets)
+                yield from _settle(interception)
             except BaseException:
                 if not interception.canceled:
                     raise
@@ -92,6 +94,17 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
     if routed is not None and target is not None and may_be_retried(interception, routed, batch):
         interception.retrying = Retrying(interception, routed, batch)
     return batch
+
+
+def _settle(interception: Interception) -> Generator[Awaitable[object], object, None]:
+    """Wait until other processes know what is about to be taken away. Nobody breaks that off: it takes a moment."""
+    waits = interception.take_unsettled()
+    if waits is not None:
+        interception.settling = True
+        try:
+            yield waits
+        finally:
+            interception.settling = False
 
 
 def _on_message(interception: Interception, kind: int, message: bytes, targets: set[str | None]) -> Pending:

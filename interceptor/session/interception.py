@@ -67,6 +67,7 @@ class Interception(Naming):
         "revived",
         "rewritten_portals",
         "routed",
+        "settling",
         "sight",
         "stage",
         "standing",
@@ -115,6 +116,8 @@ class Interception(Naming):
         """It is about to be: nothing has ended."""
         self.canceled = False
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
+        self.settling = False
+        """Other processes are being told what is about to be taken away."""
         self.note: Note | None = None
         """About the message that is being looked at."""
         self.executions = Executions(self)
@@ -227,7 +230,7 @@ class Interception(Naming):
         """The client asks to cancel what it runs. True if that is up to plugins: then break off what is waited for."""
         filling = self.stage is not None and self.stage.filling
         takes_time = self.delivery.busy or filling or self.session.deciding or self.committing.asking
-        if self.canceled or not takes_time:
+        if self.canceled or self.settling or not takes_time:
             return False
         self.canceled = True
         return True

@@ -5,7 +5,7 @@ What may change them counts as soon as it has been looked at. docs/design/interc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import SESSION_REFUSED, ClientError, Failure
@@ -37,6 +37,7 @@ class Naming:
         "_hidden_names",
         "_named",
         "_renamed_for_good",
+        "_unsettled",
         "facts",
         "known",
         "may_prepare",
@@ -69,6 +70,8 @@ class Naming:
         """In session mode what was said last of the settings that decide about names. None: nobody knows any more."""
         self._defines = False
         """The transaction may have created or altered what others will use."""
+        self._unsettled: Awaitable[object] | None = None
+        """What has to be waited for before what was looked at may be sent."""
         self._hidden_names: Names | None = None
         """What was known of names before the transaction took something away that may have hidden another."""
 
@@ -78,9 +81,11 @@ class Naming:
         facts = self.facts
         if effects.effect in _MAY_PREPARE:
             self.may_prepare = True
-        self._defines = self._defines or effects.defines
+        if effects.defines:
+            self._defines = True
+            self.session.host.on_defining()
         if effects.uncovers:
-            self.session.host.on_uncovering()
+            self._unsettled = self.session.host.on_uncovering() or self._unsettled
         if effects.uncovers and facts.names != "unresolved":
             self._hidden_names, facts.names = facts.names, "unresolved"
             facts.table = None
@@ -108,6 +113,11 @@ class Naming:
             if effects.reduces:
                 self.known.on_sql(sql)
 
+    def take_unsettled(self) -> Awaitable[object] | None:
+        """What has to be waited for before anything is sent that was looked at: others have to know what it defines."""
+        unsettled, self._unsettled = self._unsettled, None
+        return unsettled
+
     @property
     def wants_names(self) -> bool:
         """A transaction has ended after which the role or the search_path may be others, and nobody will say so."""
@@ -119,7 +129,7 @@ class Naming:
         self._named = settings
 
     def settle_definitions(self) -> None:
-        """A transaction has ended in session mode: what it defined may be used by anybody, before anything is asked."""
+        """A transaction has ended: what it defined may be used by anybody, before anything is asked."""
         if self._defines:
             self._defines = False
             self.session.host.on_defined()
@@ -128,10 +138,8 @@ class Naming:
         """A transaction has ended, and what there is to know is known."""
         # Of a backend that is kept for good nobody asks which statements it has.
         self.may_prepare = self.may_prepare and not FOR_EVER.isdisjoint(self.session.belongings.pins)
-        if self.session.follows:
-            self._defines = False
-        else:
-            self.settle_definitions()
+        # It may have been refused before it was sent.
+        self.settle_definitions()
         if self._hidden_names is not None:
             self.facts.names, self._hidden_names = self._hidden_names, None
             self.facts.table = None

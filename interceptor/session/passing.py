@@ -98,8 +98,9 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
             else:
                 break
             if sql is not parsed or kind == _PARSE:
-                if effects_of(sql).may_rename:
-                    # Perhaps only because nothing is known yet of what it calls: that is waited for.
+                effects = effects_of(sql)
+                if effects is not NONE and effects is not WRITES and (effects.uncovers or effects.may_rename):
+                    # Others have to know first; or perhaps only nothing is known yet of what it calls.
                     break
                 found = get(sql)
                 if (table.find(sql) if found is None else found) is not False:

@@ -1,94 +1,153 @@
-"""Databases in which somebody is taking something away that may have hidden another thing of its name.
+"""Databases whose schema is being changed, by a client of this process or of another one of the node.
 
-A COMMIT in the midst of a message, or of a pipeline, makes that true for everybody long before its client, and this
-process, hear of it. So names count from the moment at which the statement is sent, until it was acknowledged and the
-catalogue is read again, as they do in the transaction itself.
+A COMMIT in the midst of a message, or of a pipeline, makes a DROP true for everybody long before its client, and the
+proxy, hear of it. So where something is taken away that may have hidden another thing of its name, names count from the
+moment at which the statement is sent, until it was acknowledged and the catalogue is read again, as they do in the
+transaction itself. What is merely made counts as soon as anybody is told of it.
+
+docs/design/definitions.md has the reasons.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from pooler.processes.slate import ABANDONED, EVERYWHERE, Slate, number_of
 
 if TYPE_CHECKING:
     from pooler.config import PoolSettings
+    from pooler.config.values import HostPort
     from pooler.helpers import Catalogues
 
-__all__ = ["AFTER_LEAVING", "Flux", "Uncovering"]
+__all__ = ["Flux", "Uncovering", "place_of"]
 
-AFTER_LEAVING: Final = 60.0
-"""Seconds for which a database stays in flux whose client has left before it was told that all is done: the server may
-go on with it, and nobody will say when it ends."""
-
-Place = tuple[object, str]
+_LOOK_AGAIN: Final = 5.0
+"""Seconds after which it is looked whether others still change something, who may be dead."""
 
 
 class Flux:
-    """Where it is so, in this process."""
+    """Where it is so, as this process knows it."""
 
     def __init__(self, catalogues: Catalogues, invalidate: Callable[[str], None]) -> None:
         """``invalidate`` is called with each database whose names mean something else from now on."""
         self._catalogues = catalogues
         self._invalidate = invalidate
-        self._places: Counter[Place] = Counter()
+        self.slate = Slate()
+        """What all processes of the node write down."""
+        self._own: Counter[int] = Counter()
+        self._others: frozenset[int] = frozenset()
+        self._timer: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._places)
+        return bool(self._own or self._others)
 
     def __contains__(self, settings: PoolSettings) -> bool:
-        return _place(settings) in self._places
+        place = place_of(settings)
+        return any([place in some or EVERYWHERE in some for some in (self._own, self._others)])
+
+    # --- What clients of this process do -----------------------------------------------------------------------------
 
     def begin(self, settings: PoolSettings) -> Uncovering:
         """Something may be taken away from now on in the database of this login."""
-        place = _place(settings)
-        self._places[place] += 1
-        if self._places[place] == 1:
-            for one in list(self._catalogues):
-                if one.database == settings.database or one.helper.settings.dbname == settings.dbname:
-                    self._invalidate(one.database)
-        return Uncovering(self, place, settings.database)
+        written = self.slate.begin(place_of(settings))
+        self._own[written] += 1
+        if self._own[written] == 1:
+            self._forget_plans({written}, settings.database)
+        return Uncovering(self, settings, written)
 
-    def end(self, place: Place) -> None:
+    def end(self, written: int) -> None:
         """One that was begun is over. Its caller sees to it that the catalogue is read again."""
-        self._places[place] -= 1
-        if not self._places[place]:
-            del self._places[place]
+        self.slate.end(written)
+        self._own[written] -= 1
+        if not self._own[written]:
+            del self._own[written]
 
-    def on_ddl(self, database: str) -> None:
-        """A change of the schema was committed in a database. All names under which it is served are meant."""
-        settings = next((one.helper.settings for one in self._catalogues if one.database == database), None)
-        if settings is None:
-            return
-        place = _place(settings)
-        for one in self._catalogues:
-            if _place(one.helper.settings) == place:
+    def on_defined(self, settings: PoolSettings) -> None:
+        """Something may have been defined in the database of this login. All names under which it is served are
+        meant, in all processes."""
+        place = place_of(settings)
+        self.slate.define(place)
+        self._renew({place})
+
+    # --- What others do ----------------------------------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Take note of what other processes have written. To be called when the slate's bell isn't what was heard,
+        before anything is judged."""
+        news = self.slate.look()
+        changed = self._others ^ news.changing
+        self._others = news.changing
+        if changed:
+            self._forget_plans(changed)
+        if news.defined:
+            self._renew(news.defined)
+        if self._others and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look_again)
+
+    def join(self, slate: Slate, row: int) -> None:
+        """Be one of several processes from now on: the one that has this row."""
+        self.slate = slate
+        for written in slate.sit(row):
+            # Whoever had it before has died in the midst of this, and its server may go on.
+            self._own[written] += 1
+            asyncio.get_running_loop().call_later(ABANDONED, self._end_adopted, written)
+
+    def _end_adopted(self, written: int) -> None:
+        self.end(written)
+        self._renew({written})
+
+    def close(self) -> None:
+        """The server stops."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self.catch_up()
+
+    def _renew(self, places: Container[int]) -> None:
+        for one in list(self._catalogues):
+            if EVERYWHERE in places or place_of(one.helper.settings) in places:
                 one.catalogue.on_ddl()
+
+    def _forget_plans(self, places: Container[int], database: str = "") -> None:
+        for one in list(self._catalogues):
+            if EVERYWHERE in places or one.database == database or place_of(one.helper.settings) in places:
+                self._invalidate(one.database)
 
 
 class Uncovering:
     """One client's transaction that takes something away."""
 
-    __slots__ = ("_database", "_flux", "_place")
+    __slots__ = ("_flux", "_settings", "_written")
 
-    def __init__(self, flux: Flux, place: Place, database: str) -> None:
+    def __init__(self, flux: Flux, settings: PoolSettings, written: int) -> None:
         self._flux = flux
-        self._place = place
-        self._database = database
+        self._settings = settings
+        self._written = written
 
     def end(self) -> None:
-        """The server has acknowledged that it is over. To be followed by ``on_ddl``, in the same step."""
-        self._flux.end(self._place)
+        """The server has acknowledged that it is over. To be followed by ``Flux.on_defined``, in the same step."""
+        self._flux.end(self._written)
 
     def abandon(self) -> None:
         """Its client is gone, and nobody will hear how it ends."""
-        asyncio.get_running_loop().call_later(AFTER_LEAVING, self._end_late)
+        asyncio.get_running_loop().call_later(ABANDONED, self._end_late)
 
     def _end_late(self) -> None:
         self.end()
-        self._flux.on_ddl(self._database)
+        self._flux.on_defined(self._settings)
 
 
-def _place(settings: PoolSettings) -> Place:
-    return settings.hosts, settings.dbname
+@lru_cache(maxsize=1000)
+def _place(hosts: tuple[HostPort, ...], dbname: str) -> int:
+    return number_of([(one.host, one.port) for one in hosts], dbname)
+
+
+def place_of(settings: PoolSettings) -> int:
+    """The number of a database: the same whatever its name here, and in all processes."""
+    return _place(settings.hosts, settings.dbname)

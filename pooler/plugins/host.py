@@ -189,6 +189,7 @@ class PluginHost:
             self._started = False
             await self._stop(self.plugins, self._services, seconds)
         self._analyst.close()
+        self.flux.close()
         await self.catalogues.close()
         await self._long_sql.close()
 
@@ -355,8 +356,10 @@ class PluginHost:
     # --- Catalogues --------------------------------------------------------------------------------------------------
 
     def on_ddl(self, database: str) -> None:
-        """As ``Flux.on_ddl``."""
-        self.flux.on_ddl(database)
+        """A change of the schema was committed in a database."""
+        settings = next((one.helper.settings for one in self.catalogues if one.database == database), None)
+        if settings is not None:
+            self.flux.on_defined(settings)
 
     def _is_in_flux(self, session: Session) -> bool:
         flux = self.flux
@@ -368,6 +371,8 @@ class PluginHost:
 
     def _catalogue_of(self, session: Session) -> Catalogue | None:
         server = self._server
+        # Perhaps something was waited for since the statement came.
+        server.catch_up()
         settings = server.config.pool_settings(session.database, session.user)
         pool = server.pools.find(settings.pool_key)
         return self.catalogues.get(settings, None if pool is None else pool.credential)

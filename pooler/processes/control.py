@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pooler.login import BackendAddress
 from pooler.processes.bans import BanCounter
+from pooler.processes.barriers import BarrierRouter, Participant
 from pooler.processes.cancels import CancelRouter
 from pooler.processes.channel import Channel
 from pooler.processes.ledger import Action, Ledger, Limits
@@ -19,6 +20,7 @@ from pooler.processes.messages import (
     Answered,
     Ask,
     Banned,
+    Barrier,
     Busy,
     Calm,
     Cancel,
@@ -29,6 +31,7 @@ from pooler.processes.messages import (
     Key,
     Message,
     Opened,
+    Passed,
     Put,
     Question,
     Register,
@@ -103,6 +106,7 @@ class Control:
         self.values: Final = ValueStore(self.peers)
         self.notifier: Final = Notifier(server)
         self.bans: Final = BanCounter(server.access.bans, self.peers)
+        self.barriers: Final = BarrierRouter(self._neighbours)
         self._orphans: dict[Orphan, int] = {}
         self._losses = 0
         self._awaited = {slot for slot in range(1, memory.workers + 1) if memory.seats[slot].pid}
@@ -168,6 +172,7 @@ class Control:
         if self._succession is succession and not self.handed_over:
             self._succession = None
             self.ledger.leave(UPWARDS)
+            self.barriers.on_gone(succession)
             self.on_master_changed(own=True)
 
     def _look(self) -> None:
@@ -176,6 +181,8 @@ class Control:
         if self.ledger.paused:
             self._awaited = {slot for slot in self._awaited if self._is_there(slot)}
             self.ledger.paused = bool(self._awaited)
+        if not (self.ledger.paused or self.barriers.ready):
+            self.barriers.on_ready()
         self.tell(self.ledger.look(time.monotonic()))
         if self._trimming:
             actions, self._trimming = self.ledger.trim(time.monotonic())
@@ -214,6 +221,10 @@ class Control:
                 self.tell(self.ledger.busy(slot, key, now))
             case Banned():
                 self.bans.on_message(peer, message)
+            case Barrier():
+                self.barriers.on_request(peer, message)
+            case Passed():
+                self.barriers.on_passed(message)
             case Cancel():
                 self.cancels.on_request(peer, message)
             case Canceled():
@@ -280,6 +291,7 @@ class Control:
         self._awaited.discard(peer.slot)
         self.questions.on_gone(peer)
         self.notifier.on_gone(peer)
+        self.barriers.on_gone(peer)
         left = self.ledger.leave(peer.slot)
         self._losses += 1
         heir = -self._losses
@@ -319,6 +331,11 @@ class Control:
 
     def _free(self, holder: int, key: Key, count: int) -> None:
         self.tell(self.ledger.give_back(holder, key, count, time.monotonic()))
+
+    def _neighbours(self) -> list[Participant]:
+        """Whoever judges statements of clients: our workers, and the nodes before and behind this one."""
+        behind = [] if self._succession is None or not self._succession.begun else [self._succession]
+        return [*self.peers.values(), *behind]
 
     # --- Limits ------------------------------------------------------------------------------------------------------
 

@@ -11,17 +11,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pooler.processes.bans import held
+from pooler.processes.barriers import Barriers
 from pooler.processes.cancels import RANDOM_IDS, make_process_id
 from pooler.processes.channel import Channel
 from pooler.processes.messages import (
     Answered,
     Banned,
+    Barrier,
     Cancel,
     Canceled,
     Full,
     Goodbye,
     Grant,
     Message,
+    Passed,
     Put,
     Question,
     Register,
@@ -94,6 +97,7 @@ class Link:
         """The control has said what a worker has to know before it serves."""
         self.node: Final = ProcessNode(server, self.send)
         self._sharing = Sharing(server.host.shared, self.send, slot)
+        self.barriers: Final = Barriers(self.send)
         self.notifications: Final = Relaying(server.boards, self.send)
         self._bans: Final = server.access.bans
         self._bans.on_counted = lambda *told: self.send(Banned(*told))
@@ -132,6 +136,7 @@ class Link:
             self.send(put)
         for banned in held(self._bans):
             self.send(banned)
+        self.barriers.on_connected()
         self.node.connected = True
         self.notifications.on_connected()
         self.permits.report_all()
@@ -149,6 +154,7 @@ class Link:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
         self._seat.beat()
+        self._server.catch_up()
         self.permits.tick()
 
     # --- Others ------------------------------------------------------------------------------------------------------
@@ -173,6 +179,9 @@ class Link:
         self._cancels[self._tickets] = on_done
         self.send(Cancel(self._tickets, process_id, secret))
 
+    async def settle(self) -> None:
+        await self.barriers.wait()
+
     # --- From the control --------------------------------------------------------------------------------------------
 
     def _on_message(self, message: Message, fd: int) -> None:
@@ -185,6 +194,11 @@ class Link:
                 self.permits.on_release(message)
             case Banned():
                 self._on_banned(message)
+            case Barrier(ticket=ticket):
+                self._server.catch_up()
+                self.send(Passed(ticket))
+            case Passed():
+                self.barriers.on_passed(message)
             case Cancel(ticket=ticket):
                 found = self._server.cancel_own(
                     message.process_id, message.secret, lambda: self.send(Canceled(ticket, found=True))

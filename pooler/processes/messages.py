@@ -12,6 +12,7 @@ __all__ = [
     "Answered",
     "Ask",
     "Banned",
+    "Barrier",
     "Busy",
     "Calm",
     "Cancel",
@@ -24,6 +25,7 @@ __all__ = [
     "Key",
     "Message",
     "Opened",
+    "Passed",
     "Put",
     "Question",
     "Refusal",
@@ -184,6 +186,18 @@ class Canceled(_Tagged):
     found: bool
 
 
+class Barrier(_Tagged):
+    """Look at what is written on the slate, and say so. From a worker: all others are to. ``ticket`` as in Cancel."""
+
+    ticket: int
+
+
+class Passed(_Tagged):
+    """It has been looked at, by all who were to."""
+
+    ticket: int
+
+
 class Put(_Tagged):
     """A small value that a plugin shares (``SharedState``). ``version`` counts changes; 0 until the control knows."""
 
@@ -233,6 +247,8 @@ Message: TypeAlias = (
     | Full
     | Release
     | Banned
+    | Barrier
+    | Passed
     | Cancel
     | Canceled
     | Put

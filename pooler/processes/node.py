@@ -22,6 +22,7 @@ from interceptor.hooks.loading import PluginsRefused
 from pooler.processes.link import dialer
 from pooler.processes.memory import CONTROL, SharedMap
 from pooler.processes.signals import DUMP
+from pooler.processes.slate import Slate
 from pooler.processes.takeover import Handover
 from pooler.server import Server
 
@@ -50,6 +51,9 @@ class Inheritance:
     """The listening ones."""
     handover: Handover | None = None
     """From the node that this one replaces."""
+    slate: Slate | None = None
+    """What workers write down of what they change in databases; its rows are those of the workers."""
+    rows: list[int] = field(default_factory=list)
 
     def tell_parent(self, number: signal.Signals) -> None:
         """Send the parent a signal, unless it is gone."""

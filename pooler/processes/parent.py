@@ -30,6 +30,7 @@ from pooler.processes.memory import CONTROL, SharedMap
 from pooler.processes.node import REFUSED, Inheritance, begin, name_of
 from pooler.processes.ruling import rule
 from pooler.processes.signals import CLOSE, LEAVE, RENEW
+from pooler.processes.slate import Slate
 from pooler.processes.sockets import close_sockets, open_sockets
 from pooler.processes.stacks import find_culprit, read_stack
 from pooler.processes.takeover import (
@@ -146,6 +147,7 @@ class Parent:
         if handover is not None:
             # Were it open here too, the old control would not notice the death of the new one.
             handover.to_control.close()
+        self._open_slate(handover)
         server = self._config.server
         self._inheritance.sockets += open_sockets(server, () if handover is None else handover.sockets)
         workers = range(1, self._memory.workers + 1)
@@ -175,6 +177,19 @@ class Parent:
             return None
         logger.info("taking over %d listening sockets", len(handover.sockets))
         return handover
+
+    def _open_slate(self, handover: Handover | None) -> None:
+        """Take places among the workers of the node that runs, or be the first to have any."""
+        slate = None if handover is None or handover.slate < 0 else Slate(handover.slate)
+        try:
+            rows = [] if slate is None else slate.claim(self._memory.workers)
+        except ValueError as error:
+            logger.warning("what is defined through the other node is known with delay: %s", error)
+            slate = None
+        if slate is None:
+            slate = Slate(Slate.make_file())
+            rows = slate.claim(self._memory.workers)
+        self._inheritance.slate, self._inheritance.rows = slate, rows
 
     def _await_ready(self, slots: range | list[int]) -> bool:
         while not all(self._memory.seats[slot].ready for slot in slots):
@@ -390,7 +405,9 @@ class Parent:
                 self._forget_successor()
                 return
             with to_control, contextlib.suppress(OSError):  # it may be gone already, which is noticed below
-                hand_over(self._successor, self._inheritance.sockets, to_control)
+                slate = self._inheritance.slate
+                assert slate is not None and slate.file is not None
+                hand_over(self._successor, self._inheritance.sockets, to_control, slate.file)
             return
         try:
             self._replaced = self._successor.recv(len(GO)) == GO

@@ -17,6 +17,7 @@ from pooler.processes.ledger import Limits
 from pooler.processes.messages import (
     Ask,
     Banned,
+    Barrier,
     Busy,
     Calm,
     Cancel,
@@ -26,6 +27,7 @@ from pooler.processes.messages import (
     Held,
     Key,
     Message,
+    Passed,
     Put,
     Question,
     Register,
@@ -97,6 +99,10 @@ class Succession:
                     asyncio.get_running_loop().call_later(_SEARCH, self._give_up, key)
             case Cancel():
                 self._control.cancels.on_request(self, message)
+            case Barrier():
+                self._control.barriers.on_request(self, message)
+            case Passed():
+                self._control.barriers.on_passed(message)
             case Banned() | Full() | Put() | Question():
                 pass  # our workers have been told, or go soon
             case _:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Handover:
     """To the old control."""
     sockets: list[socket.socket]
     """The listening ones."""
+    slate: int = -1
+    """The memory in which its workers write down what they define; -1 if it has none."""
 
 
 def offer(directory: Path) -> socket.socket:
@@ -106,9 +109,11 @@ def accept_successor(offered: socket.socket) -> socket.socket | None:
     return None
 
 
-def hand_over(connection: socket.socket, sockets: Sequence[socket.socket], to_control: socket.socket) -> None:
-    """Send the listening sockets, and a connection to the control. Raises OSError."""
-    files = [to_control.fileno(), *(sock.fileno() for sock in sockets)]
+def hand_over(
+    connection: socket.socket, sockets: Sequence[socket.socket], to_control: socket.socket, slate: int
+) -> None:
+    """Send the listening sockets, a connection to the control, and the file ``slate``. Raises OSError."""
+    files = [to_control.fileno(), *(sock.fileno() for sock in sockets), slate]
     assert len(files) <= _MOST
     connection.sendmsg([_HELLO], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
 
@@ -132,5 +137,8 @@ def ask_for_handover(directory: Path) -> Handover:
     except BaseException:
         connection.close()
         raise
-    to_control, *sockets = (socket.socket(fileno=file) for file in files)
-    return Handover(connection, to_control, sockets)
+    # A node that was started before there were slates sends none.
+    *rest, last = files
+    slate = -1 if stat.S_ISSOCK(os.fstat(last).st_mode) else last
+    to_control, *sockets = (socket.socket(fileno=file) for file in (files if slate < 0 else rest))
+    return Handover(connection, to_control, sockets, slate)

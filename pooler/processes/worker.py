@@ -34,6 +34,8 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     loop.add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
     inheritance.from_control.close()
     number_from(slot, CONNECTION_NUMBERS)
+    if inheritance.slate is not None:
+        server.join(inheritance.slate, inheritance.rows[slot - 1])
     link = Link(server, memory, slot, inheritance.to_control)
     server.pools.capacity = link.permits
     server.others = link

@@ -83,6 +83,12 @@ class Client:
     def notifications(self) -> Notifications | None:
         return None
 
+    def catch_up(self) -> None:
+        pass
+
+    def on_defining(self) -> None:
+        raise AssertionError("nobody judges what is defined")
+
     def on_uncovering(self) -> None:
         raise AssertionError("no plugin is at work here")
 

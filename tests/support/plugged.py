@@ -98,6 +98,8 @@ class _PluggedHost:
         self._recorder = recorder
         self.write = self._plain.write
         self.on_pins_changed = self._plain.on_pins_changed
+        self.catch_up = self._plain.catch_up
+        self.on_defining = self._plain.on_defining
         self.on_uncovering = self._plain.on_uncovering
         self.on_defined = self._plain.on_defined
         self.on_finished = self._plain.on_finished

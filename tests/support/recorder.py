@@ -131,6 +131,10 @@ class Recorder:
         self.may_pin = True
         self.defined = 0
         """How often a transaction ended that may have created something."""
+        self.caught_up = 0
+        """How often what came a while ago was about to be acted on."""
+        self.defining = 0
+        """How often something was noted that may create something."""
         self.uncovering = 0
         """How often something was about to be taken away that may have hidden another."""
         self.cancels: list[Callable[[bool], None]] = []
@@ -226,6 +230,12 @@ class _ClientHost:
         if pins and not self._recorder.may_pin:
             raise ClientError(TOO_MANY_PINNED, "no more")
         self._recorder.pins.append(pins)
+
+    def catch_up(self) -> None:
+        self._recorder.caught_up += 1
+
+    def on_defining(self) -> None:
+        self._recorder.defining += 1
 
     def on_uncovering(self) -> None:
         self._recorder.uncovering += 1
