@@ -214,8 +214,7 @@ def test_no_secret_comes_out(proxy: Proxy) -> None:
             client.read_to_end()
             heard.append(str(client.replies))
         console = clients.connect("pgbouncer", "postgres")
-        for what in SHOWS:
-            heard.append(str(console.query(f"SHOW {what}")))
+        heard += [str(console.query(f"SHOW {what}")) for what in SHOWS]
     let_in(proxy)
     shown = "\n".join(heard) + proxy.log
     for canary in CANARIES:

@@ -175,7 +175,7 @@ def test_strangers_cannot_fill_the_cache() -> None:
 
 
 def test_a_refusal_is_known_before_its_hashing_is_over() -> None:
-    """Who hangs up before it hears of it has failed all the same. Of a guess that may still be right, nothing is known."""
+    """Who hangs up before it hears of it has failed all the same. Of one that may still be right, nothing is known."""
 
     def guess(settings: LoginSettings) -> ClientLogin:
         login = ClientLogin("alice", PLAIN, settings)
