@@ -11,6 +11,7 @@ from pooler.config_watch import ConfigWatch
 from pooler.departure import StopSignals, end
 from pooler.http import open_http
 from pooler.server import Server
+from pooler.supervisor import READY, STOPPING, tell_supervisor
 from pooler.tasks import spawn
 
 __all__ = ["serve"]
@@ -29,7 +30,9 @@ async def serve(server: Server) -> None:
         await server.start()
         addresses = ", ".join(server.config.server.listen_addr)
         logger.info("listening on %s port %d, process %d", addresses, server.port, os.getpid())
+        tell_supervisor(READY)
         await stop.asked.wait()
+        tell_supervisor(STOPPING)
         await end(server, stop)
     finally:
         watch.cancel()

@@ -45,6 +45,7 @@ from pooler.processes.takeover import (
 )
 from pooler.processes.worker import work
 from pooler.server import Server
+from pooler.supervisor import READY, STOPPING, tell_supervisor
 
 __all__ = ["Parent", "needs_processes", "workers_of"]
 
@@ -165,6 +166,7 @@ class Parent:
         addresses = ", ".join(server.listen_addr)
         count = self._memory.workers
         logger.info("listening on %s port %d, process %d, %d workers", addresses, port, os.getpid(), count)
+        tell_supervisor(READY)
         return True
 
     def _ask_for_handover(self) -> Handover | None:
@@ -222,6 +224,7 @@ class Parent:
 
     def _end(self) -> None:
         """Workers first: while one is there, the control is needed."""
+        tell_supervisor(STOPPING)
         settings = self._config.server
         workers = range(1, self._memory.workers + 1)
         seconds = settings.shutdown_timeout + _SPARE

@@ -76,3 +76,25 @@ def test_neither_a_server_that_hangs_nor_a_client_that_does_not_read_holds_up_th
             clients.connect("app").query("select 1")
             relay.stall()
             assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_systemd_is_told_when_clients_can_connect_and_when_no_more(
+    postgres18: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    tables: Tables = {
+        "server": {"workers": workers, "catalogue": False},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with run_proxy(tables) as proxy, Clients(proxy) as clients:
+            assert supervisor.recv(100) == b"READY=1"
+            client = clients.connect("app")
+            client.query("begin")
+            proxy.process.send_signal(signal.SIGTERM)
+            assert supervisor.recv(100) == b"STOPPING=1"
+            client.query("commit")
+            assert proxy.wait() == 0
