@@ -12,6 +12,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
+from tests.support.listening import told
 from tests.support.proxied import Clients, errors, pid_of, tags, upstream, wait_for_arrival
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.sockets import SocketDiagnosis
@@ -19,8 +20,6 @@ from tests.support.watch import Activity, wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "listening"
-
-Told = list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +57,6 @@ def clients(proxy: Proxy) -> Iterator[Clients]:
 def activity(postgres18: PostgresServer) -> Iterator[Activity]:
     with Activity(postgres18, DATABASE) as watching:
         yield watching
-
-
-def told(client: WireClient) -> Told:
-    """The channels and payloads of all notifications that came."""
-    found = []
-    for reply in client.replies:
-        if reply.tag == b"A":
-            channel, payload, _ = reply.body[4:].split(b"\0")
-            found.append((channel.decode(), payload.decode()))
-    return found
 
 
 def hears(client: WireClient, *expected: tuple[str, str]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from interceptor.testing.postgres import PostgresServer, free_port
-from tests.integration.test_listening import hears, told
+from tests.integration.test_listening import hears
 from tests.support import frontend as f
+from tests.support.listening import told
 from tests.support.proxied import Clients, errors, tags, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy, to_toml
 from tests.support.takeover import take_over
