@@ -352,8 +352,16 @@ def test_shutdown_when_servers_are_free(mortal: Proxy) -> None:
         assert busy.query("select 1") == [("1",)]
         ask(console, frontend.query("RESUME"))
         assert "shutting down" in errors(console)[-1]["M"]
-        busy.query("commit")
+        commit(busy)
         idle.read_to_end()
+
+
+def commit(client: WireClient) -> None:
+    """End the transaction, whereupon the proxy hangs up: maybe so soon that its farewell comes with the answer."""
+    start = len(client.replies)
+    client.send(frontend.query("commit"))
+    client.read_to_end()
+    assert tags(client, start).startswith(b"CZ")
 
 
 def listens(proxy: Proxy) -> bool:

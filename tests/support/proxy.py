@@ -7,13 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.warm import WarmProcess, start_warm
 
 Value = str | int | float | bool | list[str]
 Tables = Mapping[str, Mapping[str, Value]]
@@ -32,7 +33,7 @@ class Proxy:
 
     host: str
     port: int
-    process: subprocess.Popen[bytes]
+    process: WarmProcess | subprocess.Popen[bytes]
     directory: Path
     log_file: str = "log"
 
@@ -76,15 +77,9 @@ def run_proxy(tables: Tables, files: Mapping[str, str] | None = None, *, plugins
         merged = {**tables, "server": {**server, **tables.get("server", {})}}
         config = directory / "interceptor.toml"
         config.write_text(to_toml(merged))
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pooler", "serve", "--config", str(config)],
-                stdout=log,
-                stderr=log,
-                # The plugins of this tree, wherever those are that are installed.
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(_ROOT / "plugins")},
-                cwd=_ROOT,
-            )
+        # The plugins of this tree, wherever those are that are installed.
+        environment = {**os.environ, "PYTHONPATH": str(_ROOT / "plugins")}
+        process = start_warm(["serve", "--config", str(config)], directory / "log", environment, _ROOT)
         try:
             proxy = Proxy("127.0.0.1", wait_for_port(process, directory / "log"), process, directory)
             yield proxy
@@ -104,7 +99,7 @@ def to_toml(tables: Tables) -> str:
     return "\n".join(lines) + "\n"
 
 
-def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+def wait_for_port(process: WarmProcess | subprocess.Popen[bytes], log: Path) -> int:
     """The port that a proxy says it listens on, in its log, as soon as it does."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from tests.support.proxied import Clients
 from tests.support.proxy import Proxy, wait_for_port
+from tests.support.warm import WarmProcess, start_warm
 from tests.support.watch import wait_until
 
 __all__ = ["Load", "comers_and_goers", "start_successor", "take_over"]
@@ -32,17 +31,10 @@ def take_over(proxy: Proxy, number: int) -> Iterator[Proxy]:
         process.wait()
 
 
-def start_successor(proxy: Proxy, number: int) -> subprocess.Popen[bytes]:
+def start_successor(proxy: Proxy, number: int) -> WarmProcess:
     """Start another proxy in the place of this one, and don't wait for it. It logs into a file with this number."""
-    config = proxy.directory / "interceptor.toml"
-    with (proxy.directory / f"log{number}").open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pooler", "serve", "--takeover", "--config", str(config)],
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            cwd=Path(__file__).parents[2],
-        )
+    arguments = ["serve", "--takeover", "--config", str(proxy.directory / "interceptor.toml")]
+    return start_warm(arguments, proxy.directory / f"log{number}", os.environ, Path(__file__).parents[2])
 
 
 class Load:
