@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, runtime_checkable
@@ -53,7 +54,16 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """As ``logging.Formatter.format``."""
-        return super().format(record).replace("\r", "\\r").replace("\n", "\n    ")
+        line = super().format(record)
+        # Names come from clients: in a terminal they might be commands to it.
+        return _CONTROLS.sub(_escaped, line).replace("\n", "\n    ")
+
+
+_CONTROLS: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return repr(found[0])[1:-1]
 
 
 class JsonFormatter(logging.Formatter):
@@ -73,4 +83,5 @@ class JsonFormatter(logging.Formatter):
             line |= subject.log_fields()
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        # JSON itself escapes only those below a blank.
+        return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(line, ensure_ascii=False, default=str))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -17,17 +18,19 @@ from pooler.auth import BackendCredential, KeyCache, PlainPassword
 from pooler.config import Config, DatabaseSettings, ServerSettings, Upstream
 from pooler.console.columns import COLUMNS
 from pooler.helpers import Helper, HelperSettings
-from pooler.top.screen import make_screen
+from pooler.top.screen import Room, make_screen
 
 if TYPE_CHECKING:
     from interceptor.services import Row, Value
 
-__all__ = ["Picture", "Watch", "run_top"]
+__all__ = ["Picture", "Rows", "Watch", "run_top"]
 
 _PATIENCE: Final = 10.0
 """Seconds that the console has for an answer."""
+_WIDTH_OF_NO_TERMINAL: Final = 120
 
-Table = list[dict[str, "Value"]]
+Rows = dict[str, "Value"]
+Table = list[Rows]
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Picture:
     queries: Table = field(default_factory=list)
     """Those that took the most time since the picture before, with ``seconds``: that time."""
     plugins: Table = field(default_factory=list)
+    at: datetime = field(default_factory=datetime.now)
 
 
 class Watch:
@@ -130,32 +134,39 @@ async def run_top(console: Upstream, interval: float, count: int = 0) -> None:
     """
     watch = Watch(console)
     where = str(console.host) if console.host.startswith("/") else f"{console.host}:{console.port}"
-    terminal = Console(highlight=False)
+    terminal = Console(highlight=False, markup=False)
     try:
         picture = await watch.look()
         if not terminal.is_terminal:
             await _print(terminal, watch, picture, where, interval, count)
             return
-        with Live(make_screen(picture, where), console=terminal, screen=True, auto_refresh=False) as live:
+        with Live(console=terminal, screen=True, auto_refresh=False) as live:
+            problem = ""
             done = 0
-            while not count or (done := done + 1) < count:
-                live.refresh()
+            while True:
+                # Asked anew each time: somebody may have made the window larger.
+                room = Room(*terminal.size)
+                live.update(make_screen(picture, where, room, problem), refresh=True)
+                done += 1
+                if done == count:
+                    return
                 await asyncio.sleep(interval)
                 try:
-                    live.update(make_screen(await watch.look(), where))
+                    picture, problem = await watch.look(), ""
                 except BackendError as error:
-                    live.update(make_screen(picture, where, problem=str(error)))
+                    problem = f"as of {picture.at:%H:%M:%S}; since then: {error}"
     finally:
         await watch.close()
 
 
 async def _print(terminal: Console, watch: Watch, picture: Picture, where: str, interval: float, count: int) -> None:
-    terminal = terminal if terminal.width >= 120 else Console(highlight=False, width=120)
+    if terminal.width < _WIDTH_OF_NO_TERMINAL:
+        terminal = Console(highlight=False, markup=False, width=_WIDTH_OF_NO_TERMINAL)
     done = 0
     while True:
-        terminal.print(make_screen(picture, where))
+        terminal.print(make_screen(picture, where, Room(terminal.width, None)))
         done += 1
-        if count and done >= count:
+        if done == count:
             return
         await asyncio.sleep(interval)
         picture = await watch.look()

@@ -55,6 +55,16 @@ def test_nobody_can_forge_a_line_of_text() -> None:
     assert "\r" not in forged
 
 
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_no_name_is_a_command_to_the_terminal(formatter: logging.Formatter) -> None:
+    name = "a\x1b[2Jb\x9b31mc\x07d\u2028e\x7f\x00ü"
+    line = formatter.format(record("%s: login", name))
+    assert line.isprintable()
+    assert "ü" in line
+    if isinstance(formatter, JsonFormatter):
+        assert json.loads(line)["message"] == f"{name}: login"
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
