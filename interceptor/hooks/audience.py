@@ -65,6 +65,11 @@ class Audience:
         """Whether ``received`` has to be called. Else rows need not be looked at."""
         return bool(self._received)
 
+    @property
+    def hears_ends_only(self) -> bool:
+        """Whether nothing but ``finished`` and ``failed`` has to be called."""
+        return not (self._started or self._described or self._received)
+
     def started(self, execution: Execution) -> None:
         """Tell them."""
         for hook, method in self._started:

@@ -15,6 +15,7 @@ from interceptor.hooks.audience import EMPTY_AUDIENCE, Audience
 from interceptor.hooks.containment import Hook, HookFailure, discard, is_awaitable
 from interceptor.hooks.decisions import (
     FORWARD,
+    NO_LIMITS,
     Block,
     CopyRows,
     Decision,
@@ -59,7 +60,6 @@ MAX_ROUNDS: Final = 3
 ParameterMap: TypeAlias = tuple[int | Value, ...]
 
 
-_NO_LIMITS: Final = Limits()
 _NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -139,7 +139,7 @@ class Outcome:
     before_hooks: tuple[Hook, ...] = ()
     """The hook that asked for each of them."""
     describe_original: bool = False
-    limits: Limits = _NO_LIMITS
+    limits: Limits = NO_LIMITS
     settings: Mapping[str, str] = _NO_SETTINGS
     observers: Audience = EMPTY_AUDIENCE
 

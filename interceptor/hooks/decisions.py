@@ -98,6 +98,9 @@ class Limits:
         return Limits(_smaller(self.rows, other.rows), _smaller(self.bytes, other.bytes))
 
 
+NO_LIMITS: Final = Limits()
+
+
 def _smaller(one: int, other: int) -> int:
     return min(one, other) if one and other else one or other
 

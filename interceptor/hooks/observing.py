@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from interceptor.hooks.statement import Execution
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Completion", "Failure", "Observer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """An execution that went well."""
 
     tag: str
@@ -31,8 +31,7 @@ class Completion:
     """The target that it ran on, where it ran on one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """An execution that ended with an error, by PostgreSQL, by a plugin, or by the proxy.
 
     One that never ran (an error came before it, its portal was never executed, the client left) has failed with

@@ -382,14 +382,14 @@ class Execution:
         result_formats: tuple[int, ...] = (),
         original: Execution | None = None,
     ) -> None:
-        self.statement: Final = statement
-        self.session: Final = session
-        self.parameters: Final = parameters
+        self.statement = statement
+        self.session = session
+        self.parameters = parameters
         """Of the statement as it is now; none in the simple protocol."""
-        self.protocol: Final[Protocol] = protocol
-        self.result_formats: Final = result_formats
+        self.protocol: Protocol = protocol
+        self.result_formats = result_formats
         """As in Bind: none (all text), one for all columns, or one for each; 0 is text, 1 binary."""
-        self.original: Final[Execution] = original or self
+        self.original: Execution = original or self
         """As the client sent it, where this one was rewritten; else itself."""
 
     @property

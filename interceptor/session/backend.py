@@ -9,6 +9,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.backend_state import BackendState
 from interceptor.session.notes import Noted
+from interceptor.session.observing import on_observed
 from interceptor.session.prepared import renew
 from interceptor.session.replies import (
     on_blocked,
@@ -51,6 +52,7 @@ _BLOCK_QUERY: Final = int(Action.BLOCK_QUERY)
 _BLOCK: Final = int(Action.BLOCK)
 _RETRY: Final = int(Action.RETRY)
 _WATCHED: Final = int(Action.WATCHED)
+_OBSERVED: Final = int(Action.OBSERVED)
 _CUT: Final = int(Action.CUT)
 _ENDING: Final = int(Action.ENDING)
 _NOTIFIED: Final = int(Action.NOTIFIED)
@@ -204,6 +206,13 @@ class BackendSession(BackendState):
                     client.interception.executions.on_end(data[position + 5])
                 owed[0] = ENDED[owed[0]]
                 end = position
+            elif action == _OBSERVED:
+                end = on_observed(self, data, position)
+                if end < 0:
+                    if end == MORE:
+                        break
+                    self._on_violation(kind, length)
+                    return
             elif action == _WATCHED:
                 start, end = on_watched(self, client, data, start, position)
                 if end < 0:

@@ -35,6 +35,7 @@ _ENDS_BATCH: Final = frozenset(
         Request.CUT_QUERY,
         Request.FUNCTION_CALL,
         Request.INJECTED_SYNC,
+        Request.OBSERVED_QUERY,
         Request.QUERY,
         Request.SYNC,
         Request.TRACKED_CALL,

@@ -9,7 +9,7 @@ from typing import Final
 
 from interceptor.errors import ProtocolViolation
 from interceptor.hooks.chain import ParameterMap
-from interceptor.hooks.parameters import BoundValue
+from interceptor.hooks.parameters import BoundValue, Parameters
 from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.messages import BIND, decode_cstring, encode_message
 
@@ -65,6 +65,19 @@ def _decode_codes(message: bytes, position: int) -> tuple[tuple[int, ...], int]:
         raise ValueError("format codes are cut off")
     codes = tuple(_COUNT.unpack_from(message, at)[0] for at in range(position + 2, end, 2))
     return codes, end
+
+
+def parameters_of(bind: BindMessage, types: bytes) -> Parameters:
+    """The parameters of a Bind. ``types``: those at the end of its statement's Parse."""
+    return Parameters(
+        [BoundValue(_type_of(types, number), code, value) for number, (code, value) in enumerate(bind.values())]
+    )
+
+
+def _type_of(types: bytes, number: int) -> int:
+    """The OID of a parameter in the tail of a Parse message; 0 where it is not said."""
+    count = int.from_bytes(types[:2], "big")
+    return int.from_bytes(types[2 + 4 * number : 6 + 4 * number], "big") if number < count else 0
 
 
 def encode_bind(portal: bytes, statement: bytes, values: Sequence[BoundValue], result_formats: Sequence[int]) -> bytes:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, cast
 from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
 from interceptor.hooks.chain import AtParse, Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond
-from interceptor.hooks.parameters import NO_PARAMETERS, BoundValue, Parameters
+from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.statement import Execution
 from interceptor.protocol import messages
 from interceptor.session.answers import encode_block, encode_refusal, encode_shape, relocated
-from interceptor.session.binding import BindMessage, decode_bind, is_parse, map_types
+from interceptor.session.binding import BindMessage, decode_bind, is_parse, map_types, parameters_of
 from interceptor.session.committing import control_of
 from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
@@ -132,11 +132,12 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
         # The plugin that answered Parse does not want it any more, as after a reload.
         return (yield from bind_rewritten(interception, bind, message, known.sql, known.body, None))
     types = map_types(known.body, None)
-    parameters = Parameters(
-        [BoundValue(_oid(types, number), code, value) for number, (code, value) in enumerate(bind.values())]
-    )
     execution = Execution(
-        chain.statement, interception.facts, parameters, protocol="extended", result_formats=bind.result_formats
+        chain.statement,
+        interception.facts,
+        parameters_of(bind, types),
+        protocol="extended",
+        result_formats=bind.result_formats,
     )
     unbindable = _wrong_count(bind, execution, types)
     if unbindable is not None:
@@ -300,9 +301,3 @@ def _on_close(interception: Interception, message: bytes) -> bytes:
         if answer is not None:
             return interception.put(Closed(answer, name))
     return message
-
-
-def _oid(types: bytes, number: int) -> int:
-    """The OID of a parameter in the tail of a Parse message; 0 where it is not said."""
-    count = int.from_bytes(types[:2], "big")
-    return int.from_bytes(types[2 + 4 * number : 6 + 4 * number], "big") if number < count else 0

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
     from interceptor.session.client import ClientSession
+    from interceptor.session.observed import Run
     from interceptor.session.retrying import Retrying
     from interceptor.session.staging import Stage
     from interceptor.sql.facts import MessageFacts
@@ -61,6 +62,8 @@ class Interception(Naming):
         "executed_here",
         "executions",
         "note",
+        "passing",
+        "passing_size",
         "portals",
         "redoes",
         "retrying",
@@ -121,6 +124,10 @@ class Interception(Naming):
         self.note: Note | None = None
         """About the message that is being looked at."""
         self.executions = Executions(self)
+        self.passing: Run | None = None
+        """The execution of the batch that was let pass last (``observing``), while nobody has acted on that."""
+        self.passing_size = 0
+        """Bytes of that batch."""
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -239,7 +246,10 @@ class Interception(Naming):
 
     def skip(self, kind: int) -> None:
         """A message is dropped because of an error before it."""
-        if self.known.journal and kind in COUNTED:
+        if self.passing is not None:
+            run, self.passing = self.passing, None
+            self.executions.skip(run)
+        elif self.known.journal and kind in COUNTED:
             note = self.done()
             if note is not None:
                 self.executions.skip(note.run)

@@ -8,6 +8,7 @@ from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.bounds import MAX_OWED, MAX_SMALL_MESSAGE, must_wait
 from interceptor.session.copying import process_copy_in, skip_to_sync
+from interceptor.session.observing import attach
 from interceptor.session.passing import end_of_unwanted
 from interceptor.session.requests import HANDLERS, Handler
 from interceptor.session.sending import send
@@ -63,12 +64,17 @@ def run(session: ClientSession, backend: BackendSession, data: bytes, position: 
 
 def _pass(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> None:
     """Act on batches, up to ``end``, that no plugin wants anything of, and on what follows them."""
-    assert session.interception is not None
-    session.interception.known.again = ()
+    interception = session.interception
+    assert interception is not None
+    interception.known.again = ()
     if end == len(data):
         process(session, backend, data, position, HANDLERS)
+        if interception.passing is not None:
+            attach(session, backend, interception)
         return
     process(session, backend, data[position:end], 0, HANDLERS)
+    if interception.passing is not None:
+        attach(session, backend, interception)
     if session.held:
         session.keep_input(session.rest + data[end:])
     elif session.backend is None:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from interceptor.errors import QUERY_CANCELED, BackendError, ClientError, ProtocolViolation
+from interceptor.hooks.decisions import NO_LIMITS, Limits
 from interceptor.hooks.observing import Completion, Failure
 from interceptor.protocol.messages import decode_error_fields
 
@@ -34,68 +35,56 @@ _clock = time.monotonic
 class Run:
     """An execution from its decision to its end. Exactly one of ``finish`` and ``fail`` has an effect, the first."""
 
-    __slots__ = (
-        "audience",
-        "began",
-        "by",
-        "bytes_left",
-        "closing",
-        "commits",
-        "done",
-        "execution",
-        "first",
-        "left",
-        "limited",
-        "outcome",
-        "pending",
-        "rows",
-        "rows_left",
-        "runs",
-        "size",
-        "statements",
-        "suspended",
-        "tag",
-        "target",
-        "uncommitted",
-        "wants_rows",
-    )
+    # Defaults of the class, not of the instance: most executions change few of them.
+    first: float = -1.0
+    """Seconds until its first answer; negative while there is none."""
+    target: str = ""
+    """Where it runs, once that is known."""
+    rows: int = 0
+    size: int = 0
+    tag: str = ""
+    """Of its last statement that ended."""
+    pending: int = 0
+    """Messages of it that have been looked at, and neither answered nor skipped."""
+    suspended: bool = False
+    closing: bool = False
+    """Its portal is closed, or replaced."""
+    commits: bool = False
+    """It is a Query that runs as a batch, whose Sync commits it: only then is it known how it ended."""
+    uncommitted: bool = False
+    """It has come to that: all of it has gone well, and is not committed."""
+    done: bool = False
+    limits: Limits = NO_LIMITS
+    limited: bool = False
+    rows_left: int = 0
+    bytes_left: int = 0
 
-    def __init__(self, outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"]) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        audience: Audience,
+        runs: dict[Run, None],
+        by: Literal["backend", "plugin"] = "backend",
+    ) -> None:
         """``runs``: all of its session that have not ended, where it stands until then. ``by``: who answers it."""
-        self.outcome = outcome
-        self.execution = outcome.execution
-        self.audience = outcome.observers
-        self.wants_rows = self.audience.wants_rows
+        self.execution = execution
+        self.audience = audience
+        self.wants_rows = audience.wants_rows
         self.runs = runs
+        self.by = by
+        facts = execution.statement.facts
+        self.statements = 0 if facts.opaque or execution.statement.function else len(facts.statements)
+        """How many tags are still to come; 0 where only its end tells."""
         runs[self] = None
         self.began = _clock()
-        self.first = -1.0
-        """Seconds until its first answer; negative while there is none."""
-        self.by = by
-        self.target = ""
-        """Where it runs, once that is known."""
-        self.rows = 0
-        self.size = 0
-        self.tag = ""
-        """Of its last statement that ended."""
-        facts = self.execution.statement.facts
-        self.statements = 0 if facts.opaque or self.execution.statement.function else len(facts.statements)
-        """How many tags are still to come; 0 where only its end tells."""
-        self.pending = 0
-        """Messages of it that have been looked at, and neither answered nor skipped."""
-        self.suspended = False
-        self.closing = False
-        """Its portal is closed, or replaced."""
-        self.commits = False
-        """It is a Query that runs as a batch, whose Sync commits it: only then is it known how it ended."""
-        self.uncommitted = False
-        """It has come to that: all of it has gone well, and is not committed."""
-        self.done = False
-        limits = outcome.limits
-        self.limited = by == "backend" and bool(limits.rows or limits.bytes)
+        audience.started(execution)
+
+    def limit(self, limits: Limits) -> None:
+        """Its result may be no larger than that."""
+        self.limits = limits
+        self.limited = True
         self.rows_left = limits.rows or _UNLIMITED
         self.bytes_left = limits.bytes or _UNLIMITED
-        self.audience.started(self.execution)
 
     @property
     def sql(self) -> bytes:
@@ -232,7 +221,10 @@ def watch(
     limits = outcome.limits
     if not outcome.observers and not controls and (by == "plugin" or not (limits.rows or limits.bytes)):
         return None
-    return Run(outcome, runs, by)
+    run = Run(outcome.execution, outcome.observers, runs, by)
+    if by == "backend" and (limits.rows or limits.bytes):
+        run.limit(limits)
+    return run
 
 
 def tell_refused(outcome: Outcome, block: Block, by: By = "plugin") -> None:

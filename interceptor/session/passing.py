@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
+from interceptor.session.observing import ENDS, end_of_observed
 from interceptor.sql.effects import NONE, WRITES
 
 if TYPE_CHECKING:
@@ -28,27 +29,23 @@ _FLUSH: Final = messages.FLUSH
 _QUERY: Final = messages.QUERY
 _STATEMENT: Final = ord("S")
 
-_EXECUTE_ALL: Final = b"E\0\0\0\x09\0\0\0\0\0"
-_DESCRIBE_PORTAL: Final = b"D\0\0\0\x06P\0"
-_ENDS: Final = frozenset(
-    [_EXECUTE_ALL + messages.SYNC_MESSAGE, _DESCRIBE_PORTAL + _EXECUTE_ALL + messages.SYNC_MESSAGE]
-)
-"""How nearly every batch ends."""
-
 
 def end_of_unwanted(interception: Interception, data: bytes, position: int) -> int:
     """Where the whole batches from ``position`` on end of which nobody wants anything; ``position`` if there are none.
 
     They count as looked at: the caller acts on them at once, before anything else is heard of. Nothing of the data may
-    have been looked at before (``Interception.planned``).
+    have been looked at before (``Interception.planned``). It may as well be one batch that is merely observed
+    (``Interception.passing``), which the caller acts on when it can.
     """
+    if interception.passing is not None:
+        return position + interception.passing_size
     table = interception.facts.table
     if table is None or table.stale or not _all_is_plain(interception):
         return position
     get = table.get
     effects_of = interception.session.effects_of
     size = len(data)
-    end = position
+    begin = end = position
     parsed: bytes | None = None
     """The unnamed statement, if this batch has made it."""
     ran: bytes | None = None
@@ -103,11 +100,15 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
                     # Others have to know first; or perhaps only nothing is known yet of what it calls.
                     break
                 found = get(sql)
-                if (table.find(sql) if found is None else found) is not False:
+                if found is None:
+                    found = table.find(sql)
+                if found is not False:
+                    if found is not None and position == begin:
+                        return end_of_observed(interception, found, data, position, after)
                     break
             if kind == _QUERY:
                 end, noted = after, len(texts)
-            elif kind == _BIND and data[after:] in _ENDS:
+            elif kind == _BIND and data[after:] in ENDS:
                 end, noted = size, len(texts)
                 break
         position = after

@@ -17,6 +17,7 @@ from interceptor.session.substitutes import SUBSTITUTE
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
+    from interceptor.session.observed import Run
     from interceptor.session.retrying import Retrying
 
 _STALE_PLAN: Final = b"\0RRevalidateCachedQuery\0"
@@ -127,9 +128,13 @@ def on_error_in_batch(
     note = note_of(backend.owed[0])
     if note is not None and note.error and whole and not _is_farewell(body):
         body = note.error[5:]
+    observed = _observed_in_batch(backend) if run is None else None
     if run is not None:
         run.fail_with(body)
         run.settle()
+    elif observed is not None:
+        # A message before its Execute has failed.
+        observed.fail_with(body)
     elif backend.owed[0] in _OF_OURS:
         _fail_prelude(backend, client, body)
     elif note is not None and note.parse is not None and client.interception is not None:
@@ -149,6 +154,16 @@ def on_error_in_batch(
         return start
     client.write(data[start:position] + messages.encode_message(messages.ERROR_RESPONSE, renamed))
     return end
+
+
+def _observed_in_batch(backend: BackendSession) -> Run | None:
+    """The execution of the batch under way that passed by and is observed, if it is one."""
+    for one in backend.owed:
+        if one == Request.OBSERVED_EXECUTE:
+            return backend.watched[0]
+        if one in SYNCS:
+            break
+    return None
 
 
 def hold_back(client: ClientSession, data: bytes, start: int, position: int) -> int:

@@ -89,6 +89,10 @@ class Request(IntEnum):
     """A ROLLBACK in the place of a COMMIT that a plugin refused, with its error in the place of the answer."""
     COUNTING = 43
     """All that comes while it is found out which Syncs count (``counting``)."""
+    OBSERVED_QUERY = 44
+    """A Query whose rows are counted, and of whose end observers hear (``observing``)."""
+    OBSERVED_EXECUTE = 45
+    """Likewise, an Execute."""
     RETRIED = 20
     """The Sync of a batch that has failed and is to be sent again."""
     ASKED = 19
@@ -162,6 +166,8 @@ class Action(IntEnum):
     """Likewise; the backend ignores everything up to the next Sync."""
     WATCHED = 32
     """A message of an answer that is looked at: to the client."""
+    OBSERVED = 36
+    """A row, or the end, of what is observed: to the client."""
     COUNTING = 35
     """Seen whole: the client's, unless it is the answer to a message of ours."""
     ENDING = 34
@@ -239,6 +245,8 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.WATCHED_REUSED_BIND: _row(_2=Action.WATCHED, error=Action.FAIL),
     Request.WATCHED_DESCRIBE: _row(Tn=Action.WATCHED, error=Action.FAIL),
     Request.WATCHED_EXECUTE: _row(DHdcIsC=Action.WATCHED, G=Action.COPY_IN, error=Action.FAIL),
+    Request.OBSERVED_QUERY: _row(T=Action.RELAY, DC=Action.OBSERVED, error=Action.OBSERVED),
+    Request.OBSERVED_EXECUTE: _row(DC=Action.OBSERVED, error=Action.FAIL),
     Request.CUT_QUERY: _row(TDIHGdcCVZ=Action.CUT, error=Action.CUT),
     Request.CUT_EXECUTE: _row(DHdcIsC=Action.CUT, error=Action.CUT),
     Request.TRACKED_QUERY: _row(
@@ -257,7 +265,7 @@ _ROWS: Final[Mapping[Request, bytes]] = {
     Request.UNCOUNTED: bytes(Action.FATAL if kind == ord("E") else Action.RELAY for kind in range(256)),
 }
 
-PLAIN: Final[Mapping[int, Request]] = {
+WATCHED: Final[Mapping[int, Request]] = {
     Request.WATCHED_QUERY: Request.TRACKED_QUERY,
     Request.WATCHED_CALL: Request.TRACKED_CALL,
     Request.WATCHED_BIND: Request.BIND,
@@ -266,6 +274,15 @@ PLAIN: Final[Mapping[int, Request]] = {
     Request.WATCHED_EXECUTE: Request.EXECUTE,
 }
 """What a request whose answer is looked at is, once that has come to its end."""
+
+OBSERVED: Final[Mapping[int, Request]] = {
+    Request.OBSERVED_QUERY: Request.QUERY,
+    Request.OBSERVED_EXECUTE: Request.EXECUTE,
+}
+"""Likewise, one of which observers hear the end."""
+
+PLAIN: Final[Mapping[int, Request]] = {**WATCHED, **OBSERVED}
+"""What both are then. For each of them there is a ``Run`` in ``BackendSession.watched``."""
 
 ENDED: Final[Mapping[int, Request]] = {
     Request.TRACKED_QUERY: Request.QUERY,

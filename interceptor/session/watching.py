@@ -16,7 +16,7 @@ from interceptor.session.answers import encode_block
 from interceptor.session.notes import become
 from interceptor.session.observed import Run
 from interceptor.session.replies import fail_until_sync, hold_back, on_tag, retrying_of
-from interceptor.session.states import ENDED, PLAIN, SYNCS, Request
+from interceptor.session.states import ENDED, PLAIN, SYNCS, WATCHED, Request
 from interceptor.session.substitutes import REFUSED_PARSE, REFUSED_QUERY
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WRONG: Final[tuple[int, int]] = (-2, -2)
 MORE: Final = -1
 """More of the message has to come."""
 
-_AS_WATCHED: Final = {int(ENDED.get(plain, plain)): watched for watched, plain in PLAIN.items()}
+_AS_WATCHED: Final = {int(ENDED.get(plain, plain)): watched for watched, plain in WATCHED.items()}
 _CUT: Final = frozenset({Request.CUT_QUERY, Request.CUT_EXECUTE})
 _ROWS: Final = frozenset(b"DdV")
 _FUNCTION_RESULT: Final = ord("V")
@@ -144,7 +144,7 @@ def _on_rows(
     wants_rows = run.wants_rows and data[position] == messages.DATA_ROW
     limited = run.limited
     if not limited and not wants_rows:
-        return start, _count_rows(run, data, position)
+        return start, count_rows(run, data, position)
     size = len(data)
     first = position
     while size - position >= 5:
@@ -172,7 +172,7 @@ def _on_rows(
     return start, position
 
 
-def _count_rows(run: Run, data: bytes, position: int) -> int:
+def count_rows(run: Run, data: bytes, position: int) -> int:
     """Where the messages of one kind end that begin here."""
     size = len(data)
     first, begin, rows = data[position], position, 0
@@ -200,7 +200,7 @@ def _cut(backend: BackendSession, client: ClientSession, run: Run, data: bytes, 
     """Tell the client that its result ends here, and have the server stop."""
     if start < position:
         client.write(data[start:position])
-    block = over_limit(run.outcome.limits)
+    block = over_limit(run.limits)
     run.block(block, "proxy")
     assert client.interception is not None
     client.write(encode_block(block, client.interception.style))
