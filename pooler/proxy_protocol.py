@@ -31,6 +31,12 @@ _LOCAL, _PROXY = 0x20, 0x21
 _ADDRESS_BYTES: Final = {0x11: 4, 0x21: 16}
 """By family: TCP over IPv4, TCP over IPv6."""
 
+_CRC32C: Final = 0x03
+"""The type of the field that holds a checksum of the whole header, as balancers of some clouds send it."""
+_CRC32C_BYTES: Final = 4
+_POLYNOMIAL: Final = 0x82F63B78
+"""Castagnoli's, its lowest bit first."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
@@ -75,7 +81,7 @@ def _decode_v1(data: bytes) -> ProxyHeader | None:
         raise _malformed("its addresses are none") from None
     if int(found[4]) > 65535 or int(found[5]) > 65535:
         raise _malformed("its ports are none")
-    return ProxyHeader(str(source), int(found[4]), len(line))
+    return ProxyHeader(_text(source), int(found[4]), len(line))
 
 
 def _decode_v2(data: bytes) -> ProxyHeader | None:
@@ -98,9 +104,47 @@ def _decode_v2(data: bytes) -> ProxyHeader | None:
         return ProxyHeader("", 0, size)
     if length < 2 * width + 4:
         raise _malformed("its addresses are cut short")
+    _check_fields(data[:size], 16 + 2 * width + 4)
     source = ipaddress.ip_address(data[16 : 16 + width])
     port = int.from_bytes(data[16 + 2 * width : 18 + 2 * width], "big")
-    return ProxyHeader(str(source), port, size)
+    return ProxyHeader(_text(source), port, size)
+
+
+def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An address as one of a client that came by itself: IPv4 within IPv6 is IPv4."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _check_fields(header: bytes, position: int) -> None:
+    """Walk over what follows the addresses. Raises ClientError if it is cut short, or its checksum is wrong."""
+    while position < len(header):
+        start = position + 3
+        length = int.from_bytes(header[position + 1 : start], "big")
+        end = start + length
+        if end > len(header):
+            raise _malformed("a field behind its addresses is cut short")
+        if header[position] == _CRC32C:
+            unsigned = header[:start] + bytes(length) + header[end:]
+            if length != _CRC32C_BYTES or int.from_bytes(header[start:end], "big") != _crc32c(unsigned):
+                raise _malformed("its checksum is wrong")
+        position = end
+
+
+def _crc32c(data: bytes) -> int:
+    remainder = 0xFFFFFFFF
+    for byte in data:
+        remainder = _CRC_TABLE[(remainder ^ byte) & 0xFF] ^ (remainder >> 8)
+    return remainder ^ 0xFFFFFFFF
+
+
+def _crc_of_byte(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (_POLYNOMIAL if byte & 1 else 0)
+    return byte
+
+
+_CRC_TABLE: Final = tuple(map(_crc_of_byte, range(256)))
 
 
 def _malformed(why: str) -> ClientError:

@@ -170,10 +170,13 @@ class _Line:
         return self._fields.pop(0)
 
     def _word(self, what: str) -> str:
+        return self._only(what).text
+
+    def _only(self, what: str) -> Token:
         field = self._next(what)
         if len(field) != 1:
             raise _Wrong(f"expected one word, {what}")
-        return field[0].text
+        return field[0]
 
     def _databases(self, field: list[Token]) -> tuple[frozenset[str] | None, bool, bool]:
         names: set[str] = set()
@@ -223,8 +226,9 @@ class _Line:
         return found
 
     def _networks(self) -> tuple[_Network, ...] | None:
-        word = self._word("an address, such as 10.0.0.0/8")
-        if word == "all":
+        token = self._only("an address, such as 10.0.0.0/8")
+        word = token.text
+        if token.is_keyword("all"):
             return None
         if word in ("samehost", "samenet"):
             raise _Wrong(f"{word}: write the addresses, such as 127.0.0.1/32 and 10.0.0.0/8")

@@ -9,6 +9,7 @@ import enum
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pooler.config.values import HostPort, Unfit
 
@@ -57,6 +58,10 @@ class HostChoice:
 ANY_HOST = HostChoice()
 
 
+_LONGEST_NAME: Final = 254
+"""Bytes, with a point at its end."""
+
+
 def split_address(address: str) -> tuple[str, str]:
     """Host and port, as texts, of one entry of a URI: ``host``, ``host:port``, ``[address]:port``. Raises Unfit."""
     if address.startswith("["):
@@ -84,12 +89,26 @@ def hosts_of(parts: Mapping[str, str]) -> tuple[HostPort, ...]:
         raise Unfit("it names no host: write postgresql://HOST/..., or ?host=/DIRECTORY for a Unix socket")
     if "" in hosts:
         raise Unfit("one of its hosts is empty: write their names with one comma between each two")
+    for host in hosts:
+        _check_name(host)
     ports = parts.get("port", "").split(",")
     if len(ports) == 1:
         ports *= len(hosts)
     if len(ports) != len(hosts):
         raise Unfit(f"it has {len(hosts)} hosts and {len(ports)} ports: write one port for all, or one for each")
     return tuple(HostPort(host, _port(port)) for host, port in zip(hosts, ports, strict=True))
+
+
+def _check_name(host: str) -> None:
+    """Raises Unfit for a name that none can be, and that nothing could be looked up for."""
+    try:
+        fits = host.startswith("/") or len(host.encode("idna")) <= _LONGEST_NAME
+    except UnicodeError:
+        fits = False
+    if not fits:
+        raise Unfit(
+            "one of its hosts is no name: between its points there are 1 to 63 characters, and in all 253 at most"
+        )
 
 
 def _port(text: str) -> int:

@@ -21,10 +21,11 @@ from functools import partial
 from typing import Final
 
 from pooler.tls.channel_binding import server_end_point
+from pooler.tls.reasons import explain
 from pooler.tls.turns import Turns
 from pooler.writing import direct_writer
 
-__all__ = ["MAX_HANDSHAKE", "MAX_HELLO", "HandshakeFailed", "TlsTransport"]
+__all__ = ["MAX_HANDSHAKE", "MAX_HELLO", "MAX_UNREAD", "HandshakeFailed", "TlsTransport"]
 
 _RECORD: Final = 16384
 """Bytes of the largest TLS record. Nothing larger is encrypted at a time, or the buffer would stay as large."""
@@ -38,6 +39,9 @@ MAX_HANDSHAKE: Final = 65536
 
 MAX_HELLO: Final = 8192
 """Bytes that a client may send before it is answered. A ClientHello has some 500; with post-quantum keys some 2000."""
+
+MAX_UNREAD: Final = 65536
+"""Bytes that OpenSSL may say by itself to a peer that takes none of them: its answers to 2,400 changes of keys."""
 
 _TLS_HANDSHAKE: Final = 0x16
 _HEADER: Final = 5
@@ -79,6 +83,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_ssl",
         "_state",
         "_turns",
+        "_unread",
         "_write",
         "origin",
     )
@@ -120,6 +125,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """What was wrong with what the peer sent."""
         self._state = _State.HANDSHAKE
         self._paused = False
+        self._unread = 0
+        """Bytes that OpenSSL has said by itself since the peer took all that there was."""
         raw.set_protocol(self)
 
     def start(self, received: bytes = b"") -> None:
@@ -198,7 +205,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return
         except ssl.SSLError as error:
             self._flush()  # the alert that tells the peer why
-            self._fail(_explain(error))
+            self._fail(explain(error))
             return
         self._flush()
         self._state = _State.OPEN
@@ -247,16 +254,25 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             ended = True
         except ssl.SSLError as error:
             # An alert, or not what the peer encrypted: what came before it is still the peer's.
-            self._broken = ConnectionAbortedError(_explain(error))
+            self._broken = ConnectionAbortedError(explain(error))
             ended = True
         if pieces:
             protocol = self._protocol
             assert isinstance(protocol, asyncio.Protocol)
             protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._outgoing.pending:
-            self._flush()
+            self._answer()
         if ended:
             self.close()
+
+    def _answer(self) -> None:
+        """Send what OpenSSL says by itself: to an alert, or to a peer that wants other keys. One that wants them again
+        and again, and reads nothing, would fill our memory with the answers: nobody else has written anything."""
+        self._unread = self._unread + self._outgoing.pending if self._raw.get_write_buffer_size() else 0
+        self._flush()
+        if self._unread > MAX_UNREAD:
+            self._broken = ConnectionAbortedError("the peer reads no answers to what its TLS asks")
+            self._raw.abort()
 
     def _flush(self) -> None:
         data = self._outgoing.read()
@@ -372,20 +388,3 @@ def _is_whole_record(received: bytes) -> bool:
     if received[0] != _TLS_HANDSHAKE:
         return True
     return len(received) >= _HEADER and len(received) >= _HEADER + int.from_bytes(received[3:_HEADER], "big")
-
-
-def _explain(error: ssl.SSLError) -> str:
-    """An error of OpenSSL's in words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the peer's certificate is not accepted: {error.verify_message}"
-    reason = (error.reason or str(error)).lower().replace("_", " ")
-    return _WORDS.get(reason, reason)
-
-
-_WORDS: Final = {
-    "http request": "the peer speaks HTTP",
-    "unknown protocol": "the peer does not speak TLS",
-    "wrong version number": "the peer does not speak TLS",
-    "peer did not return a certificate": "the peer has shown no certificate, and one is needed",
-    "tlsv13 alert certificate required": "the peer wants a certificate of us",
-}

@@ -60,7 +60,7 @@ class Authority:
 
     def issue(
         self,
-        common_name: str,
+        common_name: str | x509.Name,
         *,
         hosts: Sequence[str] = (),
         organization: str = "",
@@ -68,11 +68,16 @@ class Authority:
         algorithm: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None = None,
         with_rsa: bool = False,
     ) -> Identity:
-        """A certificate for a server (``hosts``: names and addresses) or a client. ``days`` below 0: it has expired."""
+        """A certificate for a server (``hosts``: names and addresses) or a client, of this common name or subject.
+
+        ``days`` below 0: it has expired.
+        """
         key: CertificateIssuerPrivateKeyTypes
         key = rsa.generate_private_key(65537, 2048) if with_rsa else ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
-        subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        subject = common_name
+        if isinstance(subject, str):
+            subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, subject)])
         builder = self._builder(subject, key, days)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)

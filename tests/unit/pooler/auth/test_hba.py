@@ -91,6 +91,11 @@ def test_physical_replication_is_named_by_its_own_word(hba: Hba) -> None:
             'expected an address such as 10.0.0.0/8, "all", or an address and its mask, found "db.example": '
             "host names are not looked up here",
         ),
+        (
+            'host all all "all" trust',
+            'expected an address such as 10.0.0.0/8, "all", or an address and its mask, found "all": '
+            "host names are not looked up here",
+        ),
         ("host all all samenet trust", "samenet: write the addresses, such as 127.0.0.1/32 and 10.0.0.0/8"),
         (
             "host all +staff all trust",
@@ -133,8 +138,52 @@ def test_name_maps() -> None:
     assert MAPS.allows("staff", "root", "anybody")
     assert not MAPS.allows("other", "root", "root")
     with pytest.raises(ConfigErrors) as raised:
-        NameMaps.parse("staff /^(.*)$ all\nstaff one\nstaff a +b\n", "pg_ident.conf")
-    assert [error.line for error in raised.value.errors] == [1, 2, 3]
+        NameMaps.parse("staff a all\nstaff one\nstaff a +b\n", "pg_ident.conf")
+    assert [error.line for error in raised.value.errors] == [2, 3]
+
+
+def test_name_maps_with_regular_expressions() -> None:
+    maps = NameMaps.parse(
+        r"""
+        mail   /^([a-z]+)@shop\.example$     \1
+        mail   /^root@                         all
+        mail   "/^(.*)$"                       quoted
+        first  /^(x)?admin$                    \1
+        dn     /"^CN=(.*),O=shop$"             \1
+        within /ops                            deploy
+        """,
+        "pg_ident.conf",
+    )
+    assert maps.allows("mail", "alice@shop.example", "alice")
+    assert not maps.allows("mail", "alice@shop.example", "bob")
+    assert not maps.allows("mail", "alice@shopxexample", "alice"), "a point is a point where it is escaped"
+    assert not maps.allows("mail", "alice@shop.example\n", "alice"), "the end is the end, and no line's"
+    assert not maps.allows("mail", "all@shop.example", "anybody"), "who is called all is not everybody"
+    assert maps.allows("mail", "root@anywhere", "anybody")
+    assert maps.allows("mail", "/^(.*)$", "quoted")
+    assert not maps.allows("mail", "bob", "quoted")
+    assert not maps.allows("first", "admin", ""), "the part that is named has matched nothing"
+    assert maps.allows("dn", "CN=alice,O=shop", "alice"), "in quotes behind the /, a comma is one"
+    assert maps.allows("within", "my ops team", "deploy"), "as in PostgreSQL, it may match within"
+    assert not maps.allows("within", "ops" + "x" * 2000, "deploy")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (r"m /^(.*$ a", "the regular expression makes no sense: missing ), unterminated subpattern"),
+        (r"m /^.*$ \1", r"\1 stands for what the first parentheses of the regular expression match, and it has none"),
+        (
+            r"m /a /b",
+            "a regular expression may stand for whom the certificate or the system names, and not for the user",
+        ),
+    ],
+)
+def test_a_wrong_regular_expression_is_named(line: str, message: str) -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        NameMaps.parse(f"# maps\n{line}\n", "pg_ident.conf")
+    (error,) = raised.value.errors
+    assert str(error).startswith(f"pg_ident.conf:2: {message}")
 
 
 def test_any_bytes_end_in_an_error_or_in_rules() -> None:

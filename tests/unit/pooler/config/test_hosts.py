@@ -29,6 +29,24 @@ def test_several_hosts(dsn: str, hosts: list[tuple[str, int]]) -> None:
     assert parse_dsn(dsn).hosts == tuple(HostPort(*host) for host in hosts)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["db..example", ".example", "x" * 64, "a." * 127 + "a"],
+    ids=["gap", "point", "part", "all"],
+)
+def test_what_can_be_no_name_is_named(host: str) -> None:
+    for dsn in (f"postgresql://{host}/d", f"postgresql://a,{host}/d", f"postgresql:///d?host={host}"):
+        with pytest.raises(Unfit, match="one of its hosts is no name"):
+            parse_dsn(dsn)
+
+
+@pytest.mark.parametrize(
+    "host", ["db.example.", "my_db", "b\u00fcro.example", "x" * 63, "/run/" + "x" * 70, "fe80::1%eth0"]
+)
+def test_what_can_be_a_name_is_one(host: str) -> None:
+    assert parse_dsn(f"host={host}").host == host
+
+
 def test_which_host_is_meant() -> None:
     options = "target_session_attrs=read-write&load_balance_hosts=random"
     choice = HostChoice(TargetSessionAttrs.READ_WRITE, LoadBalanceHosts.RANDOM)

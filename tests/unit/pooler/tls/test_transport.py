@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pooler.tls.transport import MAX_HELLO, HandshakeFailed, TlsTransport
+from pooler.tls.transport import MAX_HELLO, MAX_UNREAD, HandshakeFailed, TlsTransport
 from pooler.tls.turns import Turns
 from tests.support.certificates import Authority
 
@@ -184,6 +184,33 @@ async def test_a_handshake_that_fails_says_why_and_only_once(contexts: Contexts)
     pair.server.connection_lost(None)
     assert len(pair.heard[0].done) == 1
     assert pair.heard[0].lost == [None]
+
+
+async def test_a_peer_that_reads_no_answers_of_its_tls_is_cut(contexts: Contexts) -> None:
+    """A client can ask for other keys as often as it likes, and each time OpenSSL answers."""
+    pair = Pair(contexts)
+    pair.shake_hands()
+    pair.wires[0].deliver = lambda data: None
+
+    def ask_for_keys(times: int) -> None:
+        for _ in range(times):
+            # Python's ssl can't say it: this is what OpenSSL has to say by then.
+            pair.server._outgoing.write(bytes(27))
+            pair.client.write(b".")
+            pair.flow()
+
+    ask_for_keys(MAX_UNREAD // 27 + 10)
+    assert not pair.wires[0].closed, "it takes what it is told"
+    pair.wires[0].size = 1
+    ask_for_keys(MAX_UNREAD // 27)
+    assert not pair.wires[0].closed
+    pair.wires[0].size = 0
+    ask_for_keys(1)
+    pair.wires[0].size = 1
+    ask_for_keys(MAX_UNREAD // 27)
+    assert not pair.wires[0].closed, "it has taken all in between"
+    ask_for_keys(1)
+    assert pair.wires[0].aborted
 
 
 async def test_nothing_is_written_before_the_handshake_is_over(contexts: Contexts) -> None:
