@@ -47,6 +47,11 @@ _ENDS_BATCH: Final = frozenset(
     }
 )
 
+_OF_CLIENTS: Final = _ENDS_BATCH - {Request.ASKED, Request.INJECTED_SYNC}
+
+MAX_LOOK_BACK: Final = 64
+"""How many requests are looked through for the end of an earlier batch: a client may send fifty thousand ahead."""
+
 MIXED_SEQUENCES: Final = -1
 """No client's serial number."""
 
@@ -217,6 +222,16 @@ class BackendState:
     def between_batches(self) -> bool:
         """What it is sent next begins a batch: all before is ended by a Sync, or is a Query or FunctionCall."""
         return self.owed[-1] in _ENDS_BATCH if self.owed else self.ready
+
+    @property
+    def may_be_in_transaction(self) -> bool:
+        """A transaction block may be open by when it comes to what it is sent next, or that can't be told soon."""
+        if self.status != _IDLE:
+            return True
+        for place, request in enumerate(reversed(self.owed)):
+            if request in _OF_CLIENTS or place == MAX_LOOK_BACK:
+                return True
+        return False
 
     @property
     def copy_outcome_open(self) -> bool:

@@ -93,10 +93,11 @@ def parse_named(
     undo = partial(named.drop, name)
     before = b""
     if prepared in backend.prepared:
-        if backend.status == messages.IDLE and not prepared.is_noticed:
+        if not (prepared.is_noticed or backend.may_be_in_transaction):
             backend.reply_to_change(messages.PARSE_COMPLETE_MESSAGE, named, name, undo)
             return b"", end
-        # Its plan may be of a table that is another now, and in a transaction an error can't be mended.
+        # Its plan may be of a table that is another now, and in a transaction an error can't be mended. And where that
+        # has failed already, the Parse has to.
         before = renewal(backend, prepared)
     before = before or make_room(backend)
     backend.prepared[prepared] = None
