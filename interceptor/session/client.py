@@ -222,7 +222,10 @@ class ClientSession(ClientState):
 
         Where plugins decide, the connection ends: of what would be relayed from here on nobody could judge.
         """
-        if self.interception is not None:
+        if self.finishing:
+            assert self.backend is not None
+            finish(self, self.backend)
+        elif self.interception is not None:
             self.held = False
             self.rest = b""
             self.host.on_failed(
@@ -232,11 +235,8 @@ class ClientSession(ClientState):
                     hint="Send Sync only when CopyDone or CopyFail has ended a COPY.",
                 )
             )
-            return
-        self.keep(Effect.UNCOUNTED)
-        if self.finishing:
-            assert self.backend is not None
-            finish(self, self.backend)
+        else:
+            self.keep(Effect.UNCOUNTED)
 
     def keep(self, effect: Effect) -> None:
         """Keep the backend for this reason, until the client goes."""
@@ -257,7 +257,9 @@ class ClientSession(ClientState):
         stage = None if interception is None else interception.stage
         if stage is not None and stage.waits and not backend.owed:
             stage.commit()
-        if interception is not None and (interception.busy or (self.begins and backend.owed) or must_hold(backend)):
+        # What begins a batch in the midst of a COPY is refused, and need not be looked at.
+        begins = self.begins and backend.owed and not backend.copy_in
+        if interception is not None and (begins or interception.busy or must_hold(backend)):
             return
         self.held = False
         if not backend.copy_in:

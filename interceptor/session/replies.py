@@ -373,7 +373,7 @@ def fail_until_sync(backend: BackendSession, client: ClientSession) -> None:
 
 
 def stop_counting(backend: BackendSession, client: ClientSession) -> None:
-    """A client that copies sent what has no place in a COPY: count no more.
+    """A client that copies sent what has no place in a COPY, such as a statement or Terminate: count no more.
 
     The server refuses it and hangs up. But if the COPY has failed before the server reads it, it is carried out, and
     which of the two it is can't be told. So from here on all is relayed, and nothing is owed by name.

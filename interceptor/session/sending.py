@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from interceptor.protocol import messages
 from interceptor.session.bounds import MAX_OWED
+from interceptor.session.replies import stop_counting
 
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
@@ -49,6 +50,10 @@ def finish(session: ClientSession, backend: BackendSession) -> None:
     if backend.uncounted:
         # Only the server knows when it has answered all: then it hangs up. Called once in this state.
         backend.write(messages.TERMINATE_MESSAGE)
-    elif not backend.streaming and (backend.copy_in or not backend.owed):
-        # A COPY that waits for data waits in vain, once its client has been told of it.
+    elif backend.streaming:
+        return
+    elif backend.copy_in:
+        # Whether the COPY has failed before, the server knows. It refuses Terminate in a COPY, and hangs up as well.
+        stop_counting(backend, session)
+    elif not backend.owed:
         session.host.on_finished()

@@ -40,7 +40,7 @@ def _function_call() -> bytes:
 _copy_rows = st.lists(st.builds(_copy_data, st.sampled_from([b"1", b"1", b"1", BAD_ROW]), _padding), max_size=4).map(
     b"".join
 )
-_copy_end = st.sampled_from([COPY_DONE, COPY_DONE, message("f", b"why\0"), message("f", BAD_ROW + b"\0")])
+_copy_end = st.sampled_from([COPY_DONE, COPY_DONE, message("f", b"why\0"), message("f", BAD_ROW + b"\0"), b""])
 _noise = st.sampled_from([b"", b"", b"", SYNC, FLUSH])
 
 _single = st.one_of(

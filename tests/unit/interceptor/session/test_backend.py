@@ -6,10 +6,8 @@ import pytest
 
 from interceptor.session import backend as backend_module
 from tests.support.recorder import (
-    COPY_IN,
     RESULT,
     SYNC,
-    TERMINATE,
     Recorder,
     bind,
     error,
@@ -21,17 +19,6 @@ from tests.support.recorder import (
 )
 
 FAREWELL = error("terminating connection", "FATAL")
-
-
-@pytest.mark.parametrize("cut", range(1, len(COPY_IN)))
-def test_a_client_that_said_copy_and_terminate_hears_of_the_copy_to_the_end_of_the_message(cut: int) -> None:
-    recorder = Recorder()
-    recorder.from_client(query("COPY t FROM STDIN") + TERMINATE)
-    heard = []
-    for piece in (COPY_IN[:cut], COPY_IN[cut:]):
-        recorder.from_backend(piece)
-        heard.append((recorder.finished, recorder.to_client == COPY_IN))
-    assert heard == [(False, False), (True, True)]
 
 
 @pytest.mark.parametrize("asked", [b"", query("SELECT 1"), parse("SELECT 1") + SYNC], ids=["nothing", "query", "batch"])

@@ -320,23 +320,28 @@ def test_terminate_with_nothing_owed_ends_at_once(before: bytes) -> None:
     assert not (before and recorder.backend.reusable)
 
 
-def test_terminate_behind_a_copy_that_gets_no_data_does_not_wait_for_its_end() -> None:
-    recorder = Recorder()
-    recorder.from_client(query("COPY t FROM STDIN") + TERMINATE)
-    recorder.take()
-    assert (recorder.finished, recorder.client.on_hung_up()) == (False, True)
-    recorder.from_backend(COPY_IN)
-    assert recorder.finished
-    assert not recorder.backend.reusable
-
-
-def test_terminate_in_a_copy_ends_at_once() -> None:
+@pytest.mark.parametrize("rows", [b"", message("d", b"1\n"), message("d", b"1\n") + SYNC])
+def test_terminate_in_a_copy_is_for_the_server_to_end(rows: bytes) -> None:
     recorder = Recorder()
     recorder.from_client(query("COPY t FROM STDIN"))
     recorder.from_backend(COPY_IN)
-    recorder.from_client(message("d", b"1\n") + TERMINATE)
-    assert recorder.finished
+    recorder.from_client(rows + TERMINATE)
+    assert recorder.to_backend == query("COPY t FROM STDIN") + rows + TERMINATE
+    assert (recorder.finished, recorder.client.on_hung_up(), recorder.pins) == (False, True, [])
+    recorder.from_backend(error() + ready())
+    assert recorder.to_client == COPY_IN + error() + ready()
     assert not recorder.backend.reusable
+
+
+def test_terminate_before_a_copy_has_begun_goes_to_the_server_when_it_has() -> None:
+    recorder = Recorder()
+    recorder.from_client(query("COPY t FROM STDIN") + TERMINATE)
+    assert recorder.take() == (query("COPY t FROM STDIN") + FLUSH, b"")
+    for byte in COPY_IN:
+        assert TERMINATE not in recorder.to_backend
+        recorder.from_backend(bytes([byte]))
+    assert recorder.take() == (TERMINATE, COPY_IN)
+    assert not recorder.finished
 
 
 # --- Bad input -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from interceptor.errors import ProtocolViolation
 from interceptor.session.prelude import PASSING_NAME
 from tests.support.plugged import PluggedRecorder
 from tests.support.recorder import (
@@ -119,3 +120,10 @@ def test_named_statements_are_still_the_clients(recorder: Recorder) -> None:
     recorder.from_backend(answer)
     assert b"mine" not in recorder.to_backend
     assert recorder.to_client == ready() + answer
+
+
+def test_a_statement_that_came_before_its_copy_had_begun_is_refused_when_it_has(tmp_path: Path) -> None:
+    recorder = PluggedRecorder(tmp_path, GUARDS)
+    recorder.from_client(query("COPY t FROM STDIN") + query("SELECT 1"))
+    with pytest.raises(ProtocolViolation):
+        recorder.from_backend(COPY_IN)
