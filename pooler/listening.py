@@ -10,7 +10,10 @@ from typing import Protocol
 
 from pooler.config import ServerSettings
 
-__all__ = ["Listening", "OwnListening", "port_of"]
+__all__ = ["SOCKET_MODE", "Listening", "OwnListening", "port_of"]
+
+SOCKET_MODE = 0o777
+"""Of the Unix socket, whatever the umask: who may enter its folder may connect, as with PostgreSQL and PgBouncer."""
 
 Accept = Callable[[], asyncio.Protocol]
 
@@ -61,6 +64,7 @@ class OwnListening:
                 self._listeners.append(
                     await loop.create_unix_server(accept, str(self._unix_socket), backlog=settings.listen_backlog)
                 )
+                self._unix_socket.chmod(SOCKET_MODE)
         except BaseException:
             self.stop()
             raise

@@ -8,6 +8,7 @@ PgBouncer's is written down, so that nothing changes but the program.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,20 @@ _AUTH_TYPES: Final = {"plain": "password"}
 _NO_LIMIT: Final = 1000
 """Connections that a pool may have, where PgBouncer's had no limit, which does not exist here."""
 
+_RESTRICTING: Final = {
+    "max_db_client_connections": "0",
+    "max_user_client_connections": "0",
+    "disable_pqexec": "0",
+    "unix_socket_mode": "0777",
+    "unix_socket_group": "",
+    "auth_ldap_options": "",
+}
+"""Without a counterpart, and who set them to anything but this has kept somebody out: not to be lost in a comment."""
+
 _IN_CONNECTION_STRING: Final = ("host", "port", "dbname", "user", "password")
 _PARAMETERS: Final = ("client_encoding", "datestyle", "timezone", "application_name", "load_balance_hosts")
+
+_FRACTION: Final = re.compile(r"(?:0|[1-9][0-9]*)\.[0-9]+")
 
 _Settings = Callable[..., object]
 
@@ -70,6 +83,8 @@ class _Conversion:
     def __init__(self) -> None:
         self.imported = Imported()
         self.lines: list[str] = []
+        self._socket_dir = _DEFAULTS["unix_socket_dir"]
+        """Where PgBouncer looks for servers without a host, too."""
 
     def convert(self, path: Path, entries: list[Entry]) -> Imported:
         sections: dict[str, dict[str, Entry]] = {}
@@ -77,7 +92,10 @@ class _Conversion:
             # Of two for one name the later holds, as in PgBouncer.
             sections.setdefault(entry.section, {})[entry.name] = entry
         self.lines += comment(f"Made from {path.name} of a PgBouncer by `interceptor import`.")
-        self._server(sections.pop("pgbouncer", {}))
+        server = sections.pop("pgbouncer", {})
+        if "unix_socket_dir" in server:
+            self._socket_dir = server["unix_socket_dir"].value or self._socket_dir
+        self._server(server)
         for entry in sections.pop("databases", {}).values():
             self._database(entry)
         for entry in sections.pop("users", {}).values():
@@ -149,6 +167,8 @@ class _Conversion:
         kind = kinds_of(settings).get(name)
         if kind is None:
             self._without(name, explain_unknown(heading, name))
+            if _RESTRICTING.get(name, value) != value:
+                self._incomplete(f"{name} is set, and nothing takes its place")
             return
         if name == "auth_type":
             value = _AUTH_TYPES.get(value, value)
@@ -160,7 +180,8 @@ class _Conversion:
         try:
             kind.parse(value)
         except Unfit as unfit:
-            self._without(name, str(unfit) if unfit.args else f"expected {kind.expected}")
+            why_not = str(unfit) if unfit.args else f"expected {kind.expected}"
+            self._incomplete(f"{name} is left at its default, for its value does not fit here: {why_not}")
             return
         if why:
             self.lines += comment(f"{why}:")
@@ -189,8 +210,7 @@ class _Conversion:
         hosts = host.split(",")
         port = pairs.get("port", "5432")
         if not host or any(one.startswith("/") for one in hosts):
-            # PgBouncer's default is libpq's: the folder that PostgreSQL was built with, /tmp if it was not changed.
-            options.insert(0, f"host={percent(host or '/tmp', safe='/,')}")
+            options.insert(0, f"host={percent(host or self._socket_dir, safe='/,')}")
             address = ""
         else:
             address = ",".join(f"{f'[{one}]' if ':' in one else percent(one, safe='')}:{port}" for one in hosts)
@@ -212,4 +232,6 @@ def _written(kind: str, value: str) -> str:
         return "[" + ", ".join(quote(part.strip()) for part in value.split(",") if part.strip()) + "]"
     if kind == "boolean":
         return "true" if value.lower() in ("1", "true", "on", "yes") else "false"
-    return str(int(value)) if value.isdecimal() and kind != "text" else quote(value)
+    if kind == "text":
+        return quote(value)
+    return str(int(value)) if value.isdecimal() else value if _FRACTION.fullmatch(value) else quote(value)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pooler.config import ServerSettings
-from pooler.listening import port_of
+from pooler.listening import SOCKET_MODE, port_of
 
 __all__ = ["close_sockets", "open_sockets"]
 
@@ -92,6 +92,7 @@ def _listen_unix(path: Path, backlog: int) -> socket.socket:
     try:
         _remove_stale(path)
         sock.bind(str(path))
+        path.chmod(SOCKET_MODE)
         sock.listen(backlog)
         sock.setblocking(False)
     except BaseException:

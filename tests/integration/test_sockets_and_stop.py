@@ -26,6 +26,7 @@ def test_unix_sockets_on_both_sides(postgres18: PostgresServer, tmp_path: Path) 
         "databases.app": {"primary": primary},
     }
     with run_proxy(tables) as proxy:
+        assert (tmp_path / f".s.PGSQL.{port}").stat().st_mode & 0o777 == 0o777, "other users may connect"
         with psycopg.connect(host=str(tmp_path), port=port, user="postgres", dbname="app", autocommit=True) as client:
             row = client.execute("select inet_client_addr(), 1").fetchone()
             assert row == (None, 1), "the backend was reached by its Unix socket"

@@ -129,7 +129,8 @@ jwt_secret = "hunter2"
 manager takes them up
 :8: server.pool_size: this setting does not belong into [server], but into [databases.NAME] or [users.NAME]; for all \
 pools its name is default_pool_size
-:9: server.so_reuseport: this setting is not built yet: leave it out
+:9: server.so_reuseport: there is no such setting here: the workers of one node share a port, and hand cancel \
+requests to each other, by themselves
 :12: databases.app.host: there is no such setting here: it is part of the connection string, as in \
 primary = "postgresql://USER:PASSWORD@HOST:PORT/DBNAME"
 :13: databases.app.replicas[0]: the user must be each client's own, as in the primary's connection string: leave it \
@@ -159,7 +160,7 @@ primary = "postgresql://a:b@h?sslmode=verify-full"
 :6: server.stats_users: expected an array of names such as ["a", "b"], or a text with commas such as "a, b", found an \
 array
 :7: server.max_packet_size: other limits than PostgreSQL's own, 1 GB, are not built yet: leave it out
-:8: server.disable_pqexec: this setting is not built yet: leave it out
+:8: server.disable_pqexec: there is no such setting here: a message may have several statements; a rule can block them
 :10: databases.app.primary: sslrootcert: "verify-full" needs the authorities that sign servers' certificates
 """,
     ),

@@ -58,8 +58,11 @@ def test_no_setting_is_called_unknown_or_not_built() -> None:
 @pytest.mark.parametrize(
     ("section", "name", "explanation"),
     [
-        ("[server]", "track_extra_parameters", "this setting is not built yet: leave it out"),
-        ("[server]", "disable_pqexec", "this setting is not built yet: leave it out"),
+        (
+            "[server]",
+            "track_extra_parameters",
+            "there is no such setting here: all settings follow their client, whatever their names",
+        ),
         ("[server]", "user", "there is no such setting here: start the process as the user that it is to run as"),
         ("[users.NAME]", "password", "there is no such setting here: passwords stand in the auth_file"),
         ("[server]", "port", "there is no such setting here: its name is listen_port"),
@@ -101,7 +104,7 @@ def test_explanations(section: str, name: str, explanation: str) -> None:
             "[users.NAME]",
         ),
         ("logfile", explain_unknown("[server]", "logfile")),
-        ("peer_id", "this setting is not built yet: leave it out"),
+        ("peer_id", explain_unknown("[server]", "peer_id")),
         ("xyzzy", "unknown section"),
     ],
 )

@@ -101,6 +101,31 @@ def test_every_setting_without_a_counterpart_is_a_comment_that_says_why(tmp_path
     assert "8192" not in made.toml
 
 
+def test_a_database_without_a_host_is_where_pgbouncer_looks_for_it(tmp_path: Path) -> None:
+    made = imported(tmp_path, "[databases]\nx =\n[pgbouncer]\nunix_socket_dir = /run/postgresql\n")
+    assert tomllib.loads(made.toml)["databases"]["x"]["primary"] == "postgresql:///?host=/run/postgresql"
+    assert "host=/tmp" in imported(tmp_path, "[databases]\nx = port=7\n").toml
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("unix_socket_mode = 0700", "unix_socket_mode is set"),
+        ("unix_socket_mode = 0777", ""),
+        ("max_db_client_connections = 10", "max_db_client_connections is set"),
+        ("max_db_client_connections = 0", ""),
+        ("disable_pqexec = 1", "disable_pqexec is set"),
+        ("auth_type = pam", "auth_type is left at its default"),
+        ("query_timeout = soon", "query_timeout is left at its default"),
+    ],
+)
+def test_what_kept_somebody_out_is_not_lost_in_a_comment(tmp_path: Path, line: str, left: str) -> None:
+    made = imported(tmp_path, f"[pgbouncer]\n{line}\n")
+    assert len(made.incomplete) == bool(left)
+    assert all(one.startswith(left) for one in made.incomplete)
+    assert f"# {line.split()[0]}: " in made.toml or left
+
+
 def test_no_limit_is_never_guessed_in_silence(tmp_path: Path) -> None:
     made = imported(tmp_path, "[pgbouncer]\ndefault_pool_size = 0\n")
     assert "default_pool_size" in made.incomplete[0]
