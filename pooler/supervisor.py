@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 READY: Final = "READY=1"
 """Clients can connect; in the place of another node, it has heard so."""
 STOPPING: Final = "STOPPING=1"
-"""No client is let in any more."""
+"""The end has begun, and may take TimeoutStopSec. Not for a node that another has replaced: it may stay for longer."""
 
 
 def tell_supervisor(state: str) -> None:

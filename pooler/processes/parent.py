@@ -224,7 +224,6 @@ class Parent:
 
     def _end(self) -> None:
         """Workers first: while one is there, the control is needed."""
-        tell_supervisor(STOPPING)
         settings = self._config.server
         workers = range(1, self._memory.workers + 1)
         seconds = settings.shutdown_timeout + _SPARE
@@ -233,6 +232,7 @@ class Parent:
             self._pass_on(LEAVE, [CONTROL, *workers])
             seconds += settings.takeover_timeout
         else:
+            tell_supervisor(STOPPING)
             self._pass_on(signal.SIGTERM, workers)
         # Where another node listens, or tried to and the old one goes on, the names are not ours to remove.
         close_sockets(self._inheritance.sockets, remove=not (self._replaced or self._inheritance.handover))

@@ -59,7 +59,6 @@ def test_the_unit_with_seats_is_the_other_one_but_for_the_takeover() -> None:
     assert seats - plain == {
         f"{start} --takeover",
         "ExecStartPre=/usr/bin/install -d -m 700 /run/interceptor/takeover",
-        "RuntimeDirectoryPreserve=yes",
     }
     assert 'run_dir = "/run/interceptor/takeover"' in SEATS.read_text()
 

@@ -12,7 +12,7 @@ from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
 from tests.support.processes import Family, connect_to, is_alive, one_of_each, peak
-from tests.support.proxied import Clients, errors, pid_of, upstream
+from tests.support.proxied import Clients, commit_and_leave, errors, pid_of, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.watch import Activity, Gate, wait_for, wait_until
 from tests.support.wire import WireClient
@@ -225,9 +225,7 @@ def test_a_killed_parent_ends_everybody_at_the_end_of_a_transaction(postgres18: 
         idle.read_to_end()
         assert [error["C"] for error in errors(idle)] == ["57P01"]
         assert working.query("select 'still here'") == [("still here",)]
-        assert working.query("commit") == []
-        working.read_to_end()
-        assert [error["C"] for error in errors(working)] == ["57P01"]
+        commit_and_leave(working)
         wait_until(lambda: not any(map(is_alive, children.values())), "all processes have ended")
         with Activity(postgres18, application="orphaned") as activity:
             wait_until(lambda: activity.count() == 0, "no backend is left")

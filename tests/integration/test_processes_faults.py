@@ -11,7 +11,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer, free_port
 from tests.support import frontend as f
 from tests.support.processes import Family, connect_to, is_alive, peak, worker_of
-from tests.support.proxied import Clients, errors, upstream
+from tests.support.proxied import Clients, commit_and_leave, errors, upstream
 from tests.support.proxy import Tables, Value, run_proxy
 from tests.support.takeover import take_over
 from tests.support.watch import Activity, wait_until
@@ -73,9 +73,7 @@ def test_the_parent_while_there_is_no_control(postgres18: PostgresServer) -> Non
         os.kill(proxy.pid, signal.SIGKILL)
         idle.read_to_end()
         assert [error["C"] for error in errors(idle)] == ["57P01"]
-        assert working.query("commit") == []
-        working.read_to_end()
-        assert [error["C"] for error in errors(working)] == ["57P01"]
+        commit_and_leave(working)
         wait_until(lambda: not any(map(is_alive, children.values())), "all processes have ended", timeout=30)
         with Activity(postgres18, application="headless") as activity:
             wait_until(lambda: activity.count() == 0, "no backend is left")

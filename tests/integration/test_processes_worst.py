@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from interceptor.testing.postgres import PostgresServer, free_port
-from tests.support import frontend
 from tests.support.processes import Family
-from tests.support.proxied import Clients, errors, tags, upstream
+from tests.support.proxied import Clients, commit_and_leave, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy, to_toml
 from tests.support.takeover import take_over
 from tests.support.watch import wait_until
@@ -103,11 +102,7 @@ def test_a_full_disk_under_the_log_ends_no_transaction(postgres18: PostgresServe
         proxy.process.send_signal(signal.SIGTERM)
         wait_until(lambda: len(family.pids()) == 2, "one worker has ended")
         assert client.query("select 'still here'") == [("still here",)]
-        start = len(client.replies)
-        client.send(frontend.query("commit"))
-        client.read_to_end()  # the farewell may come with the answer
-        assert tags(client, start).startswith(b"CZ")
-        assert [error["C"] for error in errors(client)] == ["57P01"]
+        commit_and_leave(client)
         assert proxy.wait() == 0
 
 
@@ -149,9 +144,7 @@ def test_what_a_killed_parent_leaves_does_not_hold_up_the_next_one(postgres18: P
             assert "nothing to take over" in second.log
             assert others.connect("app").query("select 1") == [("1",)]
             assert client.query("select 'still here'") == [("still here",)]
-            client.query("commit")
-            client.read_to_end()
-            assert [error["C"] for error in errors(client)] == ["57P01"]
+            commit_and_leave(client)
 
 
 def _listens(proxy: Proxy) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer, free_port
 from interceptor.testing.relay import CutRelay
 from tests.support import frontend as f
-from tests.support.proxied import Clients, errors, upstream
+from tests.support.proxied import Clients, commit_and_leave, errors, upstream
 from tests.support.proxy import Tables, run_proxy
 from tests.support.watch import Activity, wait_until
 
@@ -97,5 +97,5 @@ def test_systemd_is_told_when_clients_can_connect_and_when_no_more(
             client.query("begin")
             proxy.process.send_signal(signal.SIGTERM)
             assert supervisor.recv(100) == b"STOPPING=1"
-            client.query("commit")
+            commit_and_leave(client)
             assert proxy.wait() == 0

@@ -13,7 +13,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer, free_port
 from tests.support import frontend as f
 from tests.support.processes import Family, peak
-from tests.support.proxied import Clients, errors, upstream
+from tests.support.proxied import Clients, commit_and_leave, errors, upstream
 from tests.support.proxy import Tables, run_proxy
 from tests.support.takeover import comers_and_goers, start_successor, take_over
 from tests.support.watch import wait_until
@@ -98,9 +98,7 @@ def test_who_stays_too_long_is_closed_at_the_end_of_its_transaction(
             idle.read_to_end()
             assert [error["C"] for error in errors(idle)] == ["57P01"]
             assert working.query("select 'in time'") == [("in time",)]
-            working.query("commit")
-            working.read_to_end()
-            assert [error["C"] for error in errors(working)] == ["57P01"]
+            commit_and_leave(working)
             assert first.wait() == 0
             again = clients.connect("app")
             assert again.query("select 1") == [("1",)]

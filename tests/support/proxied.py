@@ -20,6 +20,7 @@ from tests.support.wire import DEFAULT_TIMEOUT, Endpoint, WireClient
 
 __all__ = [
     "Clients",
+    "commit_and_leave",
     "crowd",
     "errors",
     "pid_of",
@@ -88,6 +89,15 @@ class Clients:
         client.send(frontend.cancel_request(*key))
         client.read_to_end()
         client.close()
+
+
+def commit_and_leave(client: WireClient) -> None:
+    """Commit, where the proxy then ends the connection with 57P01: that may come along with the answer."""
+    seen = len(client.replies)
+    client.send(frontend.query("commit"))
+    client.read_to_end()
+    assert [reply.body for reply in client.replies[seen:] if reply.tag == b"C"] == [b"COMMIT\0"]
+    assert [error["C"] for error in errors(client)] == ["57P01"]
 
 
 def errors(client: WireClient, start: int = 0) -> list[dict[str, str]]:
