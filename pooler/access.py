@@ -7,6 +7,8 @@ import logging
 import pwd
 import secrets
 import socket
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -29,7 +31,8 @@ from pooler.auth.ident import NameMaps
 from pooler.auth.stand_in import AuthType as LoginMethod
 from pooler.auth.stand_in import Shape, Shapes
 from pooler.config import CONSOLE_DATABASES, AuthType, Config, PoolSettings
-from pooler.tls import ClientContext, make_client_context
+from pooler.config.tls import ServerTls
+from pooler.tls import ClientContext, make_client_context, make_server_contexts, server_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +65,7 @@ class AccessFiles:
     maps: NameMaps
     hba: Hba | None
     client_tls: ClientContext
+    server_tls: Mapping[ServerTls, ssl.SSLContext]
 
     @classmethod
     def load(cls, config: Config) -> AccessFiles:
@@ -70,7 +74,8 @@ class AccessFiles:
         users = None if server.auth_file is None else UserList.load(server.auth_file)
         maps = NameMaps() if server.auth_ident_file is None else NameMaps.load(server.auth_ident_file)
         hba = None if server.auth_hba_file is None else Hba.load(server.auth_hba_file, maps)
-        return cls(users, maps, hba if server.auth_type is AuthType.HBA else None, make_client_context(config))
+        rules = hba if server.auth_type is AuthType.HBA else None
+        return cls(users, maps, rules, make_client_context(config), make_server_contexts(config))
 
 
 class Access:
@@ -93,6 +98,7 @@ class Access:
         self._maps = files.maps
         self._hba = files.hba
         self.client_tls = files.client_tls
+        server_contexts.use(files.server_tls)
         self.bans.settings = BanSettings(
             server.ban_failures, server.ban_window, server.ban_time, server.ban_ipv6_prefix
         )

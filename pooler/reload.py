@@ -25,7 +25,6 @@ from pooler.config import Config, load_config
 from pooler.config.changing import FIXED_SETTINGS, fixed_changes, with_setting
 from pooler.logs import set_up_logging
 from pooler.tasks import read_files
-from pooler.tls import server_contexts
 
 if TYPE_CHECKING:
     from interceptor.session import BackendSession
@@ -76,7 +75,6 @@ class Reloader:
                 logger.error("the configuration was not reloaded, and nothing has changed:\n%s", error)
                 raise _refused(str(error)) from error
             self._apply(config, files)
-            server_contexts.reload()
             notes = [f"{name} has changed in the file, and stays as it is until a restart" for name in fixed]
             for note in notes:
                 logger.warning("%s", note)

@@ -12,6 +12,9 @@ from pooler.config.values import Unfit
 
 __all__ = ["check_tls", "probe_upstream"]
 
+Known = dict[ServerTls, tuple[str, str] | None]
+"""Settings that were tried, and what is wrong with each."""
+
 _OPTIONS = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
@@ -33,11 +36,13 @@ def check_tls(server: ServerSettings, databases: Mapping[str, DatabaseSettings],
     if wrong is not None:
         part, message = wrong
         problems.add(("server", f"server_tls_{part}"), message)
+    # Thousands of databases may say the same.
+    known: Known = {base: None}
     for name, database in databases.items():
-        _check_upstream(base, database.primary, ("databases", name, "primary"), problems)
+        _check_upstream(base, database.primary, ("databases", name, "primary"), problems, known)
         for index, replica in enumerate(database.replicas):
             settings = server_tls_of(base, database.primary)
-            _check_upstream(settings, replica, ("databases", name, "replicas", index), problems)
+            _check_upstream(settings, replica, ("databases", name, "replicas", index), problems, known)
 
 
 def probe_upstream(server: ServerSettings, upstream: Upstream) -> None:
@@ -48,11 +53,13 @@ def probe_upstream(server: ServerSettings, upstream: Upstream) -> None:
         raise Unfit(f"{_OPTIONS.get(part, part)}: {message}")
 
 
-def _check_upstream(base: ServerTls, upstream: Upstream, path: KeyPath, problems: Problems) -> None:
+def _check_upstream(base: ServerTls, upstream: Upstream, path: KeyPath, problems: Problems, known: Known) -> None:
     settings = server_tls_of(base, upstream)
     if settings == base:
-        return  # said of [server] already
-    wrong = _problem_of(settings)
+        return  # said of [server], or of the primary, already
+    if settings not in known:
+        known[settings] = _problem_of(settings)
+    wrong = known[settings]
     if wrong is not None:
         part, message = wrong
         problems.add(path, f"{_OPTIONS.get(part, part)}: {message}")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pooler.tls.certificate import PeerCertificate, peer_certificate
 from pooler.tls.channel_binding import server_end_point
-from pooler.tls.contexts import ClientContext, ServerContexts, TlsProblem, make_client_context, server_contexts
+from pooler.tls.contexts import (
+    ClientContext,
+    ServerContexts,
+    TlsProblem,
+    make_client_context,
+    make_server_contexts,
+    server_contexts,
+)
 from pooler.tls.transport import HandshakeFailed, TlsTransport
 from pooler.tls.turns import Turns
 
@@ -17,6 +24,7 @@ __all__ = [
     "TlsTransport",
     "Turns",
     "make_client_context",
+    "make_server_contexts",
     "peer_certificate",
     "server_contexts",
     "server_end_point",

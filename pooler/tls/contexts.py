@@ -1,25 +1,35 @@
 """The contexts that handshakes are made with: one towards clients, and one for each way to reach servers.
 
 A context is made of files. It is made when the configuration is read, so that a wrong file is named before anything
-starts, and made anew on a reload: connections that there are keep what they began with.
+starts, and one that is broken later changes nothing. A reload makes all of them anew: connections that there are keep
+what they began with.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import ConfigError
-from pooler.config.tls import ClientTls, ServerTls, SslMode, TlsFiles, client_tls
+from pooler.config.tls import ClientTls, ServerTls, SslMode, TlsFiles, client_tls, server_tls, server_tls_of
 from pooler.tls.channel_binding import server_end_point
 from pooler.tls.files import TlsProblem, certificate_of, load_authorities, load_own_certificate
 
 if TYPE_CHECKING:
     from pooler.config import Config
 
-__all__ = ["ALPN", "ClientContext", "ServerContexts", "TlsProblem", "make_client_context", "server_contexts"]
+__all__ = [
+    "ALPN",
+    "ClientContext",
+    "ServerContexts",
+    "TlsProblem",
+    "make_client_context",
+    "make_server_contexts",
+    "server_contexts",
+]
 
 ALPN: Final = "postgresql"
 """The name of the protocol inside TLS, which direct TLS demands."""
@@ -82,13 +92,36 @@ class ServerContexts:
         """Read the files of these settings as if for the first time. Raises TlsProblem."""
         _server_context(_essence(settings))
 
-    def reload(self) -> None:
-        """Read all files again, each when it is needed next. Who reloads has read them, by ``probe``, before."""
-        self._contexts.clear()
+    def use(self, made: Mapping[ServerTls, ssl.SSLContext]) -> None:
+        """From now on these hold, and no others that were made before."""
+        self._contexts = OrderedDict(made)
 
 
 server_contexts: Final = ServerContexts()
 """Those of this process: they are made of settings and files alone, so who asks makes no difference."""
+
+
+def make_server_contexts(config: Config) -> dict[ServerTls, ssl.SSLContext]:
+    """A context for each way to reach a server that the configuration names, so that no file is read later than now.
+
+    Raises ConfigError that names the setting and the file.
+    """
+    base = server_tls(config.server)
+    ways = {"server.server_tls_sslmode": base}
+    for name, database in config.databases.items():
+        primary = ways[f"databases.{name}.primary"] = server_tls_of(base, database.primary)
+        for number, replica in enumerate(database.replicas):
+            ways[f"databases.{name}.replicas[{number}]"] = server_tls_of(primary, replica)
+    made: dict[ServerTls, ssl.SSLContext] = {}
+    for place, settings in ways.items():
+        key = _essence(settings)
+        if settings.mode is SslMode.DISABLE or key in made:
+            continue
+        try:
+            made[key] = _server_context(key)
+        except TlsProblem as problem:
+            raise ConfigError("" if config.file is None else str(config.file), 0, place, problem.message) from None
+    return made
 
 
 def _essence(settings: ServerTls) -> ServerTls:

@@ -38,6 +38,9 @@ host    all     outsider    192.0.2.0/24 trust
 host    all     outsider    all          reject
 host    all     hidden      127.0.0.1/32 trust
 host    pgbouncer all       all          trust
+hostssl   methods known     127.0.0.1/32 password
+hostnossl methods known     127.0.0.1/32 md5
+host      methods known     ::1/128      reject
 host    all     @guessed    all          scram-sha-256
 """
 GUESSED = "known, old, asked, expired, nologin, unknown, passwordless\n"
@@ -92,7 +95,6 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         "auth_ident_file": "ident.conf",
         "auth_file": "users.txt",
         "auth_user": "lookup",
-        "auth_query": QUERY,
         "auth_dbname": "own",
         "client_tls_sslmode": "prefer",
         "client_tls_cert_file": world.path("server.crt"),
@@ -110,7 +112,13 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         "databases.app": {"primary": upstream(world.server, "postgres")},
         "databases.forced": {"primary": upstream(world.server, "postgres", user="forced")},
         "databases.verified": {"primary": upstream(world.server, "postgres", user="verified")},
+        "databases.methods": {"primary": upstream(world.server, "postgres")},
         "databases.own": {"primary": upstream(world.server, "postgres", user="")},
+        "databases.searched": {
+            "primary": upstream(world.server, "postgres", user=""),
+            "auth_query": QUERY,
+            "auth_dbname": "searched",
+        },
     }
     files = {"hba.conf": RULES, "ident.conf": maps, "users.txt": users, "guessed": GUESSED}
     with run_proxy(tables, files) as running:
@@ -159,6 +167,14 @@ def test_a_rule_for_tls_does_not_fit_without(proxy: Proxy) -> None:
         connect(proxy, "alice", sslmode="disable")
 
 
+def test_the_type_of_a_connection_chooses_its_method(proxy: Proxy) -> None:
+    for sslmode, method in (("require", "password"), ("disable", "md5")):
+        with connect(proxy, "known", dbname="methods", password=PASSWORD, sslmode=sslmode, require_auth=method) as one:
+            assert one.execute("select 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            connect(proxy, "known", dbname="methods", password="wrong", sslmode=sslmode)
+
+
 def test_the_operating_system_says_who_is_at_a_unix_socket(proxy: Proxy) -> None:
     sockets = next(line for line in (proxy.directory / "interceptor.toml").read_text().splitlines() if "unix_" in line)
     folder = sockets.split('"')[1]
@@ -203,7 +219,8 @@ def test_a_search_path_of_the_client_s_has_no_part_in_the_question(proxy: Proxy)
     with Clients(proxy) as clients:
         for name, value in (("search_path", "public, pg_catalog"), ("options", "-c search_path=public,pg_catalog")):
             with pytest.raises(LoginFailed, match="password authentication failed"):
-                clients.connect("own", "expired", PASSWORD, parameters={name: value})
+                clients.connect("searched", "expired", PASSWORD, parameters={name: value})
+            clients.connect("searched", "asked", PASSWORD, parameters={name: value})
 
 
 def test_clients_that_hang_up_while_they_are_looked_up_cost_no_connection(world: World, proxy: Proxy) -> None:

@@ -77,7 +77,7 @@ def verify(world: World, postgres18: PostgresServer) -> Iterator[Proxy]:
 def connect(proxy: Proxy, host: str = "localhost", **parameters: str) -> psycopg.Connection[tuple[object, ...]]:
     parameters = {"sslcert": "/none", "sslkey": "/none", "sslrootcert": "/none", **parameters}
     place = {"host": host, "port": str(proxy.port), "dbname": "app", "user": "postgres", "connect_timeout": "10"}
-    return psycopg.connect(psycopg.conninfo.make_conninfo("", **place, **parameters), autocommit=True)
+    return psycopg.connect(psycopg.conninfo.make_conninfo("", **{**place, **parameters}), autocommit=True)
 
 
 def encrypted(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
@@ -164,6 +164,56 @@ def test_psql_says_that_it_is_encrypted(world: World, prefer: Proxy) -> None:
         env={**os.environ, "HOME": "/none"},
     )
     assert "SSL connection (protocol: TLSv1.3" in done.stdout
+
+
+@pytest.mark.needs_psql
+def test_psql_binds_its_login_to_our_certificate(world: World, bound: Proxy) -> None:
+    """Debian's libpq, by itself: an older one than that of psycopg."""
+    psql = shutil.which("psql")
+    assert psql is not None
+
+    def ask(sslmode: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+        place = f"host=localhost port={bound.port} dbname=app user=alice sslmode={sslmode} channel_binding=require"
+        environment = {**os.environ, "HOME": "/none", "PGPASSWORD": password}
+        return subprocess.run(
+            [psql, "-XAtw", place, "-c", "select current_user"], capture_output=True, text=True, env=environment
+        )
+
+    assert ask("require").stdout == "postgres\n"
+    assert "password authentication failed" in ask("require", "wrong").stderr
+    assert "channel binding required, but SSL not in use" in ask("disable").stderr
+
+
+@pytest.fixture(scope="module")
+def bound(world: World, postgres18: PostgresServer) -> Iterator[Proxy]:
+    """Passwords, and TLS for those who want it."""
+    tables: Mapping[str, Mapping[str, str]] = {
+        "server": {
+            "auth_type": "scram-sha-256",
+            "auth_file": "users.txt",
+            "client_tls_sslmode": "allow",
+            "client_tls_cert_file": world.path("server.crt"),
+            "client_tls_key_file": world.path("server.key"),
+        },
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables, {"users.txt": f'"alice" "{PASSWORD}"\n'}) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "require"])
+def test_who_may_have_tls_may_do_without(bound: Proxy, sslmode: str) -> None:
+    with connect(bound, sslmode=sslmode, user="alice", password=PASSWORD) as connection:
+        assert encrypted(connection) is (sslmode == "require")
+
+
+def test_a_client_can_not_be_talked_out_of_its_binding(world: World, bound: Proxy) -> None:
+    """Somebody in the middle takes SCRAM-SHA-256-PLUS out of our offer: the client says that it could ("y")."""
+    with direct(bound, world, "postgresql") as stream:
+        stream.sendall(f.startup({"user": "alice", "database": "app"}).data)
+        assert b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0" in stream.recv(1000)
+        stream.sendall(f.sasl_initial_response("SCRAM-SHA-256", b"y,,n=,r=abc").data)
+        assert b"SCRAM channel binding negotiation error" in stream.makefile("rb").read()
 
 
 def test_direct_tls_begins_with_the_first_byte(world: World, prefer: Proxy) -> None:

@@ -17,6 +17,7 @@ from tests.support.login import LoginFailed
 from tests.support.proxied import Clients, errors
 from tests.support.proxy import Proxy, Value, run_proxy
 from tests.support.watch import wait_until
+from tests.support.wire import WireError
 
 pytestmark = pytest.mark.needs_postgres_tls
 
@@ -105,6 +106,7 @@ def proxy(world: World, network: CutRelay) -> Iterator[Proxy]:
         "unbound": world.dsn("scrammed:secret", sslmode="require", channel_binding="disable"),
         "bound-trust": world.dsn("postgres", sslmode="require", channel_binding="require"),
         "bound-plain": world.dsn("scrammed:secret", sslmode="disable", channel_binding="require"),
+        "direct": world.dsn("postgres", sslmode="require", sslnegotiation="direct"),
         "default": world.dsn("postgres"),
         "live-authority": world.dsn("postgres", sslmode="verify-full", sslrootcert=world.path("live-ca.crt")),
         "live-certificate": world.dsn(
@@ -168,6 +170,8 @@ def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str
         ("uncertified", "valid client certificate"),
         ("bound-trust", "asks for no login by SCRAM-SHA-256-PLUS"),
         ("bound-plain", "asks for no login by SCRAM-SHA-256-PLUS"),
+        # Debian's PostgreSQL is older than direct TLS: it takes the handshake for a startup packet.
+        ("direct", "connection was closed during the TLS handshake|does not speak TLS"),
         # The server hangs up at once, and that may overtake the alert that says why.
         ("stranger", "the server closed the connection during login"),
     ],
@@ -211,6 +215,30 @@ def test_files_towards_servers_are_read_again_without_a_restart(
     copy(world, mended)
     console.query("RELOAD")
     assert clients.connect(database).query("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [("t",)]
+
+
+def test_broken_files_towards_servers_change_nothing(world: World, clients: Clients, proxy: Proxy) -> None:
+    """The reload names the file and the line, and logins go on with what was read before."""
+    console = clients.connect("pgbouncer", "admin")
+    authority = Path(world.path("live-ca.crt"))
+    good = Path(world.path("ca.crt")).read_bytes()
+    authority.write_bytes(good)
+    console.query("RELOAD")
+    try:
+        broken = b"# of the year before\n" + good[: len(good) // 2] + b"\n-----END CERTIFICATE-----\n"
+        for content, why in (
+            (broken, f"{authority}:2: the certificate that begins here can't be read"),
+            (b"", f"{authority} holds no certificate"),
+        ):
+            authority.write_bytes(content)
+            with pytest.raises(WireError) as refused:
+                console.query("RELOAD")
+            assert why in str(refused.value)
+            console.query("RECONNECT live-authority")
+            assert is_encrypted(clients, "live-authority")
+    finally:
+        authority.write_bytes(good)
+        console.query("RELOAD")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.support.watch import wait_until
 
 MARK = "nobody-else-may-read-this"
 MOST_CLIENTS = 20
+CANCEL_REQUEST = (80877102).to_bytes(4, "big")
 SLEEP = "select pg_sleep(60)"
 RULES = """
 on_opaque = "allow"
@@ -104,6 +105,7 @@ def test_a_cancel_request_finds_its_way_through_both(world: World) -> None:
         world.connect(world.before_outer) as other,
         ThreadPoolExecutor(1) as executor,
     ):
+        before = [len(tap.heard) for tap in (world.before_outer, world.before_inner)]
         running = executor.submit(connection.execute, SLEEP)
         wait_until(
             lambda: other.execute("select 1 from pg_stat_activity where query = %s", (SLEEP,)).rowcount > 0,
@@ -112,6 +114,10 @@ def test_a_cancel_request_finds_its_way_through_both(world: World) -> None:
         connection.cancel_safe(timeout=10)
         with pytest.raises(psycopg.errors.QueryCanceled):
             running.result(10)
+    for tap, begun in zip((world.before_outer, world.before_inner), before, strict=True):
+        heard = tap.heard[begun:]
+        assert heard.count(b"\x16\x03\x01"), "it made a connection of its own, with TLS"
+        assert CANCEL_REQUEST not in heard
 
 
 def test_new_certificates_are_used_after_a_reload(world: World) -> None:
