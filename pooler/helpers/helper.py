@@ -15,6 +15,7 @@ from interceptor.services import HelperQueries, Parameter, Row
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
 from pooler.helpers.connection import HelperConnection
+from pooler.hosts.names import is_name, names
 from pooler.login import log_in
 from pooler.tasks import spawn
 
@@ -193,7 +194,7 @@ class Helper:
             raise
 
     async def _connected(self) -> HelperConnection:
-        if self._connection is not None and not self._connection.closed and not self._moved:
+        if self._connection is not None and not self._connection.closed and not self._moved and not self._has_left():
             return self._connection
         self._moved = False
         self._close_connection()
@@ -219,6 +220,15 @@ class Helper:
         self._retry_after = _FIRST_RETRY
         self._connection = HelperConnection(logged_in)
         return self._connection
+
+    def _has_left(self) -> bool:
+        """Whether the name of its host has other addresses by now. Has it looked up again where that is due."""
+        assert self._connection is not None
+        address = self._connection.address
+        if not is_name(address.host):
+            return False
+        names.refresh(address.host, self.settings.dns_max_ttl, self.settings.dns_nxdomain_ttl)
+        return names.has_left(address.host, address.ip)
 
     def _parameters(self) -> dict[str, str]:
         helper = self.helper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,6 +13,9 @@ from pooler.config.values import HostPort
 
 if TYPE_CHECKING:
     from pooler.config import PoolSettings
+
+TakeTurn = Callable[[str], int]
+"""How often it was called before with this name. Raises ValueError if it can't count another."""
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -37,7 +41,9 @@ class HostMemory:
 
     def __init__(self) -> None:
         self._bad_until: dict[_Place, float] = {}
-        self._turns: dict[tuple[HostPort, ...], int] = {}
+        self._turns: dict[str, int] = {}
+        self.take_turn: TakeTurn = self._take_own_turn
+        """Where there are several processes: those of all of them."""
 
     def order(self, settings: PoolSettings, attrs: TargetSessionAttrs) -> list[HostPort]:
         """The hosts in the order in which this connection is to try them."""
@@ -48,13 +54,24 @@ class HostMemory:
             case LoadBalanceHosts.RANDOM:
                 random.shuffle(hosts)
             case LoadBalanceHosts.ROUND_ROBIN:
-                turn = self._turns.get(settings.hosts, 0) % len(hosts)
-                _bound(self._turns)[settings.hosts] = turn + 1
+                turn = self._next_turn(settings.hosts) % len(hosts)
                 hosts = hosts[turn:] + hosts[:turn]
             case LoadBalanceHosts.DISABLE:
                 pass
         now = monotonic()
         return sorted(hosts, key=lambda host: self._bad_until.get(_Place(host, attrs), 0.0) > now)
+
+    def _next_turn(self, hosts: tuple[HostPort, ...]) -> int:
+        name = "turns of " + ",".join(f"{host.host}:{host.port}" for host in hosts)
+        try:
+            return self.take_turn(name)
+        except ValueError:  # there is no place for more that are shared
+            return self._take_own_turn(name)
+
+    def _take_own_turn(self, name: str) -> int:
+        turn = self._turns.get(name, 0)
+        _bound(self._turns)[name] = turn + 1
+        return turn
 
     def shuffled(self, choice: HostChoice, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """The addresses of one name, in the order in which to try them."""

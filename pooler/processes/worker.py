@@ -8,6 +8,7 @@ import os
 import signal
 
 from pooler.departure import StopSignals, end, linger
+from pooler.hosts import host_memory
 from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
@@ -36,6 +37,7 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     number_from(slot, CONNECTION_NUMBERS)
     if inheritance.slate is not None:
         server.join(inheritance.slate, inheritance.rows[slot - 1])
+    host_memory.take_turn = memory.take_turn
     link = Link(server, memory, slot, inheritance.to_control)
     server.pools.capacity = link.permits
     server.others = link

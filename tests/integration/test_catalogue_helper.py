@@ -17,8 +17,9 @@ from interceptor.errors import BACKEND_CONNECT, BACKEND_LOGIN, HELPER_QUERY, HEL
 from interceptor.services import Parameter, Value
 from interceptor.testing.postgres import PostgresServer
 from pooler.auth import BackendCredential, KeyCache, PlainPassword
-from pooler.config import PoolSettings, Secret
+from pooler.config import PoolSettings, Secret, config_from_upstream
 from pooler.helpers import Catalogues, CatalogueSettings, Helper, HelperSettings, HelperState
+from pooler.hosts.names import names
 from tests.conftest import FreshDatabase
 from tests.integration.catalogue_world import helper, settings_for
 from tests.support.watch import TIMEOUT, Activity, Gate
@@ -261,6 +262,29 @@ async def test_a_server_that_refuses_is_left_alone_for_a_while(postgres18: Postg
         assert made.stats.login_failures == 1
         assert made.last_error is caught.value
         assert made.size == 0
+
+
+async def test_it_follows_its_name_to_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ["127.0.0.2"]
+
+    async def look_up(name: str) -> tuple[str, ...]:
+        return tuple(addresses)
+
+    monkeypatch.setattr(names, "lookup", look_up)
+    with PostgresServer.start(18, settings={"listen_addresses": "127.0.0.1,127.0.0.2,127.0.0.3"}) as server:
+        config = config_from_upstream(f"postgresql://postgres@moving.test:{server.port}/postgres")
+        settings = replace(config.pool_settings("postgres", "postgres"), dns_max_ttl=0.0)
+        made = Helper(settings, lambda: None, KeyCache())
+        question = "select host(inet_server_addr())"
+        try:
+            assert await made.query(question) == [("127.0.0.2",)]
+            addresses[:] = ["127.0.0.3"]
+            async with asyncio.timeout(TIMEOUT):
+                # The name is looked up again once a second at most, while the connection is used.
+                while await made.query(question) != [("127.0.0.3",)]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            await made.close()
 
 
 async def test_an_address_without_a_server(postgres18: PostgresServer) -> None:

@@ -15,6 +15,7 @@ from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.hostile import Connection, HostileServer
 from tests.support.login import LoginFailed
+from tests.support.processes import one_of_each
 from tests.support.proxied import Clients, errors
 from tests.support.proxy import Proxy, Tables, Value, run_proxy
 from tests.support.watch import wait_for, wait_until
@@ -156,6 +157,22 @@ def test_each_connection_begins_with_the_next_host(clients: Clients) -> None:
     for client in asking:
         client.query("begin")
     assert sorted(client.query(RECOVERY) for client in asking) == [[("f",)]] * 2 + [[("t",)]] * 2
+
+
+@pytest.mark.soak_processes
+def test_workers_take_turns_with_each_other(pair: Pair) -> None:
+    tables: Tables = {
+        "server": {"workers": 2, "catalogue": False},
+        "databases.turns": {"primary": pair.dsn(load_balance_hosts="round-robin"), "pool_size": 4},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        members = one_of_each(2, lambda: clients.connect("turns"))
+        # The login of the first client has made one connection, which the first of them may use.
+        seen = []
+        for member in members.values():
+            member.query("begin")
+            seen += [member.query(RECOVERY)]
+        assert seen[0] != seen[1]
 
 
 def test_a_black_hole_costs_one_login_and_not_each(clients: Clients, silent: HostileServer) -> None:

@@ -11,6 +11,7 @@ from pooler.config.pool_settings import merge
 from pooler.config.values import HostPort
 from pooler.hosts import HostMemory
 from pooler.hosts.order import rounds
+from pooler.processes.memory import SharedMap
 
 A, B, C = (HostPort(name, 5432) for name in "abc")
 ANY = TargetSessionAttrs.ANY
@@ -49,6 +50,15 @@ def test_when_its_time_is_over_one_tries_it_first_and_the_others_don_t(settings:
     assert memory.order(settings, ANY) == [B, C, A]
     memory.on_attempt(B, ANY, 60)
     assert memory.order(settings, ANY) == [B, C, A]
+
+
+def test_processes_take_turns_with_each_other(settings: PoolSettings) -> None:
+    in_turns = balanced(settings, LoadBalanceHosts.ROUND_ROBIN)
+    shared = SharedMap(2)
+    workers = HostMemory(), HostMemory()
+    for worker in workers:
+        worker.take_turn = shared.take_turn
+    assert [worker.order(in_turns, ANY)[0] for _ in range(2) for worker in workers] == [A, B, C, A]
 
 
 def test_in_turns_and_at_random(settings: PoolSettings) -> None:
