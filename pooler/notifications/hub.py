@@ -9,12 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from interceptor.errors import LISTEN_FAILED, BackendError, ClientError
+from interceptor.errors import BACKEND_LOGIN, LISTEN_FAILED, BackendError, ClientError
 from interceptor.protocol import messages
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
 from pooler.helpers.incoming import Incoming
-from pooler.login import log_in
+from pooler.login import LoggedIn, log_in
 from pooler.notifications.audience import Audience
 from pooler.notifications.login import Login
 from pooler.notifications.source import Subscriber
@@ -120,7 +120,7 @@ class Hub:
 
     def lend(self, user: str, credential: BackendCredential | None) -> None:
         """As ``Source``."""
-        self._login.loan.lend(user, credential)
+        self._login.loans.lend(user, credential)
 
     def listen(self, subscriber: Subscriber, channels: Collection[bytes]) -> None:
         """As ``Source``."""
@@ -228,15 +228,8 @@ class Hub:
             self._running = None
 
     async def _connect(self) -> None:
-        settings, credential = self._login.find()
-        self._retry_most = settings.server_login_retry
-        parameters = {
-            **dict(settings.parameters),
-            "application_name": "interceptor listen",
-            # No conversion: names and payloads come in the database's own encoding.
-            "client_encoding": "SQL_ASCII",
-        }
-        connection = Incoming(await log_in(settings, parameters, credential, self._keys))
+        settings, logged_in = await self._log_in()
+        connection = Incoming(logged_in)
         connection.transport.write(messages.encode_message(messages.QUERY, _WITHOUT_TIMEOUTS + b"\0"))
         failure = b""
         while (message := await connection.next(_PATIENCE))[0] != messages.READY_FOR_QUERY:
@@ -251,6 +244,28 @@ class Hub:
         self._missing.update(self._audience.members)
         if not self._is_used:
             self._sweep_later()
+
+    async def _log_in(self) -> tuple[PoolSettings, LoggedIn]:
+        """Log in by the first login that the server takes, of those that were lent."""
+        refusals = 0
+        while True:
+            settings, credential = self._login.find()
+            self._retry_most = settings.server_login_retry
+            parameters = {
+                **dict(settings.parameters),
+                "application_name": "interceptor listen",
+                # No conversion: names and payloads come in the database's own encoding.
+                "client_encoding": "SQL_ASCII",
+            }
+            try:
+                return settings, await log_in(settings, parameters, credential, self._keys)
+            except BackendError as error:
+                refusals += 1
+                if error.failure is not BACKEND_LOGIN or settings.forced_user:
+                    raise
+                self._login.loans.pass_over()
+                if refusals >= len(self._login.loans):
+                    raise
 
     async def _pause(self, seconds: float) -> None:
         """Wait before the next login; not if somebody waits for an answer who has not had one."""

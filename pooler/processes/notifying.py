@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import FAILURES, ClientError
 from interceptor.protocol.framing import unpack_header
-from pooler.notifications.login import Loan
+from pooler.notifications.login import Loans
 from pooler.processes.notifying_messages import Listen, Notified, State, Told, Unlisten, encode_lent
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ class _RelayedSource:
     def __init__(self, database: str, relaying: Relaying) -> None:
         self._database = database
         self._relaying = relaying
-        self._loan = Loan()
+        self._loans = Loans()
 
     @property
     def is_there(self) -> bool:
         return self._relaying.is_there
 
     def lend(self, user: str, credential: BackendCredential | None) -> None:
-        self._loan.lend(user, credential)
+        self._loans.lend(user, credential)
 
     def listen(self, subscriber: Subscriber, channels: Collection[bytes]) -> None:
         self._send(channels, kept=False)
@@ -118,7 +118,7 @@ class _RelayedSource:
         self._relaying.send(Unlisten(self._database, list(channels)))
 
     def _send(self, channels: Collection[bytes], *, kept: bool) -> None:
-        lent = encode_lent(self._loan.user, self._loan.credential)
+        lent = [encode_lent(user, credential) for user, credential in self._loans]
         self._relaying.send(Listen(self._database, lent, list(channels), kept))
 
 
@@ -138,7 +138,8 @@ class _Remote:
 
     def on_listen(self, message: Listen) -> None:
         """The worker asks."""
-        self._hub.lend(message.lent.user, message.lent.credential())
+        for lent in message.lent:
+            self._hub.lend(lent.user, lent.credential())
         ask = self._hub.keep if message.kept else self._hub.listen
         ask(self, message.channels)
 

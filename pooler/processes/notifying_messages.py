@@ -57,7 +57,8 @@ class Listen(_Tagged):
     """Its clients want to hear of these. It is answered, unless they are ``kept``: heard of through another control."""
 
     database: str
-    lent: Lent
+    lent: list[Lent]
+    """The one to use is the last."""
     channels: list[bytes]
     kept: bool
 

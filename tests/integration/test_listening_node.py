@@ -9,8 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.postgres import PostgresServer, free_port
 from interceptor.testing.relay import CutRelay
+from tests.integration.test_http import metrics_of
 from tests.integration.test_listening import HUBS, hears, send
 from tests.integration.test_listening_operated import shown
 from tests.support import frontend as f
@@ -38,7 +39,12 @@ def proxy(postgres18: PostgresServer, relay: CutRelay) -> Iterator[Proxy]:
     for name in (DATABASE, FAR):
         postgres18.create_database(name)
     tables: Tables = {
-        "server": {"workers": 2, "admin_users": ["postgres"], "catalogue": False},
+        "server": {
+            "workers": 2,
+            "admin_users": ["postgres"],
+            "catalogue": False,
+            "admin_listen": f"127.0.0.1:{free_port()}",
+        },
         "databases.app": {"primary": upstream(postgres18, DATABASE), "pool_size": 2},
         "databases.far": {"primary": f"postgresql://postgres@{relay.host}:{relay.port}/{FAR}", "pool_size": 2},
     }
@@ -84,7 +90,9 @@ def read_notice(client: WireClient) -> None:
     client.read_until(lambda: missed(client) == 1)
 
 
-def test_one_connection_listens_for_all_workers(clients: Clients, activity: Activity) -> None:
+def test_one_connection_listens_for_all_workers(clients: Clients, activity: Activity, proxy: Proxy) -> None:
+    """And is counted once, as are the notifications that come; the clients are those of all workers."""
+    before = metrics_of(proxy)
     listeners = one_listener_each(clients, "listen common; listen single")
     teller, console = clients.connect("app"), clients.connect("pgbouncer")
     teller.query("notify common, '1'; notify common, '2'; notify single, '3'")
@@ -92,6 +100,11 @@ def test_one_connection_listens_for_all_workers(clients: Clients, activity: Acti
         hears(client, ("common", "1"), ("common", "2"), ("single", "3"))
     assert activity.count(HUBS) == 1
     assert shown(console) == {("app", "common"): ("2", "2", "0"), ("app", "single"): ("2", "2", "0")}
+    metrics = metrics_of(proxy)
+    assert metrics["interceptor_listening_clients", "app"] == 2
+    assert metrics["interceptor_listening_connections", "app"] == 1
+    came = "interceptor_notifications_total", "app"
+    assert metrics[came] - before.get(came, 0) == 3
     listeners[1].query("unlisten *")
     wait_until(lambda: shown(console)["app", "single"] == ("1", "1", "0"), "one is left")
     teller.query("notify single, '4'")
@@ -219,31 +232,39 @@ def test_a_listen_that_waits_is_canceled(clients: Clients, activity: Activity) -
     hears(second, ("a", "x"), ("a", "y"))
 
 
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
+def test_a_login_of_the_clients_own() -> None:
+    """It is lent to the control, where the connection string names nobody: another where the server takes one no more.
+    What ends idle sessions of the role does not end the one that listens."""
     hba = [f"host all {ROLE} 127.0.0.1/32 scram-sha-256"]
     with PostgresServer.start(18, hba=hba) as server:
-        server.psql(f"create role {ROLE} login password '{PASSWORD}'")
+        server.psql(f"create role {ROLE} login password '{PASSWORD}'; create role other login")
         server.psql(f"alter role {ROLE} set idle_session_timeout = 300")
-        yield server
-
-
-def test_a_login_of_the_clients_own(own_server: PostgresServer) -> None:
-    """It is lent to the control, where the connection string names nobody. What ends idle sessions does not end it."""
-    verifier = own_server.psql(f"select rolpassword from pg_authid where rolname = '{ROLE}'").strip()
-    tables: Tables = {
-        "server": {"workers": 2, "auth_type": "scram-sha-256", "auth_file": "users.txt", "catalogue": False},
-        "databases.app": {"primary": upstream(own_server, "postgres", user=""), "pool_size": 1},
-    }
-    files = {"users.txt": f'"{ROLE}" "{verifier}"\n'}
-    with run_proxy(tables, files=files) as proxy, Clients(proxy) as clients:
-        with Activity(own_server, "postgres") as activity:
-            client = clients.connect("app", ROLE, PASSWORD)
+        verifier = server.psql(f"select rolpassword from pg_authid where rolname = '{ROLE}'").strip()
+        tables: Tables = {
+            "server": {"workers": 2, "auth_type": "scram-sha-256", "auth_file": "users.txt", "catalogue": False},
+            "databases.app": {"primary": upstream(server, "postgres", user="")},
+        }
+        files = {"users.txt": f'"{ROLE}" "{verifier}"\n"other" "its own"\n'}
+        with (
+            run_proxy(tables, files=files) as proxy,
+            Clients(proxy) as clients,
+            Activity(server, "postgres") as activity,
+        ):
+            client, other = clients.connect("app", ROLE, PASSWORD), clients.connect("app", "other", "its own")
             client.query("listen a")
-            (before,) = activity.pids(HUBS)
-            wait_until(lambda: activity.pids() == [before], "the session that has been idle for less long is ended")
+            (hub,) = activity.pids(HUBS)
+            own = f"AND usename = '{ROLE}'"
+            wait_until(lambda: activity.pids(own) == [hub], "the session that has been idle for less long is ended")
             client.query("notify a, 'x'")
             hears(client, ("a", "x"))
-            assert activity.pids(HUBS) == [before]
-        assert PASSWORD not in proxy.log
-        assert verifier not in proxy.log
+            other.query("listen a")
+            server.psql("alter role other nologin")
+            assert activity.pids(HUBS) == [hub]
+            activity.terminate(hub)
+            for one in (client, other):
+                read_notice(one)
+            client.query("notify a, 'y'")
+            hears(client, ("a", "x"), ("a", "y"))
+            hears(other, ("a", "y"))
+            for secret in (PASSWORD, verifier):
+                assert secret not in proxy.log

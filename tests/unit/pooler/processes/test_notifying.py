@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pooler.processes.control import Peer
     from pooler.server import Server
 
-LENT = encode_lent("alice", PlainPassword(b"secret"))
+LENT = [encode_lent("alice", PlainPassword(b"secret"))]
 
 
 class Hub:
@@ -174,7 +174,7 @@ async def test_who_hears_of_nothing_is_forgotten() -> None:
 def test_a_login_that_is_lent(credential: BackendCredential | None) -> None:
     lent = encode_lent("alice", credential)
     assert lent.credential() == credential
-    assert "hidden away" not in repr(Listen("app", lent, [], kept=False))
+    assert "hidden away" not in repr(Listen("app", [lent], [], kept=False))
 
 
 def test_what_comes_for_a_database_that_nobody_listens_to_any_more_is_dropped() -> None:
