@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pooler.client import ClientConnection
 
-__all__ = ["Access", "AccessFiles", "Entry", "login_name"]
+__all__ = ["Access", "AccessFiles", "DatabaseMadeUp", "Entry", "login_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,10 @@ _MOCK_SECRET: Final = secrets.token_bytes(32)
 
 _ANY_RULE: Final = HbaRule(0, "host", None, False, True, None, None, Method.REJECT)
 _CREDENTIALS: Final = Struct("3i")
+
+
+class DatabaseMadeUp(ClientError):
+    """The user can't be looked up, since the server has no such database. It counts as a login that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,8 @@ class Access:
 
     def on_failure(self, client: ClientConnection, database: str, error: ClientError) -> None:
         """A login has failed with this error."""
-        if error.failure not in (AUTH_FAILED, LOGIN_REFUSED) or not client.address:
+        counts = error.failure in (AUTH_FAILED, LOGIN_REFUSED) or isinstance(error, DatabaseMadeUp)
+        if not counts or not client.address:
             return
         for name in self._ban_names(database):
             ban = self.bans.on_failure(client.address, name)

@@ -15,7 +15,7 @@ from typing import Final
 
 from interceptor.errors import AUTH_QUERY, BackendError, ClientError
 from interceptor.services import Row
-from pooler.access import Entry
+from pooler.access import DatabaseMadeUp, Entry
 from pooler.auth import BackendCredential, KeyCache
 from pooler.auth.userlist import decode_password
 from pooler.config import CONSOLE_DATABASES, Config, PoolSettings
@@ -41,6 +41,7 @@ class AuthQuery:
         self._find_credential = find_credential
         self._keys = keys
         self._askings: dict[tuple[str, str], _Asking] = {}
+        self._gate = asyncio.Semaphore(_MOST_LOGINS)
 
     def use_config(self, config: Config) -> None:
         """From now on this is the configuration. What is under way ends by the old one; its connections close when they
@@ -70,7 +71,8 @@ class AuthQuery:
             return _entry(await asking.ask(self._query(database), user), user)
         except (BackendError, _Useless) as error:
             logger.error('auth_query for a client of database "%s" failed: %s', database, error)
-            raise ClientError(
+            made_up = isinstance(error, BackendError) and error.sqlstate == _NO_SUCH_DATABASE
+            raise (DatabaseMadeUp if made_up else ClientError)(
                 AUTH_QUERY,
                 "the user could not be looked up",
                 hint="The proxy's log says why its auth_query failed.",
@@ -108,18 +110,23 @@ class AuthQuery:
         if asking is None:
             own = replace(settings, forced_user=True)
             helper = Helper(own, lambda: self._find_credential(own, None), self._keys, _HELPER)
-            asking = self._askings[key] = _Asking(helper)
+            asking = self._askings[key] = _Asking(helper, self._gate_of(settings.database))
             for other, idle in list(self._askings.items()):
                 if len(self._askings) > _MOST_HELPERS and not idle.helper.size and idle is not asking:
                     del self._askings[other]
         return asking
 
+    def _gate_of(self, database: str) -> asyncio.Semaphore | None:
+        # Anybody can make up names that "*" stands for, and the server would have a login for each.
+        return None if database in self._config.databases else self._gate
+
 
 class _Asking:
-    """One connection, and those who want to ask over it."""
+    """One connection, and those who want to ask over it. ``gate``: to be passed before it logs in."""
 
-    def __init__(self, helper: Helper) -> None:
+    def __init__(self, helper: Helper, gate: asyncio.Semaphore | None) -> None:
         self.helper = helper
+        self._gate = gate
         self._turn = asyncio.Lock()
 
     async def ask(self, query: str, user: str) -> list[Row]:
@@ -129,23 +136,39 @@ class _Asking:
         the connection would have to be closed with it, and made anew for whoever comes next.
         """
         async with self._turn:
+            gate = None if self.helper.size else self._gate
+            if gate is not None:
+                await gate.acquire()
             answer: asyncio.Future[list[Row] | BackendError] = asyncio.get_running_loop().create_future()
-            spawn(self._run(query, user, answer), name=str(self.helper))
+            spawn(self._run(query, user, answer, gate), name=str(self.helper))
             told = await asyncio.shield(answer)
         if isinstance(told, BackendError):
             raise told
         return told
 
-    async def _run(self, query: str, user: str, answer: asyncio.Future[list[Row] | BackendError]) -> None:
+    async def _run(
+        self,
+        query: str,
+        user: str,
+        answer: asyncio.Future[list[Row] | BackendError],
+        gate: asyncio.Semaphore | None,
+    ) -> None:
         try:
             answer.set_result(await self.helper.query(query, user))
         except BackendError as error:
             answer.set_result(error)
         finally:
+            if gate is not None:
+                gate.release()
             answer.cancel()  # without effect unless we are ended in between
 
 
 _MOST_HELPERS: Final = 1000
+
+_MOST_LOGINS: Final = 8
+"""Logins at once, in each process, to databases that only "*" stands for."""
+
+_NO_SUCH_DATABASE: Final = "3D000"
 
 
 class _Useless(Exception):

@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with PostgresServer.start(18, hba=hba) as server:
         server.psql(
             f"create role asked login password '{PASSWORD}'; create role known login password '{PASSWORD}';"
-            f"create role old login password '{PASSWORD}';"
+            f"create database home; create role old login password '{PASSWORD}';"
             f"create role expired login password '{PASSWORD}' valid until '2001-01-01';"
             f"create role nologin password '{PASSWORD}'; create role passwordless login;"
             f"create role lookup superuser login password '{PASSWORD}';"
@@ -95,7 +95,7 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         "auth_ident_file": "ident.conf",
         "auth_file": "users.txt",
         "auth_user": "lookup",
-        "auth_dbname": "own",
+        "auth_dbname": "home",
         "client_tls_sslmode": "prefer",
         "client_tls_cert_file": world.path("server.crt"),
         "client_tls_key_file": world.path("server.key"),
@@ -114,6 +114,7 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         "databases.verified": {"primary": upstream(world.server, "postgres", user="verified")},
         "databases.methods": {"primary": upstream(world.server, "postgres")},
         "databases.own": {"primary": upstream(world.server, "postgres", user="")},
+        "databases.home": {"primary": upstream(world.server, "home", user="")},
         "databases.searched": {
             "primary": upstream(world.server, "postgres", user=""),
             "auth_query": QUERY,
@@ -192,6 +193,13 @@ def test_a_user_of_the_database_logs_in_with_the_password_it_has_there(proxy: Pr
         for user in ("asked", "old", "known"):
             client = clients.connect("own", user, PASSWORD)
             assert client.query("select current_user") == [(user,)]
+
+
+def test_the_question_is_put_in_the_database_that_is_named(world: World, proxy: Proxy) -> None:
+    with Clients(proxy) as clients:
+        clients.connect("own", "asked", PASSWORD)
+        homes = "select distinct datname from pg_stat_activity where application_name = 'interceptor auth_query'"
+        assert "home" in world.server.psql(homes).split()
 
 
 @pytest.mark.parametrize("user", ["expired", "nologin", "unknown", "passwordless"])

@@ -12,9 +12,11 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
+from tests.support.hostile import Connection, HostileServer
 from tests.support.login import LoginFailed
-from tests.support.proxied import Clients, upstream
+from tests.support.proxied import Clients, upstream, wait_for_arrival, wait_for_departure
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import wait_until
 from tests.support.wire import WireError
 
@@ -139,6 +141,42 @@ def test_a_success_in_between_forgets_no_failure(proxy: Proxy) -> None:
         with pytest.raises(LoginFailed, match=r"\(banned\)"):
             clients.connect("plain", "known", PASSWORD)
     let_in(proxy)
+
+
+def test_databases_that_are_made_up_count_though_nobody_can_be_asked_there(proxy: Proxy) -> None:
+    """A user that no file has is asked for in the database, which is a login at the server for each name."""
+    answers = [guess(proxy, "203.0.113.4", f"made_up_{number}", "stranger") for number in range(31)]
+    assert all(b"the user could not be looked up" in answer for answer in answers[:30])
+    assert BANNED in answers[30]
+
+
+def test_made_up_databases_cost_the_server_few_logins_at_once() -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_packet()
+        connection.hang()
+
+    with HostileServer(behave) as hostile, contextlib.ExitStack() as stack:
+        primary = f"postgresql://{hostile.host}:{hostile.port}/?sslmode=disable"
+        tables: Tables = {
+            "server": {"auth_type": "scram-sha-256", "auth_user": "lookup", "auth_file": "users.txt"},
+            'databases."*"': {"primary": primary},
+        }
+        proxy = stack.enter_context(run_proxy(tables, {"users.txt": '"lookup" ""\n'}))
+        clients = stack.enter_context(Clients(proxy))
+        diagnosis = stack.enter_context(contextlib.closing(SocketDiagnosis()))
+        crowd = [clients.raw() for _ in range(40)]
+        for number, client in enumerate(crowd):
+            client.write(startup("stranger", f"made_up_{number}"))
+        for client in crowd:
+            wait_for_arrival(client, diagnosis)
+        wait_until(lambda: hostile.connections == 8, "as many as may log in at once do")
+        # Whoever hangs up leaves a login behind that goes on, and the next one waits for it all the same.
+        for client in crowd[:8]:
+            wait_for_departure(client, diagnosis)
+        late = clients.raw()
+        late.write(startup("stranger", "made_up_late"))
+        wait_for_arrival(late, diagnosis)
+        assert hostile.connections == 8
 
 
 # --- Who there is ----------------------------------------------------------------------------------------------------
