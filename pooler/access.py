@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import pwd
 import secrets
 import socket
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from pooler.client import ClientConnection
 
-__all__ = ["Access", "AccessFiles", "DatabaseMadeUp", "Entry", "login_name"]
+__all__ = ["Access", "AccessFiles", "DatabaseMadeUp", "Entry", "is_own_console", "login_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -284,13 +285,27 @@ _OF_POSTGRESQL: Final = Shape("scram", DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH)
 
 def login_name(connection: socket.socket) -> str:
     """The user of the operating system at the other end of a Unix socket; "" if it has no name."""
+    try:
+        return pwd.getpwuid(_user_at(connection)).pw_name
+    except KeyError:
+        return ""
+
+
+def is_own_console(client: ClientConnection, database: str, user: str) -> bool:
+    """Whether it is the user of the operating system whom the proxy itself runs as, who comes to its console by the
+    Unix socket, under the console's name. As in PgBouncer no password is asked for: the configuration is open to him
+    anyway."""
+    if database not in CONSOLE_DATABASES or user not in CONSOLE_DATABASES or not client.is_local:
+        return False
+    return _user_at(client.transport.get_extra_info("socket")) == os.getuid()
+
+
+def _user_at(connection: socket.socket) -> int:
     _process, user, _group = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return ""
+    assert isinstance(user, int)
+    return user
 
 
 def _normal(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

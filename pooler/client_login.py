@@ -26,6 +26,7 @@ from interceptor.protocol.startup import (
     StartupMessage,
     decode_first_packet,
 )
+from pooler.access import is_own_console
 from pooler.admission import on_authenticated
 from pooler.auth import MAX_LOGIN_MESSAGE, Accepted, ClientLogin, Send, Step, Work
 from pooler.config import CONSOLE_DATABASES, PoolMode, PoolSettings
@@ -216,6 +217,9 @@ class ClientLoginFlow:
                 hint="Raise max_client_conn, or close connections that are not needed.",
             )
         user = startup.parameters["user"]
+        if is_own_console(client, self.database, user):
+            server.open_console(client, self.database, startup, is_own=True)
+            return
         physical = startup.parameters.get("replication", "").lower() in _TRUE
         rule = server.access.rule(client, self.database, user, replication=physical)
         entry = server.access.stored(self.database, user)

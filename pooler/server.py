@@ -394,9 +394,14 @@ class Server:
 
     # --- The console -----------------------------------------------------------------------------------------------
 
-    def open_console(self, client: ClientConnection, database: str, startup: StartupMessage) -> None:
-        """Give a client that has proved who it is the admin console. Raises ClientError where it may not have it."""
-        console = ConsoleConnection(self, client, database, startup)
+    def open_console(
+        self, client: ClientConnection, database: str, startup: StartupMessage, *, is_own: bool = False
+    ) -> None:
+        """Give a client that has proved who it is the admin console. Raises ClientError where it may not have it.
+
+        ``is_own``: it may have all of it, whatever its name.
+        """
+        console = ConsoleConnection(self, client, database, startup, is_own=is_own)
         self.logins.pop(client, None)
         console.start()
 

@@ -39,10 +39,12 @@ def may_enter(server: Server, user: str) -> bool:
 class ConsoleConnection(asyncio.Protocol):
     """Takes the connection over from the login. Implements ``ConsoleHost``."""
 
-    def __init__(self, server: Server, client: ClientConnection, database: str, startup: StartupMessage) -> None:
-        """Raises ClientError where the user has no business here."""
+    def __init__(
+        self, server: Server, client: ClientConnection, database: str, startup: StartupMessage, *, is_own: bool = False
+    ) -> None:
+        """Raises ClientError where the user has no business here; ``is_own``: the user has, whatever the name."""
         user = startup.parameters["user"]
-        if not may_enter(server, user):
+        if not is_own and not may_enter(server, user):
             raise ClientError(
                 CONSOLE_REFUSED,
                 f'the user "{user}" may not use the admin console: not allowed',
@@ -56,7 +58,7 @@ class ConsoleConnection(asyncio.Protocol):
         self.process_id = secrets.randbelow(2**31 - 1) + 1
         self.secret = secrets.token_bytes(32 if startup.spoken_protocol >= PROTOCOL_3_2 else 4)
         self.application_name = startup.parameters.get("application_name", "")
-        self.is_admin = server.config.file is None or user in settings.admin_users
+        self.is_admin = is_own or server.config.file is None or user in settings.admin_users
         knows_older = not startup.parameters.keys() - {"user", "database"}
         self._session = ConsoleSession(self, Console(server, user, self.is_admin, knows_older))
         self._buffer = FrameBuffer(MAX_MESSAGE)

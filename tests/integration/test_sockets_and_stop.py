@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -41,6 +43,63 @@ def test_unix_sockets_on_both_sides(postgres18: PostgresServer, tmp_path: Path) 
                 pass
         assert proxy.stop() == 0
         assert not list(tmp_path.iterdir())
+
+
+def test_the_proxys_own_user_comes_to_the_console_without_a_password(
+    postgres18: PostgresServer, tmp_path: Path
+) -> None:
+    port = free_port()
+    tables: Tables = {
+        "server": {"unix_socket_dir": str(tmp_path), "listen_port": port, "auth_type": "md5", "auth_file": "users.txt"},
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+
+    def connect(host: str, user: str, dbname: str) -> psycopg.Connection:
+        return psycopg.connect(host=host, port=port, user=user, dbname=dbname, password="wrong", autocommit=True)
+
+    with run_proxy(tables, {"users.txt": '"postgres" "right"\n'}):
+        for user in ("pgbouncer", "interceptor"):
+            with connect(str(tmp_path), user, "pgbouncer") as console:
+                assert console.execute("show fds").fetchall(), "which is for admins alone"
+        for host, user, dbname in (
+            ("127.0.0.1", "pgbouncer", "pgbouncer"),  # anybody may say so there
+            (str(tmp_path), "pgbouncer", "app"),
+            (str(tmp_path), "postgres", "pgbouncer"),
+        ):
+            with pytest.raises(psycopg.OperationalError):
+                connect(host, user, dbname)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_nobody_else_comes_to_the_console_without_a_password(postgres18: PostgresServer) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        port = free_port()
+        tables: Tables = {
+            "server": {"unix_socket_dir": folder, "listen_port": port, "admin_users": ["postgres"]},
+            "databases.app": {"primary": upstream(postgres18, "postgres")},
+        }
+        with run_proxy(tables):
+            answers = [_first_answer_to_user(user, f"{folder}/.s.PGSQL.{port}") for user in (0, 65534)]
+    assert answers == [b"R", b"E"]
+
+
+def _first_answer_to_user(number: int, path: str) -> bytes:
+    """The type of the first message to a process of this user of the machine, which says that it is pgbouncer."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if not child:
+        os.setuid(number)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(f.startup({"user": "pgbouncer", "database": "pgbouncer"}).data)
+            theirs.sendall(sock.recv(1))
+        os._exit(0)
+    theirs.close()
+    with ours:
+        answer = ours.recv(1)
+    assert os.waitpid(child, 0)[1] == 0
+    return answer
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT])
