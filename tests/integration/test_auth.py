@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import asyncpg
 import psycopg
@@ -45,11 +47,27 @@ class World:
         return "\n".join(lines) + "\n"
 
 
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[Callable[[int], World]]:
+    """The world of a version, made when it is first asked for.
+
+    A fixture with the version as its parameter would be made anew for each position that this has in a list of others.
+    """
+    with ExitStack() as stack:
+        yield cache(lambda version: stack.enter_context(make_world(version)))
+
+
 @pytest.fixture(scope="module", params=[18, 16], ids=["pg18", "pg16"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, worlds: Callable[[int], World]) -> World:
+    """Each version in turn."""
+    return worlds(request.param)
+
+
+@contextmanager
+def make_world(version: int) -> Iterator[World]:
     hba = [f"host all {role} 127.0.0.1/32 {method}" for role, method in METHODS.items()]
     hba += [f"host all {role} 127.0.0.1/32 scram-sha-256" for role in ("rotated", "only_here")]
-    with PostgresServer.start(request.param, hba=hba) as server:
+    with PostgresServer.start(version, hba=hba) as server:
         stored = {}
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             for role, method in METHODS.items():
@@ -103,15 +121,15 @@ LOGINS_OF_16 = [one for one in LOGINS if one[:2] in (("trust", "plain"), ("md5",
 
 
 @pytest.mark.parametrize(
-    ("world", "auth_type", "how", "roles"),
+    ("version", "auth_type", "how", "roles"),
     [(version, *login) for version, logins in ((18, LOGINS), (16, LOGINS_OF_16)) for login in logins],
-    indirect=["world"],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 async def test_clients_log_in_and_their_backends_do(
-    world: World, auth_type: str, how: str, roles: tuple[str, ...]
+    worlds: Callable[[int], World], version: int, auth_type: str, how: str, roles: tuple[str, ...]
 ) -> None:
     """Traps 30 and 31, with three implementations of a client: our own, libpq and asyncpg."""
+    world = worlds(version)
     with (
         run_proxy(tables(world.server, auth_type), {"users.txt": world.users(how)}) as proxy,
         Clients(proxy) as clients,
@@ -192,10 +210,12 @@ def conversation(clients: Clients, user: str, password: str) -> list[tuple[bytes
     return heard
 
 
-@pytest.mark.parametrize("world", [18], indirect=True)
 @pytest.mark.parametrize("auth_type", ["password", "md5", "scram-sha-256"])
-def test_an_unknown_user_and_a_wrong_password_get_the_same_replies(world: World, auth_type: str) -> None:
+def test_an_unknown_user_and_a_wrong_password_get_the_same_replies(
+    worlds: Callable[[int], World], auth_type: str
+) -> None:
     """Trap 30."""
+    world = worlds(18)
     how = "md5" if auth_type == "md5" else "plain"
     with (
         run_proxy(tables(world.server, auth_type), {"users.txt": world.users(how)}) as proxy,
@@ -213,8 +233,8 @@ def test_an_unknown_user_and_a_wrong_password_get_the_same_replies(world: World,
         assert tags(elsewhere) == b"R"
 
 
-@pytest.mark.parametrize("world", [18], indirect=True)
-def test_under_trust_the_file_lists_who_may_come_in(world: World) -> None:
+def test_under_trust_the_file_lists_who_may_come_in(worlds: Callable[[int], World]) -> None:
+    world = worlds(18)
     with run_proxy(tables(world.server, "trust"), {"users.txt": world.users("plain")}) as proxy:
         with Clients(proxy) as clients, pytest.raises(LoginFailed, match="stranger"):
             clients.connect("own", "stranger")
