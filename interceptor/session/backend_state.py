@@ -301,7 +301,7 @@ class BackendState:
         """Remember how to take back what the next request changes, should it be skipped."""
         self.changes.append((undo, statements, name))
         if statements is not None:
-            statements.unsettled[name] = statements.unsettled.get(name, 0) + 1
+            statements.unsettle(name)
 
     def on_own_tag(self, tag: bytes) -> None:
         """A command ended that no client asked for, such as server_reset_query: it may have taken every statement."""

@@ -16,6 +16,7 @@ from interceptor.session.answers import CANCELED, encode_block, encode_refusal
 from interceptor.session.bounds import MAX_JUDGED
 from interceptor.session.conditions import SettingsRefused, join
 from interceptor.session.extended import on_extended
+from interceptor.session.lacking import nothing
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import tell_refused
 from interceptor.session.retrying import Retrying, may_be_retried
@@ -47,7 +48,7 @@ def decide_batch(interception: Interception, data: bytes, position: int, end: in
     interception.known.settle_unnamed()
     interception.target = interception.routed = None
     # Some may have been bound behind an error.
-    interception.portals = dict(interception.standing)
+    interception.portals = dict(interception.standing) if interception.standing else nothing()
     interception.revived = False
     targets: set[str | None] = set()
     was_open = interception.facts.transaction.open

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.errors import BackendError, ClientError, Failure
 from interceptor.hooks.containment import call_back
 from interceptor.protocol import messages
+from interceptor.session.lacking import nothing, own
 from interceptor.session.observed import By, Run, watch
 from interceptor.session.states import Request
 
@@ -32,11 +33,11 @@ class Executions:
 
     def __init__(self, interception: Interception) -> None:
         self._interception = interception
-        self.runs: dict[Run, None] = {}
+        self.runs: dict[Run, None] = nothing()
         """Those that somebody looks after and that have not ended."""
-        self.portals: dict[bytes, Run] = {}
+        self.portals: dict[bytes, Run] = nothing()
         """Those among them whose portals the backend has, by the portal's name."""
-        self._conditions: dict[bytes, Conditions] = {}
+        self._conditions: dict[bytes, Conditions] = nothing()
         """Settings that hold for what is done with a portal."""
         self.refusal: ClientError | BackendError | None = None
         """Why what is skipped is not run; None where the server told, or a plugin."""
@@ -96,11 +97,12 @@ class Executions:
         controls = False
         if self.tracks:
             controls = self._note_deeds(statement)
-        run = watch(outcome, self.runs, controls=controls)
+        run = watch(outcome, self, controls=controls)
         if portal is not None:
             self.portals.pop(portal, None)
             self._conditions.pop(portal, None)
             if conditions is not None:
+                self._conditions = own(self._conditions)
                 self._interception.noted().conditions = self._conditions[portal] = conditions
             if run is not None:
                 self.look_after(portal, run)
@@ -110,7 +112,18 @@ class Executions:
     def begin_here(self, outcome: Outcome) -> Run | None:
         """What is looked at is answered by a plugin."""
         self.count()
-        return watch(outcome, self.runs, "plugin")
+        return watch(outcome, self, "plugin")
+
+    def remember(self, run: Run) -> None:
+        """It has begun."""
+        self.runs = own(self.runs)
+        self.runs[run] = None
+
+    def forget(self, run: Run) -> None:
+        """It has ended."""
+        self.runs.pop(run, None)
+        if not self.runs:
+            self.runs = nothing()
 
     def _note_deeds(self, statement: Statement) -> bool:
         """Whether the tags of the statement have to be known."""
@@ -134,6 +147,7 @@ class Executions:
         if run is None:
             run = self.portals.get(portal)
         else:
+            self.portals = own(self.portals)
             self.portals[portal] = run
         if run is not None:
             run.pending += 1
@@ -207,8 +221,8 @@ class Executions:
         for run in list(self.runs):
             # No portal outlives its transaction.
             run.close()
-        self.portals.clear()
-        self._conditions.clear()
+        self.portals = nothing()
+        self._conditions = nothing()
         if transaction.open:
             self._end(not self._failed and self._ended_by in ("", "COMMIT"))
         else:

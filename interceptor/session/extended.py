@@ -16,6 +16,7 @@ from interceptor.session.binding import BindMessage, decode_bind, is_parse, map_
 from interceptor.session.committing import control_of
 from interceptor.session.conditions import SettingsRefused, conditions_of
 from interceptor.session.known import Known
+from interceptor.session.lacking import own
 from interceptor.session.lookup import Pending, decide, look_up
 from interceptor.session.observed import ObservedParse, tell_refused, tell_refused_text
 from interceptor.session.rewritten import Refused, bind_again, bind_rewritten, refuse_hidden_commit, unasked_commit
@@ -84,9 +85,7 @@ def _on_parse(interception: Interception, message: bytes) -> Pending:
         known = Known(body, body)
     if len(interception.known.by_name) >= MAX_TEXTS:
         raise ClientError(TOO_MANY_STATEMENTS, f"this client has {MAX_TEXTS} prepared statements")
-    interception.known.by_name[name] = known
-    if not name:
-        interception.known.unnamed.append(known)
+    interception.known.put(name, known)
     if known.shape is not None:
         return interception.put(Reply(PARSE_COMPLETE, None if name else message))
     if known.sent is body:
@@ -159,6 +158,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
             tell_refused(outcome, unfit)
             return interception.put(Blocked(encode_block(unfit, interception.style), simple=False))
         portal.run = interception.executions.begin_here(outcome)
+        interception.portals = own(interception.portals)
         interception.portals[bind.portal] = portal
         return interception.put(Opened(portal, bind.portal))
     try:
@@ -190,6 +190,7 @@ def _on_bind(interception: Interception, message: bytes, targets: set[str | None
 
 def _note_control(interception: Interception, portal: bytes, sql: bytes, facts: MessageFacts | None = None) -> None:
     """This portal, at the server, runs this text: remember what that does to the transaction."""
+    interception.control_portals = own(interception.control_portals)
     interception.control_portals[portal] = control_of(interception, sql, facts)
     if interception.failed and interception.session.effects_of(sql).transaction_control:
         interception.revived = True
@@ -221,6 +222,7 @@ def _bind_as_decided(
     if body == known.sent and not outcome.before:
         return message if outcome.mapping is None else bind_again(interception, bind, outcome)
     if outcome.describe_original:
+        interception.described = own(interception.described)
         interception.described[bind.portal] = Described(known.body, bind.result_formats)
     return (yield from bind_rewritten(interception, bind, message, known.sql, body, outcome))
 
@@ -230,7 +232,7 @@ def _note_run(interception: Interception, portal: bytes, known: Known) -> None:
     rewriting = known.rewriting(interception.style.encoding)
     if rewriting is not None:
         interception.note_rewriting(rewriting)
-        interception.rewritten_portals[portal] = rewriting
+        interception.note_rewritten_portal(portal, rewriting)
 
 
 def _on_bind_of_sql(interception: Interception, name: bytes, message: bytes) -> Pending:

@@ -24,6 +24,7 @@ from interceptor.session.deciding import COUNTED, decide_batch
 from interceptor.session.delivery import Delivery
 from interceptor.session.executions import Executions
 from interceptor.session.known import NO_NAMES
+from interceptor.session.lacking import nothing, own
 from interceptor.session.lookup import Pending
 from interceptor.session.naming import Naming
 from interceptor.session.notes import Note
@@ -91,23 +92,23 @@ class Interception(Naming):
         super().__init__(session, tables, facts)
         self.sight: Callable[[], Awaitable[object] | None] = sight or _all_seen
         self.substitutes = _NO_SUBSTITUTES
-        self.portals: dict[bytes, LocalPortal] = {}
+        self.portals: dict[bytes, LocalPortal] = nothing()
         self.unclosed: frozenset[LocalPortal] = _NONE_OPEN
         """All answers whose source may have to be told that nobody wants more of it."""
         """Answers of plugins by the names of their portals, as they will be when all that was looked at is acted on."""
-        self.standing: dict[bytes, LocalPortal] = {}
+        self.standing: dict[bytes, LocalPortal] = nothing()
         """Those that have been bound."""
         self.executed_here = False
         """An Execute of the batch under way was answered by a plugin, and the server knows of none."""
         self.revived = False
         """The batch that is looked at may have ended the failure of its transaction."""
-        self.rewritten_portals: dict[bytes, Rewriting] = {}
+        self.rewritten_portals: dict[bytes, Rewriting] = nothing()
         """Portals at the backend that run another text than the client's."""
-        self.described: dict[bytes, Described] = {}
+        self.described: dict[bytes, Described] = nothing()
         """Those of them that are described as if it was the client's."""
         self.delivery = Delivery(session, self, tables.waits)
         self.committing = Committing(self)
-        self.control_portals: dict[bytes, Control] = {}
+        self.control_portals: dict[bytes, Control] = nothing()
         """Portals at the backend that begin or end a transaction."""
         self.stage: Stage | None = None
         """What runs before a statement, while it waits for the server or for rows of a plugin."""
@@ -291,6 +292,16 @@ class Interception(Naming):
         if rewriting is not None:
             self.noted().rewriting = rewriting
 
+    def note_rewritten_portal(self, portal: bytes, rewriting: Rewriting) -> None:
+        """What is looked at binds a portal, at the backend, to another text than the client's."""
+        self.rewritten_portals = own(self.rewritten_portals)
+        self.rewritten_portals[portal] = rewriting
+
+    def note_standing(self, name: bytes, portal: LocalPortal) -> None:
+        """A portal that is answered here has been bound."""
+        self.standing = own(self.standing)
+        self.standing[name] = portal
+
     def done(self) -> Note | None:
         """The first of the ``planned`` messages has been acted on. Returns what there is to know about it."""
         return self.known.journal.popleft()
@@ -347,12 +358,12 @@ class Interception(Naming):
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES
             self.settle_names()
-            self.rewritten_portals.clear()
-            self.control_portals.clear()
-            self.described.clear()
+            self.rewritten_portals = nothing()
+            self.control_portals = nothing()
+            self.described = nothing()
             if not self.stirred:
-                self.portals.clear()
-                self.standing.clear()
+                self.portals = nothing()
+                self.standing = nothing()
         if self.unclosed and not self.session.deciding:
             self._close_portals(self.standing.values())
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.hooks.decisions import Shape
 from interceptor.protocol import messages
+from interceptor.session.lacking import nothing, own
 from interceptor.session.notes import Note
 from interceptor.session.positions import Rewriting
 
@@ -59,7 +60,7 @@ class KnownStatements:
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
-        self.by_name: dict[bytes, Known] = {}
+        self.by_name: dict[bytes, Known] = nothing()
         """``b""`` is the unnamed one."""
         self.journal = _NOTHING_TO_DO
         """About each message that was looked at and has not been acted on yet."""
@@ -67,7 +68,7 @@ class KnownStatements:
         """About the messages of ``ClientSession.retry``; some that it begins with may be missing."""
         self.undone = NO_NAMES
         """Names whose changes were taken back since an error, up to the Sync that ends it."""
-        self.unnamed: list[Known] = []
+        self.unnamed: list[Known] | tuple[()] = ()
         """Those of which one is the unnamed statement."""
 
     def begin(self, notes: Iterable[Note | None] = ()) -> None:
@@ -87,11 +88,20 @@ class KnownStatements:
         body = session.unnamed[6:]
         self.by_name.pop(b"", None)
         if not body:
-            self.unnamed.clear()
+            self.unnamed = ()
             return
         found = next((one for one in self.unnamed if (one.sent or one.body) == body), None)
-        self.unnamed = [found or Known(body, body)]
-        self.by_name[b""] = self.unnamed[0]
+        self.unnamed = ()
+        self.put(b"", found or Known(body, body))
+
+    def put(self, name: bytes, known: Known) -> None:
+        """What is looked at gives a statement this name."""
+        self.by_name = own(self.by_name)
+        self.by_name[name] = known
+        if not name:
+            if isinstance(self.unnamed, tuple):
+                self.unnamed = []
+            self.unnamed.append(known)
 
     def change_of(self, kind: int, message: bytes) -> Change | None:
         """What a message is about to change; the unnamed statement is known otherwise (``settle_unnamed``)."""
@@ -110,7 +120,7 @@ class KnownStatements:
         if known is None:
             self.by_name.pop(name, None)
         else:
-            self.by_name[name] = known
+            self.put(name, known)
 
     def on_sql(self, sql: bytes) -> None:
         """A text is about to run that may make or take away statements by SQL: their names may stand for others."""
@@ -140,7 +150,8 @@ class KnownStatements:
         if known is None and named is not None and name in named.by_name and not self._changes(name):
             # It was thought to be gone, but what was to take it away never ran.
             body = named.by_name[name].body
-            known = self.by_name[name] = Known(body, body)
+            known = Known(body, body)
+            self.put(name, known)
         if known is None or known.shape is not None or not name:
             return known
         if named is not None and name not in named.by_name and not self._changes(name):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.chain import AtParse, Chain, Outcome
     from interceptor.hooks.decisions import Block
     from interceptor.hooks.statement import Execution
+    from interceptor.session.executions import Executions
 
 By = Literal["backend", "plugin", "proxy"]
 
@@ -63,19 +64,19 @@ class Run:
         self,
         execution: Execution,
         audience: Audience,
-        runs: dict[Run, None],
+        executions: Executions,
         by: Literal["backend", "plugin"] = "backend",
     ) -> None:
-        """``runs``: all of its session that have not ended, where it stands until then. ``by``: who answers it."""
+        """``executions``: those of its session, which know of it until it ends. ``by``: who answers it."""
         self.execution = execution
         self.audience = audience
         self.wants_rows = audience.wants_rows
-        self.runs = runs
+        self.executions = executions
         self.by = by
         facts = execution.statement.facts
         self.statements = 0 if facts.opaque or execution.statement.function else len(facts.statements)
         """How many tags are still to come; 0 where only its end tells."""
-        runs[self] = None
+        executions.remember(self)
         self.began = _clock()
         audience.started(execution)
 
@@ -204,7 +205,7 @@ class Run:
         if self.done:
             return False
         self.done = True
-        self.runs.pop(self, None)
+        self.executions.forget(self)
         return True
 
 
@@ -212,7 +213,7 @@ _UNLIMITED: Final = 1 << 62
 
 
 def watch(
-    outcome: Outcome, runs: dict[Run, None], by: Literal["backend", "plugin"] = "backend", *, controls: bool = False
+    outcome: Outcome, executions: Executions, by: Literal["backend", "plugin"] = "backend", *, controls: bool = False
 ) -> Run | None:
     """The run of an execution that is to be looked after; None for all others. Its observers hear of its beginning.
 
@@ -221,7 +222,7 @@ def watch(
     limits = outcome.limits
     if not outcome.observers and not controls and (by == "plugin" or not (limits.rows or limits.bytes)):
         return None
-    run = Run(outcome.execution, outcome.observers, runs, by)
+    run = Run(outcome.execution, outcome.observers, executions, by)
     if by == "backend" and (limits.rows or limits.bytes):
         run.limit(limits)
     return run

@@ -106,7 +106,7 @@ def end_of_observed(interception: Interception, chain: Chain, data: bytes, posit
         end = len(data)
     if not interception.session.follows:
         interception.note_text(sql)
-    interception.passing = Run(execution, chain.observers, interception.executions.runs)
+    interception.passing = Run(execution, chain.observers, interception.executions)
     interception.passing_size = end - position
     return end
 

@@ -136,7 +136,7 @@ def _all_is_plain(interception: Interception) -> bool:
         if any([one.sent is not one.body for one in known.unnamed]):
             return False
         # Which one it is, is asked of the session before anything rests on it (``settle_unnamed``).
-        known.unnamed.clear()
+        known.unnamed = ()
         known.by_name.pop(b"", None)
     return True
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from interceptor.protocol.messages import CLOSE, PARSE, SYNC_MESSAGE, encode_message
+from interceptor.session.lacking import nothing, own
 from interceptor.session.settings import Settings
 from interceptor.session.states import Request
 from interceptor.sql.effects import Effect, SessionEffects
@@ -170,22 +171,30 @@ class ClientStatements:
 
     def __init__(self, registry: PreparedRegistry) -> None:
         self.registry = registry
-        self.by_name: dict[bytes, Prepared] = {}
+        self.by_name: dict[bytes, Prepared] = nothing()
         self.bytes = 0
-        self.spoken: dict[bytes, bytes] = {}
+        self.spoken: dict[bytes, bytes] = nothing()
         """What the client called a statement last, by the name that backends know it by."""
-        self.undescribed: dict[bytes, None] = {}
-        """Names whose rows the client has not been told of since it prepared them. No set: an empty one takes three
-        times as much of an idle client's memory."""
-        self.in_batch: dict[bytes, None] = {}
+        self.undescribed: dict[bytes, None] = nothing()
+        """Names whose rows the client has not been told of since it prepared them."""
+        self.in_batch: dict[bytes, None] = nothing()
         """Names that were made or dropped since the last Sync."""
-        self.unsettled: dict[bytes, int] = {}
+        self.unsettled: dict[bytes, int] = nothing()
         """Names that unanswered requests make or drop, and how many such requests there are."""
 
     def add(self, name: bytes, prepared: Prepared) -> None:
         """The client prepares a statement."""
+        self.by_name = own(self.by_name)
         self.by_name[name] = prepared
         self.bytes += len(prepared.body)
+
+    def note_change(self, name: bytes, *, undescribed: bool = False) -> None:
+        """A name is made or dropped in the batch under way. ``undescribed``: its client has yet to hear of its rows."""
+        self.in_batch = own(self.in_batch)
+        self.in_batch[name] = None
+        if undescribed:
+            self.undescribed = own(self.undescribed)
+            self.undescribed[name] = None
 
     def drop(self, name: bytes) -> Prepared | None:
         """The client closes a statement."""
@@ -204,6 +213,11 @@ class ClientStatements:
     def must_wait(self, name: bytes) -> bool:
         """Whether what the name stands for depends on an unanswered request of an earlier batch."""
         return name in self.unsettled and name not in self.in_batch
+
+    def unsettle(self, name: bytes) -> None:
+        """A request is sent that makes or drops this name."""
+        self.unsettled = own(self.unsettled)
+        self.unsettled[name] = self.unsettled.get(name, 0) + 1
 
     def settle(self, name: bytes) -> None:
         """One of the requests that make or drop this name has been answered, or skipped."""
@@ -224,6 +238,7 @@ class ClientStatements:
         """The client names a statement in a message, which may be answered with an error."""
         if len(self.spoken) > MAX_STATEMENTS:
             self.spoken.clear()
+        self.spoken = own(self.spoken)
         self.spoken[prepared.name] = name
 
     def speaks_otherwise(self, prepared: Prepared, name: bytes) -> bool:

@@ -145,7 +145,7 @@ def bind_rewritten(
         before = yield from _before(interception, outcome)
         if outcome.mapping is not None:
             bound = encode_bind(bind.portal, PASSING_NAME, _values(interception, outcome), bind.result_formats)
-    interception.rewritten_portals[bind.portal] = rewriting
+    interception.note_rewritten_portal(bind.portal, rewriting)
     named = b"" if outcome is None else bind.statement
     return interception.put(Bound(body, bound, Note(rewriting=rewriting, statement=bind.statement), before, named))
 

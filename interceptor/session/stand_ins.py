@@ -70,7 +70,7 @@ def act_on_portal(
     interception.substitutes.popleft()
     if isinstance(substitute, Opened):
         portal.stands = bool(name)
-        standing[name] = portal
+        interception.note_standing(name, portal)
         session.write(messages.BIND_COMPLETE_MESSAGE)
     elif isinstance(substitute, Shown):
         session.write(portal.description)

@@ -88,8 +88,7 @@ def parse_named(
         return HOLD
     backend.client_parses += 1
     named.add(name, prepared)
-    named.in_batch[name] = None
-    named.undescribed[name] = None
+    named.note_change(name, undescribed=True)
     undo = partial(named.drop, name)
     before = b""
     if prepared in backend.prepared:
@@ -221,7 +220,7 @@ def close_named(
     if named.must_wait(name):
         return hold(session)
     prepared = named.drop(name)
-    named.in_batch[name] = None
+    named.note_change(name)
     undo = _nothing if prepared is None else partial(named.add, name, prepared)
     backend.reply_to_change(messages.CLOSE_COMPLETE_MESSAGE, named, name, undo)
     return b"", end

@@ -225,7 +225,7 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
             session.unnamed = substitute.unnamed
         session.write(substitute.messages)
     elif isinstance(substitute, Opened):
-        interception.standing[substitute.name] = substitute.portal
+        interception.note_standing(substitute.name, substitute.portal)
         session.write(messages.BIND_COMPLETE_MESSAGE)
     elif isinstance(substitute, Shown):
         session.write(substitute.portal.description)
