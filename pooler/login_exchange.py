@@ -96,7 +96,8 @@ async def converse(
     transport = reader.transport
     transport.write(messages.encode_startup({"user": settings.user, "database": settings.dbname, **profile}))
     end_point = transport.peer_end_point() if isinstance(transport, TlsTransport) else None
-    login = BackendLogin(settings.user, credential, keys, end_point, settings.tls.channel_binding)
+    tls = settings.tls
+    login = BackendLogin(settings.user, credential, keys, end_point, tls.channel_binding, tls.require_auth)
     parameters: dict[bytes, bytes] = {}
     reports: list[bytes] = []
     process_id, secret = 0, b""

@@ -18,7 +18,7 @@ from interceptor.protocol.scram_keys import ScramKeys
 from pooler.auth.credentials import BackendCredential, Md5Hash, PlainPassword
 from pooler.auth.key_cache import KeyCache
 from pooler.auth.steps import Derivation, Send, Work
-from pooler.config.tls import ChannelBinding
+from pooler.config.tls import AUTH_METHODS, ChannelBinding
 
 __all__ = ["BackendLogin"]
 
@@ -51,10 +51,12 @@ class BackendLogin:
         keys: KeyCache,
         end_point: bytes | None = None,
         channel_binding: ChannelBinding = ChannelBinding.PREFER,
+        require_auth: frozenset[str] = AUTH_METHODS,
     ) -> None:
         self._user = user
         self._end_point = None if channel_binding is ChannelBinding.DISABLE else end_point
         self._must_bind = channel_binding is ChannelBinding.REQUIRE
+        self._allowed = require_auth
         self._credential = None if credential == PlainPassword(b"") else credential
         self._cache = keys
         self._state = _State.NEW
@@ -100,12 +102,15 @@ class BackendLogin:
             )
         if self._must_bind and self._state is not _State.PROVED:
             raise self._unbound()
+        if self._state is _State.NEW:
+            self._check_allowed("none", "let us in without a question")
         self._state = _State.DONE
 
     def _on_cleartext(self, _data: bytes) -> Send:
         credential = self._credential
         if self._must_bind:
             raise self._unbound()
+        self._check_allowed("password", "asks for the password in clear text")
         if not isinstance(credential, PlainPassword):
             raise self._lacking("the password in clear text")
         self._state = _State.ANSWERED
@@ -116,6 +121,7 @@ class BackendLogin:
             raise _nonsense("an md5 salt of impossible length")
         if self._must_bind:
             raise self._unbound()
+        self._check_allowed("md5", "asks for the md5 hash of the password")
         credential = self._credential
         if isinstance(credential, PlainPassword):
             credential = Md5Hash(md5_hash(credential.password, self._user.encode()))
@@ -125,6 +131,7 @@ class BackendLogin:
         return self._send_password(md5_response(credential.stored, salt))
 
     def _on_sasl(self, data: bytes) -> Send:
+        self._check_allowed("scram-sha-256", "asks for SCRAM-SHA-256")
         mechanisms = [name.decode("ascii", "replace") for name in data.split(b"\0") if name]
         plus = self._end_point is not None and MECHANISM_PLUS in mechanisms
         if self._must_bind and not plus:
@@ -179,6 +186,14 @@ class BackendLogin:
         if b"\0" in password:
             raise self._refusal("the password holds a zero byte, which can't be sent", "Set another password.")
         return Send(encode_message(PASSWORD, password + b"\0"))
+
+    def _check_allowed(self, method: str, does: str) -> None:
+        """Raises BackendError before anything of the credential is sent."""
+        if method not in self._allowed:
+            raise self._refusal(
+                f"the server {does}, and require_auth={','.join(sorted(self._allowed))}",
+                "Let the server ask for one of these, or correct require_auth. Or somebody answers in its place.",
+            )
 
     def _unbound(self) -> BackendError:
         return self._refusal(

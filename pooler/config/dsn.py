@@ -26,7 +26,7 @@ from pooler.config.hosts import (
 )
 from pooler.config.secret import Secret
 from pooler.config.suggest import did_you_mean
-from pooler.config.tls import ChannelBinding, SslMode, SslNegotiation
+from pooler.config.tls import AUTH_METHODS, ChannelBinding, SslMode, SslNegotiation
 from pooler.config.values import HostPort, Kind, Unfit
 
 __all__ = ["DEFAULT_PORT", "SCHEMES", "TlsOptions", "Upstream", "parse_dsn", "upstream", "upstreams"]
@@ -39,7 +39,7 @@ SCHEMES = ("postgresql://", "postgres://")
 _PARAMETERS = ("application_name", "client_encoding", "datestyle", "timezone", "options")
 _PLACES = ("host", "port", "user", "password", "dbname")
 _PLAIN_ONLY = {"gssencmode": "GSSAPI encryption"}
-_TLS = ("sslmode", "sslnegotiation", "channel_binding", "sslrootcert", "sslcert", "sslkey")
+_TLS = ("sslmode", "sslnegotiation", "channel_binding", "require_auth", "sslrootcert", "sslcert", "sslkey")
 _INSTEAD = {
     "connect_timeout": "use the setting server_connect_timeout",
     "hostaddr": "use host, which may be an address",
@@ -64,6 +64,7 @@ class TlsOptions:
     sslrootcert: str | None = None
     sslcert: str | None = None
     sslkey: str | None = None
+    require_auth: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +218,28 @@ def _tls_options(said: dict[str, str]) -> TlsOptions:
         sslmode=_one_of(SslMode, "sslmode", said),
         sslnegotiation=_one_of(SslNegotiation, "sslnegotiation", said),
         channel_binding=_one_of(ChannelBinding, "channel_binding", said),
+        require_auth=_methods(said["require_auth"]) if said.get("require_auth") else None,
         sslrootcert=said.get("sslrootcert"),
         sslcert=said.get("sslcert"),
         sslkey=said.get("sslkey"),
     )
+
+
+def _methods(text: str) -> frozenset[str]:
+    """What a server may ask for: those that are listed, or all but those that are listed with a ! before each."""
+    words = [word.strip() for word in text.split(",")]
+    named = frozenset(word.removeprefix("!") for word in words)
+    denied = [word.startswith("!") for word in words]
+    if not named <= AUTH_METHODS:
+        raise Unfit(
+            f"the option require_auth may name {', '.join(sorted(AUTH_METHODS))}, each with a ! before it or none"
+        )
+    if any(denied) and not all(denied):
+        raise Unfit("the option require_auth has a ! before some of its methods: it belongs before all, or none")
+    allowed = AUTH_METHODS - named if any(denied) else named
+    if not allowed:
+        raise Unfit("the option require_auth leaves no method")
+    return allowed
 
 
 def _one_of(enumeration: type[E], name: str, said: dict[str, str]) -> E | None:

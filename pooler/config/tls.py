@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pooler.config.settings import ServerSettings
 
 __all__ = [
+    "AUTH_METHODS",
     "SYSTEM_CA",
     "ChannelBinding",
     "ClientTls",
@@ -64,6 +65,10 @@ class ChannelBinding(enum.StrEnum):
     REQUIRE = "require"
 
 
+AUTH_METHODS: Final = frozenset({"none", "password", "md5", "scram-sha-256"})
+"""What a server may ask for, in libpq's words; ``none``: it lets us in without a question."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
     """What both sides have in common."""
@@ -89,6 +94,8 @@ class ServerTls(TlsFiles):
     """The operating system's authorities stand in for ``ca_file``."""
     negotiation: SslNegotiation = SslNegotiation.POSTGRES
     channel_binding: ChannelBinding = ChannelBinding.PREFER
+    require_auth: frozenset[str] = AUTH_METHODS
+    """What the server may ask for at login: otherwise who answers in its place could ask for the password itself."""
 
     @property
     def verified(self) -> bool:
@@ -142,4 +149,5 @@ def server_tls_of(base: ServerTls, upstream: Upstream) -> ServerTls:
         mode=said.sslmode or base.mode,
         negotiation=said.sslnegotiation or base.negotiation,
         channel_binding=said.channel_binding or base.channel_binding,
+        require_auth=said.require_auth or base.require_auth,
     )

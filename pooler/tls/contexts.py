@@ -10,7 +10,6 @@ from __future__ import annotations
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interceptor.errors import ConfigError
@@ -126,13 +125,14 @@ def make_server_contexts(config: Config) -> dict[ServerTls, ssl.SSLContext]:
 
 def _essence(settings: ServerTls) -> ServerTls:
     """These settings as far as a context is made of them."""
-    default = ServerTls(mode=SslMode.REQUIRE)
-    mode = settings.mode if settings.verified else SslMode.REQUIRE
-    ca_file = settings.ca_file if settings.verified else None
-    system_ca = settings.system_ca if settings.verified else False
-    negotiation, binding = default.negotiation, default.channel_binding
-    return replace(
-        settings, mode=mode, ca_file=ca_file, system_ca=system_ca, negotiation=negotiation, channel_binding=binding
+    return ServerTls(
+        mode=settings.mode if settings.verified else SslMode.REQUIRE,
+        ca_file=settings.ca_file if settings.verified else None,
+        system_ca=settings.system_ca and settings.verified,
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+        protocols=settings.protocols,
+        ciphers=settings.ciphers,
     )
 
 

@@ -106,6 +106,8 @@ def proxy(world: World, network: CutRelay) -> Iterator[Proxy]:
         "unbound": world.dsn("scrammed:secret", sslmode="require", channel_binding="disable"),
         "bound-trust": world.dsn("postgres", sslmode="require", channel_binding="require"),
         "bound-plain": world.dsn("scrammed:secret", sslmode="disable", channel_binding="require"),
+        "required": world.dsn("scrammed:secret", sslmode="require", require_auth="scram-sha-256"),
+        "required-trust": world.dsn("postgres", sslmode="require", require_auth="!none"),
         "direct": world.dsn("postgres", sslmode="require", sslnegotiation="direct"),
         "default": world.dsn("postgres"),
         "live-authority": world.dsn("postgres", sslmode="verify-full", sslrootcert=world.path("live-ca.crt")),
@@ -152,6 +154,7 @@ def is_encrypted(clients: Clients, database: str) -> bool:
         ("address-verify-ca", True),
         ("bound", True),
         ("unbound", True),
+        ("required", True),
     ],
 )
 def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str, expected: bool) -> None:
@@ -170,6 +173,7 @@ def test_a_backend_is_encrypted_as_its_mode_says(clients: Clients, database: str
         ("uncertified", "valid client certificate"),
         ("bound-trust", "asks for no login by SCRAM-SHA-256-PLUS"),
         ("bound-plain", "asks for no login by SCRAM-SHA-256-PLUS"),
+        ("required-trust", "let us in without a question, and require_auth=md5,password,scram-sha-256"),
         # Debian's PostgreSQL is older than direct TLS: it takes the handshake for a startup packet.
         ("direct", "connection was closed during the TLS handshake|does not speak TLS"),
         # The server hangs up at once, and that may overtake the alert that says why.

@@ -13,6 +13,7 @@ from interceptor.protocol.md5 import md5_hash, md5_response
 from interceptor.protocol.scram import MAX_SERVER_MESSAGE, ScramServer
 from interceptor.protocol.scram_keys import MAX_ITERATIONS, ScramKeys, derive_keys
 from pooler.auth import BackendCredential, BackendLogin, KeyCache, Md5Hash, PlainPassword, Send, Work
+from pooler.config.tls import AUTH_METHODS
 
 SALT = b"salt of the server"
 PLAIN = PlainPassword(b"pencil")
@@ -133,6 +134,21 @@ def test_a_server_that_lets_us_in_before_it_proved_itself_is_left(rounds: int) -
     with pytest.raises(BackendError, match="before it proved"):
         login.receive(OK)
     assert not login.done
+
+
+@pytest.mark.parametrize(
+    ("request_body", "method"),
+    [(OK, "none"), (CLEARTEXT, "password"), (MD5_REQUEST, "md5"), (SASL, "scram-sha-256")],
+    ids=["none", "password", "md5", "scram"],
+)
+def test_a_server_gets_nothing_of_a_method_that_is_not_wanted(request_body: bytes, method: str) -> None:
+    def receive(allowed: frozenset[str]) -> object:
+        return BackendLogin("alice", PLAIN, KeyCache(), require_auth=allowed).receive(request_body)
+
+    receive(frozenset({method}))
+    with pytest.raises(BackendError, match="and require_auth=") as caught:
+        receive(AUTH_METHODS - {method})
+    assert "pencil" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

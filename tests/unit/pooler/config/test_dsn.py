@@ -12,6 +12,23 @@ from pooler.config.tls import ChannelBinding, SslMode, SslNegotiation
 from pooler.config.values import Unfit
 
 
+def requiring(*methods: str) -> Upstream:
+    return Upstream("h", tls=TlsOptions(require_auth=frozenset(methods)))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("gss", "may name md5, none, password, scram-sha-256"),
+        ("md5,!none", "before some of its methods"),
+        ("!md5,!none,!password,!scram-sha-256", "leaves no method"),
+    ],
+)
+def test_methods_that_make_no_sense(value: str, why: str) -> None:
+    with pytest.raises(Unfit, match=why):
+        parse_dsn(f"postgresql://h?require_auth={value}")
+
+
 @pytest.mark.parametrize(
     ("dsn", "meaning"),
     [
@@ -52,6 +69,9 @@ from pooler.config.values import Unfit
                 ),
             ),
         ),
+        ("postgresql://h?require_auth=scram-sha-256", requiring("scram-sha-256")),
+        ("postgresql://h?require_auth=md5,%20none", requiring("md5", "none")),
+        ("host=h require_auth=!password,!none", requiring("md5", "scram-sha-256")),
     ],
 )
 def test_what_it_means(dsn: str, meaning: Upstream) -> None:
