@@ -26,7 +26,7 @@ from pooler.processes.slate import Slate
 from pooler.processes.takeover import Handover
 from pooler.server import Server
 
-__all__ = ["FAILED", "REFUSED", "Inheritance", "begin", "name_of"]
+__all__ = ["FAILED", "REFUSED", "Inheritance", "begin", "leave", "name_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +87,11 @@ def begin(inheritance: Inheritance, slot: int, main: Coroutine[None, None, None]
     except BaseException:
         traceback.print_exc()
     finally:
-        _leave(code)
+        leave(code)
 
 
-def _leave(code: int) -> NoReturn:
-    """Not by sys.exit, nor by any exception: what the parent does at its own end is not for us."""
+def leave(code: int) -> NoReturn:
+    """End this process. Not by sys.exit, nor by any exception: what the parent does at its own end is not for us."""
     try:
         logging.shutdown()
         sys.stdout.flush()

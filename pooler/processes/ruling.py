@@ -16,7 +16,7 @@ from pooler.processes.channel import receive
 from pooler.processes.control import Control
 from pooler.processes.link import SUCCESSOR
 from pooler.processes.memory import CONTROL
-from pooler.processes.node import Inheritance
+from pooler.processes.node import FAILED, Inheritance, leave
 from pooler.processes.questions import ControlNode
 from pooler.processes.sharing import Sharing
 from pooler.processes.signals import LEAVE
@@ -48,6 +48,8 @@ async def rule(inheritance: Inheritance) -> None:
 
     def on_orphaned() -> None:
         loop.remove_reader(inheritance.lifeline)
+        if not memory.seats[CONTROL].ready:
+            leave(FAILED)  # a plugin may take for ever to start, and nobody waits for it any more
         orphaned.set()
         stopping.set()
 

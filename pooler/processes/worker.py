@@ -12,7 +12,8 @@ from pooler.hosts import host_memory
 from pooler.numbering import CONNECTION_NUMBERS, number_from
 from pooler.processes.accepting import SharedListening
 from pooler.processes.link import Link
-from pooler.processes.node import Inheritance
+from pooler.processes.memory import Seat
+from pooler.processes.node import FAILED, Inheritance, leave
 from pooler.processes.signals import CLOSE, LEAVE
 
 __all__ = ["work"]
@@ -32,7 +33,7 @@ async def work(inheritance: Inheritance, slot: int) -> None:
         stop.asked.set()
 
     loop.add_signal_handler(LEAVE, on_replaced)
-    loop.add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop)
+    loop.add_reader(inheritance.lifeline, _on_orphaned, inheritance.lifeline, stop, memory.seats[slot])
     inheritance.from_control.close()
     number_from(slot, CONNECTION_NUMBERS)
     if inheritance.slate is not None:
@@ -63,7 +64,9 @@ async def work(inheritance: Inheritance, slot: int) -> None:
     link.close()
 
 
-def _on_orphaned(lifeline: int, stop: StopSignals) -> None:
+def _on_orphaned(lifeline: int, stop: StopSignals, seat: Seat) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
+    if not seat.ready and not stop.asked.is_set():
+        leave(FAILED)  # a plugin may take for ever to start, and nobody waits for it any more
     logger.error("the parent of process %d is gone: stopping, for nobody would replace what dies", os.getpid())
     stop.on_term()

@@ -12,9 +12,9 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer, free_port
 from tests.support import frontend as f
-from tests.support.processes import Family, peak
+from tests.support.processes import Family, is_alive, peak
 from tests.support.proxied import Clients, commit_and_leave, errors, upstream
-from tests.support.proxy import Tables, run_proxy
+from tests.support.proxy import Proxy, Tables, run_proxy
 from tests.support.takeover import comers_and_goers, start_successor, take_over
 from tests.support.watch import wait_until
 
@@ -123,8 +123,10 @@ def test_a_successor_that_dies_before_it_serves_changes_nothing(
         (tmp_path / "second").touch()
         successor = start_successor(first, 2)
         wait_until(lambda: "is about to take over" in first.log, "the successor has the sockets")
+        children = Family(Proxy(first.host, first.port, successor, first.directory)).pids()
         successor.kill()
         successor.wait()
+        wait_until(lambda: not any(map(is_alive, children.values())), "what it had begun has ended too")
         wait_until(lambda: "was about to take over has ended" in first.log, "the old one has noticed")
         wait_until(is_healthy, "it has its HTTP address again")
         (tmp_path / "second").unlink()
