@@ -93,7 +93,9 @@ class Reloader:
                 config = with_setting(server.config, name, value)
                 files = await read_files(lambda: AccessFiles.load(config))
             except ConfigError as error:
-                raise ClientError(CONSOLE_FAILED, f"SET failed: {error}", fatal=False) from error
+                raise ClientError(
+                    CONSOLE_FAILED, f"SET failed: {str(error).replace('SET: ', '')}", fatal=False
+                ) from error
             if config.server.query_statistics != server.config.server.query_statistics:
                 await self._replace_plugins(config)
             self._apply(config, files)

@@ -18,7 +18,10 @@ from pooler.config.values import Unfit
 __all__ = ["FIXED_SETTINGS", "fixed_changes", "with_setting"]
 
 FIXED_SETTINGS: Final = frozenset(
-    {"listen_addr", "listen_backlog", "listen_port", "run_dir", "unix_socket_dir", "worker_stall_timeout", "workers"}
+    [
+        *("admin_listen", "listen_addr", "listen_backlog", "listen_port", "run_dir", "unix_socket_dir"),
+        *("worker_stall_timeout", "workers"),
+    ]
 )
 """What is settled when the sockets are opened and the processes begin."""
 

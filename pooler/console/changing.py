@@ -140,12 +140,15 @@ def _telling(command: str, *, database: bool = False) -> Callable[[Server, Argum
 async def _pause(server: Server, arguments: Arguments) -> list[str]:
     _check_database(server, arguments)
     gates = server.pools.gates
-    if gates.all_paused or (arguments and arguments[0] in gates.paused):
+    if gates.all_paused:
         raise ClientError(CONSOLE_FAILED, "already paused", hint="RESUME lets clients go on.", fatal=False)
     logger.info("%s", " ".join(["PAUSE", *arguments]))
+    held_up_before = bool(arguments) and arguments[0] in gates.paused
     try:
         await server.node.tell_all("PAUSE", arguments)
     except asyncio.CancelledError:
+        if held_up_before:
+            raise
         # Whoever asked has given up, and nobody else may know that all are held up.
         logger.info("PAUSE was canceled: %s", " ".join(["RESUME", *arguments]))
         server.tell_later("RESUME", arguments)

@@ -107,6 +107,29 @@ def test_pause_without_a_name_is_of_all(clients: Clients, console: WireClient) -
     assert "can't be resumed" in refusal(console, "RESUME app")
 
 
+def test_a_database_may_be_paused_twice_and_stays_so_if_the_second_is_canceled(
+    proxy: Proxy, clients: Clients, console: WireClient
+) -> None:
+    busy, first, second = clients.connect("app"), clients.connect("pgbouncer"), clients.connect("pgbouncer")
+    busy.query("begin")
+    for one in (first, second):
+        begun = proxy.log.count("PAUSE app\n") + 1
+        say(one, "PAUSE app")
+        wait_until(lambda: proxy.log.count("PAUSE app\n") == begun, "the command has begun")  # noqa: B023
+    ready = second.ready_count
+    clients.cancel(second.key)
+    second.read_until_ready(ready + 1)
+    assert errors(second)[-1]["C"] == "57014"
+    assert paused(console, "app")
+    ready = first.ready_count
+    busy.query("commit")
+    first.read_until_ready(ready + 1)
+    assert not errors(first)
+    console.query("PAUSE app")  # a script may say it again
+    console.query("RESUME app")
+    assert busy.query("select 1") == [("1",)]
+
+
 def test_a_canceled_pause_lets_all_go_on(clients: Clients, console: WireClient) -> None:
     busy, watcher = clients.connect("app"), clients.connect("pgbouncer")
     busy.query("begin")
@@ -224,7 +247,8 @@ def test_disable_refuses_new_clients_alone(clients: Clients, console: WireClient
         ("DISABLE", "a database is required: DISABLE <db>"),
         ("SUSPEND", "SUSPEND does not exist here"),
         ("SHUTDOWN NOW", 'exist, but not "NOW"'),
-        ("SET nothing = 1", "there is no such setting"),
+        ("SET nothing = 1", "SET failed: nothing: there is no such setting"),
+        ("SET admin_listen = '127.0.0.1:1'", "needs a restart"),
         ("SET default_pool_siz = 1", 'did you mean "default_pool_size"'),
         ("SET default_pool_size = many", "expected a whole number"),
         ("SET min_pool_size = 5", "must not be above default_pool_size"),
