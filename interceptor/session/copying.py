@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from interceptor.errors import ProtocolViolation
 from interceptor.protocol import messages
@@ -16,8 +16,6 @@ from interceptor.session.watching import must_hold
 if TYPE_CHECKING:
     from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
-
-_STATEMENTS: Final = frozenset(b"QPBDECF")
 
 
 def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes, position: int) -> int:
@@ -49,7 +47,7 @@ def process_copy_in(session: ClientSession, backend: BackendSession, data: bytes
         elif kind == messages.TERMINATE:
             session.finishing = session.held = True
             break
-        elif kind in _STATEMENTS and not backend.uncounted:
+        elif kind != messages.COPY_DATA and (kind != messages.FLUSH or length != 4) and not backend.uncounted:
             if session.interception is not None:
                 # If the COPY had failed just now, it would be run, and nobody has looked at it. PostgreSQL, while it
                 # copies, closes the connection as well.

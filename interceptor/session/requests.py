@@ -248,6 +248,10 @@ def _on_copy_message(session: ClientSession, backend: BackendSession, data: byte
 
 
 def _on_flush(session: ClientSession, backend: BackendSession, data: bytes, position: int, end: int) -> Outcome:
+    if end - position != len(messages.FLUSH_MESSAGE):
+        # PostgreSQL refuses one with a body (pq_getmsgend), and skips all up to the next Sync. Owed is an error, as for
+        # a Close that fails.
+        backend.owed.append(Request.CLOSE)
     return None
 
 

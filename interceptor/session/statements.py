@@ -267,6 +267,9 @@ def deallocate(session: ClientSession, backend: BackendSession, sql: bytes, end:
     if not backend.between_batches or backend.status == messages.FAILED_TRANSACTION:
         return None
     session.named.drop(name)
+    # As any Query (postgres.c, exec_simple_query).
+    session.unnamed = b""
+    backend.unnamed_ready = False
     session.write(_DEALLOCATED + messages.READY[backend.status])
     session.wants_release = True
     return b"", end

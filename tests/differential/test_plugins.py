@@ -46,6 +46,8 @@ if EXAMPLES:
 DIFFERENT = frozenset(
     [
         # After these nobody can tell what is a statement, or nobody who decides about it.
+        "a Query behind a row that fails its COPY",
+        "a Parse behind a row that fails its COPY",
         "a Query during COPY closes the connection",
         "a Parse during extended COPY closes the connection",
     ]

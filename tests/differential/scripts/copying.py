@@ -174,8 +174,17 @@ COPY_STREAMS: tuple[Stream, ...] = (
     ),
     stream("COPY out of ten megabytes", query("COPY (SELECT repeat('x', 10000000)) TO STDOUT"), query("SELECT 1")),
     stream("COPY out of many rows", query("COPY (SELECT generate_series(1, 100000)) TO STDOUT")),
+    stream("a Query behind a row that fails its COPY", _COPY, part(copy_data(b"x\n"), query("SELECT 1")), _COUNT),
+    stream(
+        "a Parse behind a row that fails its COPY",
+        part(*_EXTENDED, flush()),
+        part(copy_data(b"x\n"), *_INSERT, sync()),
+        part(*_INSERT, sync()),
+        _COUNT,
+    ),
     stream("a Query during COPY closes the connection", _COPY, part(_ROWS[0], query("SELECT 1"))),
     stream("a Parse during extended COPY closes the connection", part(*_EXTENDED, flush()), part(*_INSERT, sync())),
+    stream("Terminate behind a row that fails its COPY", _COPY, part(copy_data(b"x\n")), ending=Ending.TERMINATE),
     stream("Terminate in COPY in undoes it", _COPY, part(*_ROWS), ending=Ending.TERMINATE),
     stream("a client that vanishes in COPY in is undone", _COPY, part(*_ROWS), ending=Ending.VANISH),
     stream(

@@ -34,6 +34,7 @@ _INSERT = _run("INSERT INTO w (a, b) VALUES (1, 'one')")
 _FAIL = _run("SELECT 1/0")
 _SELECT = _run("SELECT id, v FROM t WHERE id < $1 ORDER BY id", b"4")
 _COUNT = query("SELECT count(*) FROM w")
+_BAD_FLUSH = Frontend("Flush", "with a body", b"H\0\0\0\5x")
 
 EXTENDED_STREAMS: tuple[Stream, ...] = (
     stream("one batch", part(*_SELECT, sync())),
@@ -66,6 +67,21 @@ EXTENDED_STREAMS: tuple[Stream, ...] = (
         part(describe_portal(), flush()),
         part(execute(), flush()),
         sync(),
+    ),
+    stream(
+        "a Flush with a body is an error, and skips to Sync",
+        part(*_SELECT, sync(), _BAD_FLUSH),
+        query("SELECT 1"),
+        part(sync()),
+        part(*_INSERT, _BAD_FLUSH, *_INSERT, sync()),
+        _COUNT,
+    ),
+    stream(
+        "DEALLOCATE of one statement takes the unnamed one too",
+        part(parse("SELECT 1", "s"), parse("SELECT 2"), sync()),
+        query("DEALLOCATE s"),
+        part(bind(), execute(), sync()),
+        part(bind(statement="s"), execute(), sync()),
     ),
     stream("many Syncs in one packet", part(*_SELECT, sync(), sync(), *_INSERT, sync(), *_SELECT, sync(), sync())),
     stream("a pipeline of a hundred batches", part(*(*_INSERT, sync()) * 100), _COUNT),

@@ -160,7 +160,11 @@ def test_copy_data_sent_blindly_is_dropped_where_there_is_no_copy() -> None:
     assert recorder.released == 1
 
 
-@pytest.mark.parametrize("kind", [query("SELECT 'mine'"), bind("s"), message("F", bytes(10))], ids="QBF")
+@pytest.mark.parametrize(
+    "kind",
+    [query("SELECT 1"), bind("s"), message("F", bytes(10)), message("!"), message("p"), message("H", b"x")],
+    ids="QBF!pH",
+)
 @pytest.mark.parametrize("mode", PoolMode)
 def test_behind_a_statement_that_was_sent_into_a_copy_nothing_is_counted_and_the_backend_stays(
     mode: PoolMode, kind: bytes
@@ -342,6 +346,26 @@ def test_terminate_before_a_copy_has_begun_goes_to_the_server_when_it_has() -> N
         recorder.from_backend(bytes([byte]))
     assert recorder.take() == (TERMINATE, COPY_IN)
     assert not recorder.finished
+
+
+@pytest.mark.parametrize("mode", PoolMode)
+@pytest.mark.parametrize("before", [query("SELECT 1"), parse("SELECT 1") + SYNC], ids="QP")
+def test_a_flush_with_a_body_is_answered_with_an_error_before_the_backend_is_free(
+    mode: PoolMode, before: bytes
+) -> None:
+    recorder = Recorder(mode)
+    flush = message("H", b"x")
+    recorder.from_client(before + flush)
+    first = (RESULT if before[:1] == b"Q" else PARSED) + ready()
+    recorder.from_backend(first)
+    assert not recorder.backend.reusable
+    recorder.from_backend(error())
+    assert (recorder.released, recorder.backend.reusable) == (0, False)
+    recorder.from_client(query("SELECT 2") + SYNC)
+    assert recorder.to_backend == before + flush + SYNC
+    recorder.from_backend(ready())
+    assert recorder.to_client == first + error() + ready()
+    assert recorder.backend.reusable
 
 
 # --- Bad input -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.recorder import SYNC, Recorder, bind, complete, error, execute, message, parse, query, ready
+from tests.support.recorder import SYNC, Recorder, bind, close, complete, error, execute, message, parse, query, ready
 
 PARSED, BOUND, CLOSED = message("1"), message("2"), message("3")
 
@@ -55,3 +55,19 @@ def test_a_pipeline_far_ahead_is_not_looked_through(recorder: Recorder) -> None:
     recorder.to_backend = b""
     recorder.from_client(parse("SELECT 1", "mine") + SYNC)
     assert recorder.to_backend.startswith(b"C")
+
+
+@pytest.mark.parametrize("begin", [False, True])
+def test_a_deallocate_that_is_carried_out_here_takes_the_unnamed_statement_too(recorder: Recorder, begin: bool) -> None:
+    if begin:
+        recorder.from_client(query("BEGIN"))
+        recorder.from_backend(complete("BEGIN") + ready("T"))
+    status = "T" if begin else "I"
+    recorder.from_client(parse("SELECT 1", "mine") + parse("SELECT 2") + SYNC)
+    # In a transaction what is known is parsed anew.
+    recorder.from_backend(CLOSED * begin + PARSED * (1 + begin) + ready(status))
+    recorder.take()
+    recorder.from_client(query("DEALLOCATE mine"))
+    assert recorder.take() == (b"", complete("DEALLOCATE") + ready(status))
+    recorder.from_client(bind() + SYNC)
+    assert recorder.to_backend == close("S") + bind() + SYNC
