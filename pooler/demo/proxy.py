@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -84,10 +85,11 @@ class DemoProxy:
             raise ProxyError(f"The proxy did not answer: {done.stderr.strip()}")
 
     def stop(self) -> None:
-        """Let the proxy close its connections and end. Does nothing if it has ended."""
+        """Let the proxy close its connections and end, whatever its clients are at. Does nothing if it has ended."""
         if self._process is None:
             return
-        self._process.terminate()
+        # SIGTERM would wait for transactions that somebody left open in another terminal.
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer, free_port
 from pooler.demo.database import shop_dsn
 from pooler.demo.ports import choose_port, move_to_port
+from pooler.demo.shop import ORDERS
 from pooler.demo.tries import list_tries
 from tests.support.demo import (
     LAST_LINE,
@@ -41,7 +42,7 @@ def demo() -> Iterator[RunningDemo]:
 
     It is stopped while a client is at work, and leaves nothing, after all that was done with it.
     """
-    with run_demo() as running:
+    with run_demo(ORDERS) as running:
         yield running
         with closing(psycopg.connect(running.proxy)) as client:
             client.execute("create table unfinished ()")

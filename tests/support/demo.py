@@ -45,12 +45,18 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+FEW_ORDERS = 1000
+"""In the shop of a demo whose end is looked at: all that are in it by right take half of the time of a start."""
+
 # What a demo is started by: it writes down the temporary folders that are made and, where a stage is given, sends a
-# signal when the program of that name is being started. Audit events are Python's own, so nothing is replaced.
+# signal when the program of that name is being started. Audit events are Python's own, so nothing is replaced there.
 LAUNCHER = """
-import os, runpy, sys, threading
-folders, stage, number, to_group = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "True"
-del sys.argv[1:5]
+import dataclasses, os, runpy, sys, threading
+from pooler.demo import run, shop
+folders, stage, orders, number, to_group = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5] == "True"
+del sys.argv[1:6]
+every, some = f"generate_series(1, {shop.ORDERS})", f"generate_series(1, {orders})"
+run.STEPS = tuple(dataclasses.replace(step, sql=step.sql.replace(every, some)) for step in shop.STEPS)
 def strike():
     (os.killpg if to_group else os.kill)(os.getpid(), number)
 def on_event(event, arguments):
@@ -124,7 +130,7 @@ def listening_sockets() -> set[str]:
 
 
 @contextmanager
-def start_demo(stop: Stop = Stop(), terminal: int | None = None) -> Iterator[DemoProcess]:
+def start_demo(stop: Stop = Stop(), terminal: int | None = None, orders: int = FEW_ORDERS) -> Iterator[DemoProcess]:
     """Start the demo, on a terminal or with an environment that would mislead it if it listened to it.
 
     Whatever a test finds, the demo is gone at the end.
@@ -138,7 +144,7 @@ def start_demo(stop: Stop = Stop(), terminal: int | None = None) -> Iterator[Dem
     with tempfile.TemporaryDirectory() as folder:
         folders = Path(folder) / "folders"
         folders.touch()
-        arguments = [str(folders), stop.stage, str(int(stop.signal)), str(stop.to_group), "demo"]
+        arguments = [str(folders), stop.stage, str(orders), str(int(stop.signal)), str(stop.to_group), "demo"]
         process = subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
             stdin=subprocess.DEVNULL if terminal is None else terminal,
@@ -195,9 +201,9 @@ class RunningDemo:
 
 
 @contextmanager
-def run_demo() -> Iterator[RunningDemo]:
+def run_demo(orders: int = FEW_ORDERS) -> Iterator[RunningDemo]:
     """A demo without a terminal, as soon as it has said what to try."""
-    with start_demo() as demo:
+    with start_demo(orders=orders) as demo:
         output = ""
         assert demo.process.stdout is not None
         while LAST_LINE not in output:
