@@ -29,7 +29,8 @@ class Board:
         self._deserted: set[bytes] = set()
         """What nobody may want to hear of any more, among it."""
         self._asked: Waiting | None = None
-        """Those for whom the source has been asked, and has yet to answer."""
+        """Those for whom the source has been asked, while it has yet to answer."""
+        self._asked_for: set[bytes] = set()
         self._missed: set[Listener] = set()
         """Who is to be told of a loss, once all is as before."""
         self._lost = False
@@ -76,6 +77,7 @@ class Board:
         if self.interest.waiting:
             self._asked = self.interest.take_waiting()
             # Those that are heard of already, too: what was sent before a client's LISTEN comes before the answer.
+            self._asked_for = set[bytes]().union(*self._asked.values())
             self.source.listen(self, self._asked_for)
 
     def _take_leave(self) -> None:
@@ -90,19 +92,14 @@ class Board:
                 self._lost = False
                 self._missed.clear()
 
-    @property
-    def _asked_for(self) -> set[bytes]:
-        return set[bytes]().union(*(self._asked or {}).values())
-
     # --- Subscriber --------------------------------------------------------------------------------------------------
 
     def on_listening(self) -> None:
         """As ``Subscriber``."""
         assert self._asked is not None
-        asked_for = self._asked_for
         asked, self._asked = self._asked, None
-        self._known |= asked_for
-        self._deserted |= asked_for.difference(self.interest.audience.members)
+        self._known |= self._asked_for
+        self._deserted |= self._asked_for.difference(self.interest.audience.members)
         self.interest.confirm(asked)
         self._advance()
 
@@ -139,6 +136,14 @@ class Board:
         if self._asked is not None:
             self.interest.wait_again(self._asked)
             self._asked = None
+
+    def refuse_waiting(self, error: ClientError) -> None:
+        """There is none in its place yet, and who waits has waited for long enough. What was asked may yet be answered,
+        for nobody."""
+        self._deserted |= self.interest.refuse(self.interest.take_waiting(), error)
+        if self._asked is not None:
+            asked, self._asked = self._asked, {}
+            self._deserted |= self.interest.refuse(asked, error)
 
     def on_source_there(self) -> None:
         """There is another in its place, which knows nothing."""

@@ -64,9 +64,8 @@ class Login:
         server = self._server
         user, credential = self.loans.last()
         try:
-            settings = server.config.pool_settings(self._database, user)
+            settings = server.targets.settings_of_primary(server.config.pool_settings(self._database, user))
         except LookupError:
-            text = f'there is no database "{self._database}" in the configuration any more'
+            text = f'the database "{self._database}", or its server, is in the configuration no more'
             raise BackendError(LISTEN_FAILED, text) from None
-        settings = server.targets.settings_of_primary(settings)
         return settings, server.access.backend_credential(settings, credential) or credential

@@ -215,6 +215,7 @@ class Link:
                 self.node.on_answered(message)
             case Welcome():
                 self.welcomed.set()
+                self.notifications.on_welcome()
             case Put():
                 self._sharing.on_put(message)
             case Notified() | Told():

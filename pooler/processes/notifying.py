@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
-from interceptor.errors import FAILURES, ClientError
+from interceptor.errors import FAILURES, LISTEN_FAILED, ClientError
 from interceptor.protocol.framing import unpack_header
 from pooler.notifications.login import Loans
 from pooler.processes.notifying_messages import Listen, Notified, State, Told, Unlisten, encode_lent
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from pooler.processes.messages import Message
     from pooler.server import Server
 
-__all__ = ["MOST_BEHIND", "Notifier", "Relaying"]
+__all__ = ["MOST_BEHIND", "PATIENCE", "Notifier", "Relaying"]
 
 logger = logging.getLogger(__name__)
 
 MOST_BEHIND: Final = 16 * 1024 * 1024
 """Bytes that may wait for a worker that does not read. Then it gets no notifications until it has read all of them, and
 its clients are told that they have missed some."""
+
+PATIENCE: Final = 15.0
+"""Seconds after which a LISTEN fails for which there is no control: it is replaced within one, but for that of a node
+that another has taken the place of."""
 
 _LOOK: Final = 1.0
 """Seconds between two looks at PAUSE, and at where the databases are."""
@@ -41,7 +45,8 @@ class Relaying:
         self._boards = boards
         self._send = send
         self.is_there = False
-        """There is a control."""
+        """Something may be said to the control, or to the next, which will read it."""
+        self._giving_up: asyncio.TimerHandle | None = None
 
     def find_source(self, database: str) -> Source:
         """For a board."""
@@ -52,16 +57,41 @@ class Relaying:
         self._send(message, _NO_FILE)
 
     def on_connected(self) -> None:
-        """There is a control, which knows nothing."""
+        """There is a connection to a control, which knows nothing, and is perhaps yet to come."""
         self.is_there = True
         for board in self._boards:
             board.on_source_there()
+
+    def on_welcome(self) -> None:
+        """The control has read what was said to it."""
+        self._stop_giving_up()
+
+    def _stop_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
 
     def on_lost(self) -> None:
         """The control is gone, and its connections with it."""
         self.is_there = False
         for board in self._boards:
             board.on_source_gone()
+        self._stop_giving_up()
+        self._give_up_later()
+
+    def _give_up_later(self) -> None:
+        self._giving_up = asyncio.get_running_loop().call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        self._give_up_later()
+        error = ClientError(
+            LISTEN_FAILED,
+            "the control process, which listens for the clients of all processes, is gone, and there is no other yet",
+            detail="LISTEN was not done.",
+            hint="Connect again.",
+            fatal=False,
+        )
+        for board in self._boards:
+            board.refuse_waiting(error)
 
     def on_message(self, message: Notified | Told) -> None:
         """The control says something."""

@@ -12,6 +12,7 @@ import pytest
 from interceptor.errors import LISTEN_FAILED, ClientError
 from interceptor.protocol.messages import NOTIFICATION_RESPONSE, encode_message
 from pooler.auth import BackendCredential, Md5Hash, PlainPassword, ScramKeys
+from pooler.config import config_from_upstream
 from pooler.notifications import Boards, Subscriber
 from pooler.processes import notifying
 from pooler.processes.channel import Channel
@@ -175,6 +176,54 @@ def test_a_login_that_is_lent(credential: BackendCredential | None) -> None:
     lent = encode_lent("alice", credential)
     assert lent.credential() == credential
     assert "hidden away" not in repr(Listen("app", [lent], [], kept=False))
+
+
+async def test_a_listen_without_a_control_fails_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks later fails too."""
+    monkeypatch.setattr(notifying, "PATIENCE", 0.01)
+    said: list[Message] = []
+    config = config_from_upstream("postgresql://postgres@127.0.0.1:5432/app", "127.0.0.1:6432")
+    boards = Boards(config, lambda database: relaying.find_source(database))
+    relaying = Relaying(boards, lambda message, fd: said.append(message))
+    relaying.on_connected()
+    board = boards.get(config.pool_settings("app", "postgres"), None)
+    relaying.on_lost()
+    relaying.on_connected()
+    for channel in (b"a", b"b"):
+        client = Client()
+        board.listen(client, [channel])
+        async with asyncio.timeout(10):
+            assert await client.told == "listen_failed"
+    assert [message.channels for message in said if isinstance(message, Listen)] == [[b"a"]]
+    relaying.on_welcome()
+    relaying.on_message(Told("app", State.LISTENING))
+    late = Client()
+    board.listen(late, [b"c"])
+    assert isinstance(said[-2], Unlisten)
+    assert isinstance(said[-1], Listen)
+    relaying.on_message(Told("app", State.LISTENING))
+    assert await late.told == "listening"
+
+
+class Client:
+    """Notes what becomes of its LISTEN."""
+
+    unread = 0
+
+    def __init__(self) -> None:
+        self.told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_listening(self, channels: Collection[bytes]) -> None:
+        self.told.set_result("listening")
+
+    def on_refused(self, channels: Collection[bytes], error: ClientError) -> None:
+        self.told.set_result(error.failure.code)
+
+    def hear(self, channel: bytes, message: bytes) -> None:
+        raise AssertionError("there is nobody to hear")
+
+    def on_missed(self) -> None:
+        raise AssertionError("it has not heard of anything")
 
 
 def test_what_comes_for_a_database_that_nobody_listens_to_any_more_is_dropped() -> None:
