@@ -15,7 +15,6 @@ from pooler.processes.notifying_messages import Listen, Notified, State, Told, U
 if TYPE_CHECKING:
     from pooler.auth import BackendCredential
     from pooler.notifications import Boards, Hub, Source, Subscriber
-    from pooler.processes.channel import Channel
     from pooler.processes.control import Peer
     from pooler.processes.messages import Message
     from pooler.server import Server
@@ -155,10 +154,11 @@ class _RelayedSource:
 class _Remote:
     """Implements ``Subscriber`` in the control, for one worker and database."""
 
-    def __init__(self, hub: Hub, channel: Channel, on_left: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, peer: Peer, on_left: Callable[[], None]) -> None:
         """``on_left``: it hears of nothing any more, and is to be forgotten."""
         self._hub = hub
-        self._channel = channel
+        self._peer = peer
+        self._channel = peer.channel
         self._on_left = on_left
         self._unsent: list[bytes] = []
         self._is_behind = False
@@ -222,7 +222,7 @@ class _Remote:
             return
         if self._channel.unsent_bytes > MOST_BEHIND:
             self._is_behind = True
-            logger.warning("a worker does not read what its clients in database %s are to hear", self._hub.database)
+            logger.warning("%s does not read what its clients of %s are to hear", self._peer, self._hub.database)
             return
         self._channel.send(Notified(self._hub.database, b"".join(messages)))
 
@@ -252,7 +252,7 @@ class Notifier:
         if isinstance(message, Listen):
             if remote is None:
                 hub = self._server.hubs.get(database)
-                remote = remotes[database] = _Remote(hub, peer.channel, lambda: self._forget(peer, database))
+                remote = remotes[database] = _Remote(hub, peer, lambda: self._forget(peer, database))
             remote.on_listen(message)
         elif remote is not None:
             remote.on_unlisten(message.channels)
