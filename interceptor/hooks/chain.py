@@ -79,7 +79,7 @@ class Planner(Protocol):
 class PlannedStep:
     """A plugin's part of a chain: either a decision that is always the same, or a function to be called."""
 
-    __slots__ = ("allowed", "call", "constant", "hook", "phase", "refused", "shape")
+    __slots__ = ("allowed", "call", "constant", "hook", "phase", "reason", "refused", "shape")
 
     def __init__(
         self,
@@ -88,8 +88,10 @@ class PlannedStep:
         decide: Decision | Step | None,
         shape: Shape | Callable[[SessionClass], Shape | None] | None = None,
         refused: Callable[[Session], None] | None = None,
+        reason: str = "",
     ) -> None:
         self.phase: Final = phase
+        self.reason: Final = reason
         self.hook: Final = hook
         self.allowed: Final = PHASE_DECISIONS[phase]
         constant = type(decide) in self.allowed
@@ -105,11 +107,13 @@ _NAMES: Final[dict[type, str]] = {kind: kind.__name__.lower() for kind in (Forwa
 class AtParse:
     """What is certain of a text before there are parameters: at Parse, and at Describe of a statement."""
 
-    __slots__ = ("block", "observers", "parameters", "shape", "statement")
+    __slots__ = ("block", "by", "observers", "parameters", "reason", "shape", "statement")
 
     def __init__(self, statement: Statement) -> None:
         self.block: Block | None = None
         """It is refused already."""
+        self.by = self.reason = ""
+        """By which plugin, and why."""
         self.observers: Audience = EMPTY_AUDIENCE
         """Who hears of that."""
         self.statement = statement
@@ -130,7 +134,7 @@ class Outcome:
     hook: Hook | None = None
     """The hook that decided to respond: rows are pulled in its name."""
     reason: str = ""
-    """Of a failure."""
+    """Why it is blocked or answered here: that of the plan, or of a failure."""
     target: str | None = None
     retry: Retry | None = None
     mapping: ParameterMap | None = None
@@ -299,7 +303,7 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
     """Note a decision. Returns whether it is the last word."""
     step.hook.plugin.decisions[_NAMES[type(decision)]] += 1
     if isinstance(decision, Block):
-        outcome.action, outcome.by = decision, step.hook.plugin.name
+        outcome.action, outcome.by, outcome.reason = decision, step.hook.plugin.name, outcome.reason or step.reason
         if step.refused is not None and decision is step.constant:
             step.hook.call(step.refused, outcome.execution.session)
         return True
@@ -308,6 +312,7 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
         outcome.observers = outcome.observers.with_observer(step.hook.plugin.observing, observer)
     if isinstance(decision, (Respond, Replay)):
         outcome.action, outcome.by, outcome.hook = decision, step.hook.plugin.name, step.hook
+        outcome.reason = step.reason
         return True
     if isinstance(decision, Forward):
         if decision.limits is not None:
@@ -404,7 +409,7 @@ def _at_parse(
             found.shape = _shape(step, session)
         decision = step.constant
         if isinstance(decision, Block):
-            found.block = decision
+            found.block, found.by, found.reason = decision, step.hook.plugin.name, step.reason
             assert chain is not None
             found.observers = chain.observers
             step.hook.plugin.decisions["block"] += 1

@@ -29,6 +29,10 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     by: Literal["backend", "plugin"]
     target: str = ""
     """The target that it ran on, where it ran on one."""
+    plugin: str = ""
+    """The plugin that answered it, where one did."""
+    reason: str = ""
+    """Why, by that plugin's plan (``Plan.reason``)."""
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +49,10 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     target: str = ""
     retried: bool = False
     """It is being run once more (``Route.retry``): another end follows."""
+    plugin: str = ""
+    """The plugin that refused it, or whose answer it was, where it is by one."""
+    reason: str = ""
+    """Why, by that plugin's plan (``Plan.reason``)."""
 
 
 class Observer:

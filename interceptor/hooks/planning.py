@@ -75,7 +75,7 @@ def make_chain(
             observers.append((one.hook.plugin.observing, answer.observer))
         if answer.decide is not None:
             step = one.hook.plugin.step_of(one.hook)
-            steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape, answer.refused))
+            steps.append(PlannedStep(one.phase, step, answer.decide, answer.shape, answer.refused, answer.reason))
     if not steps and not observers and not (tracks and statement.deeds is not NO_DEEDS):
         return None, sound
     return Chain(planner, statement, tuple(steps), Audience(tuple(observers))), sound

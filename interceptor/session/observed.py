@@ -41,6 +41,10 @@ class Run:
     """Seconds until its first answer; negative while there is none."""
     target: str = ""
     """Where it runs, once that is known."""
+    plugin: str = ""
+    """Which plugin answers it, if one does."""
+    reason: str = ""
+    """Why."""
     rows: int = 0
     size: int = 0
     tag: str = ""
@@ -148,14 +152,17 @@ class Run:
         if self._end():
             seconds = _clock() - self.began
             first = seconds if self.first < 0 else self.first
-            self.audience.finished(
-                self.execution, Completion(tag, self.rows, self.size, seconds, first, self.by, self.target)
+            completion = Completion(
+                tag, self.rows, self.size, seconds, first, self.by, self.target, self.plugin, self.reason
             )
+            self.audience.finished(self.execution, completion)
 
     def fail(self, sqlstate: str, message: str, by: By) -> None:
         """It did not."""
         if self._end():
-            failure = Failure(sqlstate, message, _clock() - self.began, by, self.target)
+            plugin, reason = (self.plugin, self.reason) if by == "plugin" else ("", "")
+            seconds = _clock() - self.began
+            failure = Failure(sqlstate, message, seconds, by, self.target, plugin=plugin, reason=reason)
             self.audience.failed(self.execution, failure)
 
     def retry(self, sqlstate: str, message: str) -> None:
@@ -223,6 +230,8 @@ def watch(
     if not outcome.observers and not controls and (by == "plugin" or not (limits.rows or limits.bytes)):
         return None
     run = Run(outcome.execution, outcome.observers, executions, by)
+    if by == "plugin":
+        run.plugin, run.reason = outcome.by, outcome.reason
     if by == "backend" and (limits.rows or limits.bytes):
         run.limit(limits)
     return run
@@ -230,13 +239,17 @@ def watch(
 
 def tell_refused(outcome: Outcome, block: Block, by: By = "plugin") -> None:
     """Tell observers of an execution that is refused before it begins."""
-    _tell_refused(outcome.observers, outcome.execution, block, by)
+    plugin, reason = (outcome.by, outcome.reason) if by == "plugin" else ("", "")
+    failure = Failure(block.sqlstate, block.message, 0.0, by, plugin=plugin, reason=reason)
+    _tell_refused(outcome.observers, outcome.execution, failure)
 
 
 def tell_refused_text(at_parse: AtParse, execution: Execution) -> None:
     """Tell observers of a text that is refused at Parse, as of an execution without parameters."""
     assert at_parse.block is not None
-    _tell_refused(at_parse.observers, execution, at_parse.block, "plugin")
+    block = at_parse.block
+    failure = Failure(block.sqlstate, block.message, 0.0, "plugin", plugin=at_parse.by, reason=at_parse.reason)
+    _tell_refused(at_parse.observers, execution, failure)
 
 
 class ObservedParse:
@@ -274,7 +287,7 @@ def _told_by(body: bytes) -> tuple[str, str]:
     return fields.get("C", ""), fields.get("M", "")
 
 
-def _tell_refused(audience: Audience, execution: Execution, block: Block, by: By) -> None:
+def _tell_refused(audience: Audience, execution: Execution, failure: Failure) -> None:
     if audience:
         audience.started(execution)
-        audience.failed(execution, Failure(block.sqlstate, block.message, 0.0, by))
+        audience.failed(execution, failure)

@@ -29,6 +29,8 @@ FIELDS: Final = {
     "duration_ms": "from the decision about it until its last answer",
     "rows": "that the client was sent",
     "by": "who answered or refused it: `backend`, `plugin`, or `proxy`",
+    "plugin": "which plugin answered or refused it: the one of a cache, or of rules",
+    "reason": "why, as that plugin says it: such as the rules that matched",
     "sqlstate": "of the error, where it failed",
     "query": "its canonical text, or with `values` the text that was sent",
     "parameters": "with `values`: what was bound, as text",
@@ -40,9 +42,9 @@ FIELDS: Final = {
 class Line:
     """What a line is about (``LogSubject`` of the server's log)."""
 
-    fields: Mapping[str, str | int]
+    fields: Mapping[str, str | float]
 
-    def log_fields(self) -> Mapping[str, str | int]:
+    def log_fields(self) -> Mapping[str, str | float]:
         """As ``LogSubject``."""
         return self.fields
 
@@ -83,6 +85,8 @@ class Writer:
             completion.seconds,
             f"{completion.tag}, {completion.rows} rows",
             {"rows": completion.rows, "by": completion.by, "target": completion.target},
+            completion.plugin,
+            completion.reason,
         )
 
     def on_failed(self, key: Key, execution: Execution, failure: Failure) -> None:
@@ -93,19 +97,34 @@ class Writer:
             failure.seconds,
             f"failed with {failure.sqlstate} by the {failure.by}",
             {"sqlstate": failure.sqlstate, "by": failure.by, "target": failure.target},
+            failure.plugin,
+            failure.reason,
         )
 
-    def _write(self, key: Key, execution: Execution, seconds: float, how: str, more: Mapping[str, str | int]) -> None:
+    def _write(
+        self,
+        key: Key,
+        execution: Execution,
+        seconds: float,
+        how: str,
+        more: Mapping[str, str | int],
+        plugin: str,
+        reason: str,
+    ) -> None:
         database, user, query = key
         if self._values:
             query = execution.original.statement.text
         query = query if len(query) <= MAX_LOGGED else f"{query[:MAX_LOGGED]}…"
         session = execution.session
-        fields: dict[str, str | int] = {
+        if plugin:
+            more = {**more, "plugin": plugin, "reason": reason}
+            how = f"{how} ({plugin}: {reason})" if reason else f"{how} ({plugin})"
+        fields: dict[str, str | float] = {
+            "client": session.id,
             "address": session.client_address,
             "database": database,
             "user": user,
-            "duration_ms": round(seconds * 1000),
+            "duration_ms": round(seconds * 1000, 3),
             "query": query,
             **{name: value for name, value in more.items() if value != ""},
         }

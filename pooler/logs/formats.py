@@ -36,7 +36,7 @@ FIELDS: Final = {
 class LogSubject(Protocol):
     """Something that lines of the log are about."""
 
-    def log_fields(self) -> Mapping[str, str | int]:
+    def log_fields(self) -> Mapping[str, str | float]:
         """Its fields, by names of ``FIELDS``. No secret is among them."""
 
 
@@ -72,7 +72,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """As ``logging.Formatter.format``."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line: dict[str, str | int] = {
+        line: dict[str, str | float] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,

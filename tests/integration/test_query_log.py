@@ -16,11 +16,17 @@ from tests.support.proxy import Proxy, Tables, run_proxy
 DATABASE = "query_log"
 
 GUARD = """
-from interceptor import Block, hookimpl
+from interceptor import Block, Column, Plan, Respond, hookimpl
 
 @hookimpl
 def guard(statement, session):
-    return Block("42501", "no") if "forbidden" in statement.text else None
+    if "forbidden" in statement.text:
+        return Plan(Block("42501", "no"), reason="matched by no_such_word")
+
+@hookimpl
+def virtual(statement, session):
+    if "kept" in statement.text:
+        return Plan(Respond((Column("a", "int4"),), [[1]]), reason="it was kept")
 """
 
 
@@ -69,6 +75,15 @@ def test_refusals_are_written_in_both_protocols(proxy: Proxy) -> None:
     for name in ("simple", "extended"):
         line = written(proxy)[f"select $1 as {name}"]
         assert (line["by"], line["sqlstate"]) == ("plugin", "42501")
+        assert (line["plugin"], line["reason"]) == ("guarding", "matched by no_such_word")
+
+
+def test_what_a_plugin_answers_is_written_with_its_name(proxy: Proxy) -> None:
+    run(proxy, "select a as kept from t")
+    line = written(proxy)["select a as kept from t"]
+    assert (line["by"], line["rows"], line["plugin"], line["reason"]) == ("plugin", 1, "guarding", "it was kept")
+    assert isinstance(line["client"], int)
+    assert isinstance(line["duration_ms"], float)
 
 
 def test_what_the_server_refuses_at_parse_is_written(proxy: Proxy) -> None:
