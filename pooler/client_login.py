@@ -220,7 +220,8 @@ class ClientLoginFlow:
         if is_own_console(client, self.database, user):
             server.open_console(client, self.database, startup, is_own=True)
             return
-        physical = startup.parameters.get("replication", "").lower() in _TRUE
+        # What is said of replication in the rules does not open the console.
+        physical = self.database not in CONSOLE_DATABASES and startup.parameters.get("replication", "").lower() in _TRUE
         rule = server.access.rule(client, self.database, user, replication=physical)
         entry = server.access.stored(self.database, user)
         if entry is None and server.auth_query.serves(self.database):
@@ -343,8 +344,10 @@ class ClientLoginFlow:
             server.start_relay(client, settings, startup, credential)
             return
         pool = server.pool(settings)
-        # The newest login is the one whose password is most likely still right.
-        pool.credential = server.backend_credential(pool.settings, accepted.backend_credential)
+        credential = server.backend_credential(pool.settings, accepted.backend_credential)
+        if credential is not None:
+            # The newest login is the one whose password is most likely still right. Who was trusted has shown none.
+            pool.credential = credential
         on_authenticated(client, pool, settings, pool.profile(self._profile(startup)), startup.spoken_protocol)
 
     def _profile(self, startup: StartupMessage) -> tuple[tuple[str, str], ...]:

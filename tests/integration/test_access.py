@@ -38,6 +38,7 @@ host    all     outsider    192.0.2.0/24 trust
 host    all     outsider    all          reject
 host    all     hidden      127.0.0.1/32 trust
 host    pgbouncer all       all          trust
+host      mixed   asked     192.0.2.0/24 trust
 hostssl   methods known     127.0.0.1/32 password
 hostnossl methods known     127.0.0.1/32 md5
 host      methods known     ::1/128      reject
@@ -114,6 +115,7 @@ def proxy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         "databases.verified": {"primary": upstream(world.server, "postgres", user="verified")},
         "databases.methods": {"primary": upstream(world.server, "postgres")},
         "databases.own": {"primary": upstream(world.server, "postgres", user="")},
+        "databases.mixed": {"primary": upstream(world.server, "postgres", user="")},
         "databases.home": {"primary": upstream(world.server, "home", user="")},
         "databases.searched": {
             "primary": upstream(world.server, "postgres", user=""),
@@ -361,6 +363,17 @@ def test_rules_and_the_log_see_the_client_behind_a_balancer(proxy: Proxy, header
         proxy, b"PROXY TCP4 198.51.100.1 10.0.0.1 80 6432\r\n" + startup("outsider")
     )
     wait_until(lambda: "192.0.2.9:80" in proxy.log, "the log has the client's address")
+
+
+def test_who_is_trusted_takes_nobody_s_password_away(world: World, proxy: Proxy) -> None:
+    """The keys of a login serve the whole pool, and a client that was let in without one brings no others."""
+    with Clients(proxy) as clients:
+        client = clients.connect("mixed", "asked", PASSWORD)
+        trusted = b"PROXY TCP4 192.0.2.9 10.0.0.1 80 6432\r\n" + startup("asked", "mixed")
+        assert from_balancer(proxy, trusted).endswith(b"Z\0\0\0\x05I")
+        pid = int(client.query("select pg_backend_pid()")[0][0] or 0)
+        world.server.psql(f"select pg_terminate_backend({pid}, 5000)")
+        assert client.query("select current_user") == [("asked",)]
 
 
 def test_a_balancer_has_to_send_the_header_and_others_must_not(proxy: Proxy) -> None:

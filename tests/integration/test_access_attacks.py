@@ -24,7 +24,9 @@ PASSWORD = "canary-of-the-file"
 BALANCER = "127.0.0.5"
 CANARIES = (PASSWORD, "canary-of-the-dsn", "canary-of-the-client", "canary-of-the-tokens-0123456789abcdef")
 RULES = """
-host pgbouncer,interceptor all all trust
+host pgbouncer   all all trust
+host interceptor all all scram-sha-256
+host replication all all trust
 host md5       all all md5
 host plain     all all password
 host all       all all scram-sha-256
@@ -85,6 +87,18 @@ def guess(proxy: Proxy, address: str, database: str, user: str = "known", *, lis
         nonce = answer[answer.index(b"r=abc") : answer.index(b",s=")]
         stream.sendall(f.sasl_response(b"c=biws," + nonce + b",p=" + base64.b64encode(bytes(32))).data)
         return stream.makefile("rb").read() if listens else b""
+
+
+SASL, MD5 = 10, 5
+
+
+def method(proxy: Proxy, user: str, database: str, **parameters: str) -> int:
+    """What a client is asked for; 0 if it is let in."""
+    with socket.create_connection((proxy.host, proxy.port), 10) as stream:
+        stream.sendall(f.startup({"user": user, "database": database, **parameters}).data)
+        kind, _, code = struct.unpack("!cii", stream.recv(9, socket.MSG_WAITALL))
+        assert kind == b"R"
+        return int(code)
 
 
 def let_in(proxy: Proxy) -> None:
@@ -185,14 +199,18 @@ def test_made_up_databases_cost_the_server_few_logins_at_once() -> None:
 def test_unknown_users_are_asked_as_those_that_the_database_knows(proxy: Proxy) -> None:
     """The file has few users, all with plain passwords; the database has verifiers, as nearly all databases have."""
 
-    def method(user: str) -> int:
-        with socket.create_connection((proxy.host, proxy.port), 10) as stream:
-            stream.sendall(startup(user, "md5"))
-            return int(struct.unpack("!cii", stream.recv(9, socket.MSG_WAITALL))[2])
+    assert method(proxy, "asked", "md5") == SASL
+    assert method(proxy, "known", "md5") == MD5
+    assert [method(proxy, f"nobody{number}", "md5") for number in range(20)].count(SASL) > 10
 
-    assert method("asked") == 10
-    assert method("known") == 5
-    assert [method(f"nobody{number}") for number in range(20)].count(10) > 10
+
+# --- Rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["true", "on", "1", "TRUE", "database"])
+def test_a_rule_for_replication_does_not_open_the_console(proxy: Proxy, value: str) -> None:
+    """Such a client may be trusted to have the whole server, and the console is none of it."""
+    assert method(proxy, "postgres", "interceptor", replication=value) == SASL
 
 
 # --- Odd names -------------------------------------------------------------------------------------------------------
