@@ -18,10 +18,10 @@ from interceptor.catalogue import Closures, Kind, Persistence, Relation, Role, S
 from interceptor.sql.facts_cache import FactsCache
 from interceptor.sql.parsing import HELPER
 from interceptor.sql.statements import analyse_facts
-from interceptor_rules.conditions import Whom
 from interceptor_rules.judging import judge
 from interceptor_rules.loading import load_rules, read_rules
 from interceptor_rules.ruleset import RuleSet
+from interceptor_rules.who import Whom
 from interceptor_rules.world import World, Worlds
 
 __all__ = ["main"]

@@ -21,9 +21,10 @@ from interceptor.catalogue.model import (
     Volatility,
 )
 from interceptor.catalogue.names import Names, Scope
+from interceptor.catalogue.nodes import CallOf, CheckOf, CompareOf, Node, Step, UseOf
 from interceptor.catalogue.reading import FactsReader
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.catalogue.steps import OTHER_LANGUAGE, CallOf, CheckOf, CompareOf, Node, Step, Steps, UseOf
+from interceptor.catalogue.steps import OTHER_LANGUAGE, Steps
 from interceptor.sql.effects import Effect
 from interceptor.sql.functions import (
     PINNING,

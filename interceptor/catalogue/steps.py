@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from msgspec import Struct
-
 from interceptor.catalogue.bodies import Body, BodyReader
 from interceptor.catalogue.model import (
     FIRST_USER_OID,
@@ -24,10 +22,11 @@ from interceptor.catalogue.model import (
     Rule,
 )
 from interceptor.catalogue.names import Names, Scope, Unresolved
+from interceptor.catalogue.nodes import CallOf, CheckOf, CompareOf, Node, Step, UseOf
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.catalogue.variables import variable_types
 
-__all__ = ["OTHER_LANGUAGE", "CallOf", "CheckOf", "CompareOf", "Node", "Step", "Steps", "UseOf"]
+__all__ = ["OTHER_LANGUAGE", "Steps"]
 
 _VIEWS: Final = frozenset([Kind.VIEW, Kind.MATERIALIZED_VIEW])
 _WRITES: Final = frozenset([Action.INSERT, Action.UPDATE])
@@ -36,58 +35,6 @@ _CASCADES: Final = "cnd"
 
 OTHER_LANGUAGE: Final = "its language is"
 """How the reason begins for which a function can't be read that has no text."""
-
-
-class CallOf(Struct, frozen=True, gc=False):
-    """A function is called."""
-
-    function: int
-    scope: Scope
-    surely_local: bool = False
-    """Its arguments show that it leaves nothing behind."""
-
-
-class UseOf(Struct, frozen=True, gc=False):
-    """Something is done to a relation."""
-
-    relation: int
-    action: Action
-    scope: Scope
-    sets_defaults: bool = False
-    """An UPDATE sets columns to their defaults; an INSERT always does."""
-
-
-class CheckOf(Struct, frozen=True, gc=False):
-    """A value is converted to a type: a domain's checks run."""
-
-    type: int
-    scope: Scope
-
-
-class CompareOf(Struct, frozen=True, gc=False):
-    """Values of a type are compared, sorted or hashed."""
-
-    type: int
-    scope: Scope
-
-
-Node = CallOf | UseOf | CheckOf | CompareOf
-
-
-class Step(Struct, gc=False):
-    """What one node sets off. Filled while it is found, not changed afterwards."""
-
-    then: dict[Node, None]
-    columns: set[tuple[int, int]]
-    """Relations and their columns that are read or written; column 0 is the whole row."""
-    unresolved: set[str]
-    """Names that lead to no object, with the reason."""
-    opaque: str = ""
-    """Why more may happen than is known."""
-    sequences: bool = False
-    session_values: bool = False
-    defines: bool = False
-    session_change: str = ""
 
 
 class Steps:

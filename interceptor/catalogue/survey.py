@@ -14,8 +14,8 @@ from typing import Final
 from interceptor.catalogue.anywhere import ANY_SCOPE, NamesAnywhere
 from interceptor.catalogue.closure import Closures, SessionChange, SessionVerdict
 from interceptor.catalogue.model import FIRST_USER_OID, Action, Expression, Function, Kind
+from interceptor.catalogue.nodes import CallOf, CheckOf, UseOf
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor.catalogue.steps import CallOf, CheckOf, UseOf
 from interceptor.sql.effects import NONE, WRITES, SessionEffects
 from interceptor.sql.functions import harmless_functions
 

@@ -12,7 +12,8 @@ from pglast import parser
 from interceptor.sql.effects import EMPTY, MAX_NAMES, NONE, OPAQUE, WRITES, Effect, SessionEffects, shared_effects
 from interceptor.sql.lexical import is_plain, may_parse, names_of_settings, reads_alike, says_temporary
 from interceptor.sql.parsing import keep_parse, kept_parse
-from interceptor.sql.walk import Json, KnownCalls, Node, Walk
+from interceptor.sql.tree import Json, Node
+from interceptor.sql.walk import KnownCalls, Walk
 
 __all__ = ["StatementCache", "analyse", "opaque_effects"]
 

@@ -1,10 +1,6 @@
 """The effects of a parse tree on the session: every node of every statement is looked at, whatever it is nested in.
 
-The tree is libpg_query's JSON, decoded. In it a node is ``{"Kind": {fields}}``, except where its field can hold only
-one kind: there the fields come alone. Kinds start with a capital letter, and fields never do. Fields that are zero,
-false or empty are left out.
-
-A kind that is in none of the tables below makes the text opaque: a newer grammar must not slip through.
+A kind neither in a table of ``tree`` nor in HANDLED makes the text opaque: a newer grammar must not slip through.
 """
 
 from __future__ import annotations
@@ -23,67 +19,9 @@ from interceptor.sql.functions import (
     known_operators,
 )
 from interceptor.sql.gucs import OF_TRANSACTION, decides_parsing
+from interceptor.sql.tree import LEAVES, PINS, WALKED, Json, Node, constant, qualified
 
-__all__ = ["HANDLED", "LEAVES", "PINS", "WALKED", "Json", "KnownCalls", "Node", "Walk", "is_misleading_path"]
-
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-Node = dict[str, Json]
-
-# Kinds that do nothing to the session themselves; what they hold may.
-WALKED = frozenset(
-    """
-    AlterDomainStmt CreateSchemaStmt CreateTableAsStmt ExplainStmt IndexStmt SelectStmt
-
-    A_ArrayExpr A_Indices A_Indirection BoolExpr BooleanTest CTECycleClause CTESearchClause CaseExpr CaseWhen
-    CoalesceExpr CollateClause ColumnDef CommonTableExpr Constraint DefElem GroupingFunc GroupingSet IndexElem
-    InferClause IntoClause JoinExpr JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor
-    JsonArrayQueryConstructor JsonBehavior JsonFormat JsonIsPredicate JsonKeyValue JsonObjectAgg
-    JsonObjectConstructor JsonOutput JsonReturning JsonTable
-    JsonTableColumn JsonTablePathSpec JsonValueExpr List MergeWhenClause MinMaxExpr MultiAssignRef NamedArgExpr NullTest
-    OnConflictClause PartitionBoundSpec PartitionCmd PartitionElem PartitionRangeDatum PartitionSpec RangeFunction
-    RangeSubselect RangeTableFunc RangeTableFuncCol ResTarget ReturningClause ReturningOption RowExpr SortBy SubLink
-    TableLikeClause TypeCast WindowDef WithClause XmlExpr XmlSerialize
-    """.split()
-)
-
-# Kinds in which nothing runs: names, constants, definitions that are stored for later, and statements that change the
-# catalogue, other sessions or files. VACUUM, ANALYZE, CLUSTER, REINDEX and REFRESH run expressions and views, but
-# PostgreSQL does so in a restricted context that restores the settings and forbids temporary tables.
-LEAVES = frozenset(
-    """
-    AlterCollationStmt AlterDatabaseRefreshCollStmt AlterDatabaseSetStmt AlterDatabaseStmt AlterDefaultPrivilegesStmt
-    AlterEnumStmt AlterEventTrigStmt AlterExtensionContentsStmt AlterFdwStmt AlterForeignServerStmt AlterFunctionStmt
-    AlterObjectDependsStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt AlterOwnerStmt AlterPolicyStmt
-    AlterPublicationStmt AlterRoleSetStmt AlterRoleStmt AlterSeqStmt AlterStatsStmt AlterSubscriptionStmt
-    AlterSystemStmt AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTableMoveAllStmt AlterTableSpaceOptionsStmt
-    AlterTypeStmt AlterUserMappingStmt CheckPointStmt ClusterStmt CommentStmt CompositeTypeStmt
-    ConstraintsSetStmt CreateCastStmt CreateDomainStmt CreateEnumStmt CreateEventTrigStmt CreateFdwStmt
-    CreateForeignServerStmt CreateFunctionStmt CreateOpClassStmt CreateOpFamilyStmt CreatePolicyStmt
-    CreatePublicationStmt CreateRangeStmt CreateRoleStmt CreateSeqStmt CreateStatsStmt CreateSubscriptionStmt
-    CreateTableSpaceStmt CreateTransformStmt CreateTrigStmt CreateUserMappingStmt CreatedbStmt DefineStmt
-    DropRoleStmt DropSubscriptionStmt DropTableSpaceStmt DropUserMappingStmt DropdbStmt FetchStmt
-    GrantRoleStmt GrantStmt ImportForeignSchemaStmt LockStmt NotifyStmt ReassignOwnedStmt RefreshMatViewStmt ReindexStmt
-    RenameStmt ReplicaIdentityStmt RuleStmt SecLabelStmt TransactionStmt TruncateStmt VacuumStmt
-    VariableShowStmt ViewStmt
-
-    ATAlterConstraint A_Const A_Star Alias BitString Boolean ColumnRef CurrentOfExpr Float Integer LockingClause
-    ParamRef RoleSpec SQLValueFunction SetToDefault String TypeName VacuumRelation
-    """.split()
-)
-
-# Kinds whose presence is enough.
-PINS: dict[str, Effect] = {
-    "AlterExtensionStmt": Effect.OPAQUE,  # runs the scripts of an extension, as CREATE EXTENSION does
-    "CreateAmStmt": Effect.OPAQUE,
-    "CreateConversionStmt": Effect.OPAQUE,  # calls the function that it is given
-    "CreateExtensionStmt": Effect.OPAQUE,
-    "CreatePLangStmt": Effect.OPAQUE,
-    "DeallocateStmt": Effect.REDUCTION,
-    "DoStmt": Effect.OPAQUE,
-    "ExecuteStmt": Effect.PREPARED_STATEMENT,
-    "LoadStmt": Effect.LIBRARY,
-    "PrepareStmt": Effect.PREPARED_STATEMENT,
-}
+__all__ = ["HANDLED", "KnownCalls", "Walk", "is_misleading_path"]
 
 _CURSOR_OPT_HOLD = 0x0020  # parsenodes.h
 
@@ -196,7 +134,7 @@ class Walk:
                 self._stack.append(cast("Node", operand))
 
     def _operator(self, names: Json) -> None:
-        schema, name = _qualified(names)
+        schema, name = qualified(names)
         if name not in _OPERATORS or schema not in _PG_CATALOG:
             self._take(None if self._known is None else self._known.operator(schema, name))
 
@@ -216,7 +154,7 @@ class Walk:
             self.found(Effect.PREPARED_STATEMENT)
 
     def _func_call(self, node: Node) -> None:
-        schema, name = _qualified(node.get("funcname"))
+        schema, name = qualified(node.get("funcname"))
         if name == "pg_prepared_statement":
             self.found(Effect.PREPARED_STATEMENT)
         if schema in _PG_CATALOG:
@@ -268,7 +206,7 @@ class Walk:
             self._call(schema, name)
 
     def _set_config(self, arguments: Json) -> None:
-        values = [_constant(argument) for argument in cast("list[Json]", arguments or [])]
+        values = [constant(argument) for argument in cast("list[Json]", arguments or [])]
         if len(values) == 3 and isinstance(values[0], str) and values[0]:
             self._set(values[0], [values[1]], local=values[2] is True)
         else:
@@ -298,7 +236,7 @@ class Walk:
             if name not in ("TRANSACTION", "TRANSACTION SNAPSHOT"):
                 self.found(Effect.OPAQUE)
         else:
-            values = [_constant(value) for value in cast("list[Json]", node.get("args", []))]
+            values = [constant(value) for value in cast("list[Json]", node.get("args", []))]
             self._set(name, values, local=bool(node.get("is_local")))
 
     def _discard(self, node: Node) -> None:
@@ -343,7 +281,7 @@ class Walk:
             self._stack.append(node)
 
     def _table_sample(self, node: Node) -> None:
-        schema, name = _qualified(node.get("method"))
+        schema, name = qualified(node.get("method"))
         if name not in _SAMPLING_METHODS or schema not in _PG_CATALOG:
             self.found(Effect.OPAQUE)
         self._stack.append(node)
@@ -388,26 +326,6 @@ def is_misleading_path(path: str) -> bool:
     """
     before, found, _ = path.lower().partition("pg_catalog")
     return "pg_temp" in path.lower() or bool(found and before.strip(' "'))
-
-
-def _qualified(names: Json) -> tuple[str, str]:
-    """Return schema and name of ``[{"String": {"sval": …}}, …]``; the schema is empty where there is none."""
-    words = [cast("dict[str, dict[str, str]]", name)["String"]["sval"] for name in cast("list[Json]", names)]
-    return ".".join(words[:-1]), words[-1]
-
-
-def _constant(node: Json) -> str | bool | None:
-    """Return the value of a string or boolean constant, "" for a parameter, and None for anything else."""
-    if isinstance(node, dict):
-        if "ParamRef" in node:
-            return ""
-        constant = node.get("A_Const")
-        if isinstance(constant, dict):
-            if "sval" in constant:
-                return cast("dict[str, str]", constant["sval"]).get("sval", "")
-            if "boolval" in constant:
-                return "boolval" in cast("Node", constant["boolval"])
-    return None
 
 
 def _misleads(name: str, values: list[str | bool | None]) -> bool:

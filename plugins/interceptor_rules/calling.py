@@ -10,6 +10,7 @@ import msgspec
 
 from interceptor import QualifiedName, StatementFacts
 from interceptor.catalogue import Action, Expression, Function, FunctionKind, FunctionSource, read_body
+from interceptor.catalogue.model import FIRST_USER_OID
 from interceptor.catalogue.reading import calls_of
 from interceptor.catalogue.variables import variable_types
 from interceptor.sql.bodies import BodyFacts, MadeFunction
@@ -19,7 +20,7 @@ from interceptor_rules.inputs import runs_code_of_values
 from interceptor_rules.making import Made
 from interceptor_rules.subjects import Subject, Use
 from interceptor_rules.traits import PATH_SETTINGS, ROLE_SETTINGS, changes_names
-from interceptor_rules.world import FIRST_USER_OID, Reach, World
+from interceptor_rules.world import Reach, World
 from interceptor_rules.writing import note_write
 
 __all__ = ["CallReader", "inside_made", "merge"]

@@ -10,11 +10,11 @@ from interceptor import Statement
 from interceptor.catalogue import Scope, parse_search_path
 from interceptor.sql.statements import analyse_facts
 from interceptor_rules.acting import rule_on
-from interceptor_rules.conditions import Whom
 from interceptor_rules.judging import judge
 from interceptor_rules.model import RulesTest
 from interceptor_rules.ruleset import RuleSet
 from interceptor_rules.when import Moment
+from interceptor_rules.who import Whom
 from interceptor_rules.world import Worlds
 
 __all__ = ["outcome_of", "run_tests"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from interceptor import Session
 from interceptor.catalogue import Scope
 from interceptor.hooks.statement import Resolution
-from interceptor_rules.conditions import Whom
 from interceptor_rules.loading import load_rules
 from interceptor_rules.ruleset import RuleSet
+from interceptor_rules.who import Whom
 from interceptor_rules.world import World, Worlds
 
 __all__ = ["ReadRules", "WatchedRules"]

@@ -6,9 +6,10 @@ from typing import Final
 
 from interceptor import StatementFacts
 from interceptor.catalogue import SessionChange
+from interceptor.catalogue.model import FIRST_USER_OID
 from interceptor_rules.subjects import Subject
 from interceptor_rules.traits import PATH_SETTINGS, ROLE_SETTINGS, SET_CONFIG, quoted
-from interceptor_rules.world import FIRST_USER_OID, World
+from interceptor_rules.world import World
 
 __all__ = ["world_behind"]
 

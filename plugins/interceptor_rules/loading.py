@@ -11,13 +11,14 @@ from interceptor import ConfigError
 from interceptor.hooks.files import SettingsFile
 from interceptor.sql.canonical import canonical_text
 from interceptor_rules.automaton import Automaton, BadExpression
-from interceptor_rules.conditions import What, Who
+from interceptor_rules.conditions import What
 from interceptor_rules.extensions import COMPUTING_EXTENSIONS
 from interceptor_rules.kinds import Kinds
 from interceptor_rules.model import Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import Addresses, BadPattern, NamePattern, Words, parse_hours, parse_weekdays
 from interceptor_rules.ruleset import CompiledRule, RuleSet
 from interceptor_rules.when import When
+from interceptor_rules.who import Who
 
 __all__ = ["PROFILES", "load_rules", "read_rules"]
 

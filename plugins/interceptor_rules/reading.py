@@ -7,6 +7,7 @@ from typing import Final
 
 from interceptor import MessageFacts, QualifiedName, StatementFacts
 from interceptor.catalogue import Action
+from interceptor.catalogue.model import FIRST_USER_OID
 from interceptor.sql.facts import Access, ColumnUse, OpaqueReason, RelationUse, Via
 from interceptor_rules.calling import CallReader, inside_made, merge
 from interceptor_rules.defining import read_definition
@@ -26,7 +27,7 @@ from interceptor_rules.traits import (
     written,
 )
 from interceptor_rules.upkeep import compared_by_name, computed
-from interceptor_rules.world import FIRST_USER_OID, World
+from interceptor_rules.world import World
 from interceptor_rules.writing import note_write
 
 __all__ = ["MessageReader"]

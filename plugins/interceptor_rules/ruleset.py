@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from interceptor.hooks.files import SettingsFile
-from interceptor_rules.conditions import What, Who, Whom
+from interceptor_rules.conditions import What
 from interceptor_rules.extensions import COMPUTING_EXTENSIONS
 from interceptor_rules.model import LearnedStatement, Mode, Rule, RulesFile, RulesTest
 from interceptor_rules.patterns import NamePattern, Words
 from interceptor_rules.subjects import Subject
 from interceptor_rules.when import When
+from interceptor_rules.who import Who, Whom
 
 __all__ = ["CompiledRule", "NameIndex", "RuleSet", "Subset"]
 

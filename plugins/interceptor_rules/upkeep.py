@@ -8,8 +8,9 @@ from typing import Final
 
 from interceptor import StatementFacts
 from interceptor.catalogue import Expression, Kind, Relation
+from interceptor.catalogue.model import FIRST_USER_OID
 from interceptor.catalogue.snapshot import Snapshot
-from interceptor_rules.world import FIRST_USER_OID, World
+from interceptor_rules.world import World
 
 __all__ = ["compared_by_name", "computed"]
 

@@ -14,7 +14,7 @@ from interceptor.errors import DEFINITION_REFUSED, ClientError
 from pooler.processes.channel import Channel
 from pooler.processes.messages import Barrier, Message, Passed
 
-__all__ = ["BarrierRouter", "Barriers"]
+__all__ = ["BarrierRouter", "Barriers", "Participant"]
 
 PATIENCE: Final = 30.0
 """Seconds in which a process answers, or is killed because it stalls, or replaced because it is dead."""

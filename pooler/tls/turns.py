@@ -20,7 +20,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["MAX_ANSWERED", "PATIENCE", "Turns"]
+__all__ = ["MAX_ANSWERED", "PATIENCE", "Handshake", "Turns"]
 
 MAX_ANSWERED: Final = 256
 """Handshakes of clients in one process that were answered and are not over."""

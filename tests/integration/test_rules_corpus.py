@@ -12,10 +12,10 @@ from interceptor import Block, Statement
 from interceptor.catalogue import Closures, Scope
 from interceptor.sql.statements import analyse_facts
 from interceptor.testing.postgres import PostgresServer
-from interceptor_rules.conditions import Whom
 from interceptor_rules.glancing import is_quiet
 from interceptor_rules.judging import judge
 from interceptor_rules.loading import read_rules
+from interceptor_rules.who import Whom
 from interceptor_rules.world import Worlds
 from tests.integration.rules_world import CORPUS, Case, RulesWorld, read_cases
 

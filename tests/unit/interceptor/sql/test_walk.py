@@ -9,7 +9,8 @@ import pytest
 from pglast import ast
 
 from interceptor.sql.effects import Effect
-from interceptor.sql.walk import HANDLED, LEAVES, PINS, WALKED, Node, Walk
+from interceptor.sql.tree import LEAVES, PINS, WALKED, Node
+from interceptor.sql.walk import HANDLED, Walk
 
 # The planner's and the analyser's nodes, which a raw parse tree never has; pieces of kinds in which nothing is looked
 # at (LEAVES); and two that only occur in a function's body.

@@ -7,9 +7,9 @@ import pytest
 from interceptor import Statement, StatementFacts
 from interceptor.catalogue import Closures, Scope
 from interceptor.sql.statements import analyse_facts
-from interceptor_rules.conditions import Whom
 from interceptor_rules.glancing import PARTS, SILENT, UNSAID, is_quiet
 from interceptor_rules.loading import read_rules
+from interceptor_rules.who import Whom
 from interceptor_rules.world import Worlds
 from tests.unit.plugins.interceptor_rules.conftest import SMALL
 

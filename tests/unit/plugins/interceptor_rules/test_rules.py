@@ -14,9 +14,9 @@ from interceptor.hooks.chain import Chain
 from interceptor.sql.parsing import HELPER
 from interceptor.sql.statements import analyse_facts
 from interceptor.testing.harness import PluginHarness
-from interceptor_rules.conditions import Whom
 from interceptor_rules.judging import judge
 from interceptor_rules.loading import read_rules
+from interceptor_rules.who import Whom
 from interceptor_rules.world import Worlds
 from tests.unit.plugins.interceptor_rules.conftest import MakeRules
 
