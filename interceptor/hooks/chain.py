@@ -304,6 +304,7 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
     step.hook.plugin.decisions[_NAMES[type(decision)]] += 1
     if isinstance(decision, Block):
         outcome.action, outcome.by, outcome.reason = decision, step.hook.plugin.name, outcome.reason or step.reason
+        step.hook.plugin.count_refusal(decision.sqlstate)
         if step.refused is not None and decision is step.constant:
             step.hook.call(step.refused, outcome.execution.session)
         return True
@@ -327,7 +328,9 @@ def _apply(decision: Decision, step: PlannedStep, outcome: Outcome) -> bool:
 
 
 def _refuse(outcome: Outcome, chain: Chain, failure: HookFailure) -> None:
-    outcome.action, outcome.by, outcome.reason = failure.as_block(), failure.hook.plugin.name, failure.reason
+    block = failure.as_block()
+    outcome.action, outcome.by, outcome.reason = block, failure.hook.plugin.name, failure.reason
+    failure.hook.plugin.count_refusal(block.sqlstate)
     outcome.observers = outcome.observers.joined(chain.observers)
 
 
@@ -413,6 +416,7 @@ def _at_parse(
             assert chain is not None
             found.observers = chain.observers
             step.hook.plugin.decisions["block"] += 1
+            step.hook.plugin.count_refusal(decision.sqlstate)
             if step.refused is not None:
                 step.hook.call(step.refused, session)
             return found

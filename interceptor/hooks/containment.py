@@ -78,10 +78,13 @@ class Running:
         return f"{hook.plugin.name}.{hook.name}" if hook is not None else ""
 
 
+_MOST_SQLSTATES: Final = 100
+
+
 class PluginRuntime:
     """A plugin as it runs: its hooks, and how they fare."""
 
-    __slots__ = ("_logged", "closed", "deadline", "decisions", "hooks", "name", "running")
+    __slots__ = ("_logged", "closed", "deadline", "decisions", "hooks", "name", "refusals", "running")
 
     def __init__(self, name: str, *, closed: bool, deadline: float, running: Running) -> None:
         self.name: Final = name
@@ -91,6 +94,8 @@ class PluginRuntime:
         self.hooks: dict[str, Hook] = {}
         self.decisions: Counter[str] = Counter()
         """What was decided at executions and refused at Parse, by the decision's name in lower case."""
+        self.refusals: Counter[str] = Counter()
+        """What clients were refused by it, by SQLSTATE; of too many ``other``."""
         self._logged: set[tuple[str, str]] = set()
 
     def hook(self, name: str) -> Hook:
@@ -117,6 +122,11 @@ class PluginRuntime:
         if found is None:
             found = self.hooks["observer"] = Hook(self, "observer", "observer", closed=False)
         return found
+
+    def count_refusal(self, sqlstate: str) -> None:
+        """A client is refused something."""
+        known = sqlstate in self.refusals or len(self.refusals) < _MOST_SQLSTATES
+        self.refusals[sqlstate if known else "other"] += 1
 
     def log_once(self, kind: tuple[str, str], message: str, level: int = logging.ERROR) -> None:
         """Log, if nothing of this kind was logged for this plugin before."""

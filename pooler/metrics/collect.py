@@ -76,6 +76,8 @@ def _collect_plugins(server: Server, found: _Samples) -> None:
             found.put("interceptor_plugin_seconds_total", hook.seconds + hook.waited, runtime.name, hook.name)
         for decision, count in runtime.decisions.items():
             found.put("interceptor_plugin_decisions_total", count, runtime.name, decision)
+        for sqlstate, count in runtime.refusals.items():
+            found.put("interceptor_errors_total", count, sqlstate, "plugin")
 
 
 class _Samples:

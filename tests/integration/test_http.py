@@ -127,6 +127,7 @@ def test_metrics_count_what_happens(proxy: Proxy, clients: Clients) -> None:
     assert grown("interceptor_client_logins_total", *place) == 1
     assert grown("interceptor_errors_total", "server", "22012") == 1
     assert grown("interceptor_plugin_decisions_total", "block", "teller") == 1
+    assert grown("interceptor_errors_total", "plugin", "42501") == 1
     assert grown("interceptor_transaction_seconds_count", *place) >= 6
     assert grown("interceptor_received_bytes_total", *place) > 50
     assert after["interceptor_told_total",] == 3
