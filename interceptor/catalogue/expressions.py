@@ -9,13 +9,16 @@ bytes: so ``" :funcid 12"`` can be nothing but a field, and regular expressions 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from interceptor.catalogue.model import Action, Expression
 
 __all__ = ["NOTHING", "read_expression"]
 
+T = TypeVar("T")
+
 NOTHING: Final = Expression()
+_EMPTY: Final[frozenset[object]] = frozenset()
 
 _REFERENCES: Final = re.compile(
     r" :(?:"
@@ -57,15 +60,20 @@ def read_expression(tree: str | None) -> Expression:
         operators.update(map(int, match[1].split()))
     relations, columns = _relations(tree)
     return Expression(
-        functions=frozenset(functions),
-        operators=frozenset(operators),
-        types=frozenset(types),
-        relations=frozenset(relations),
-        columns=frozenset(columns),
+        functions=_frozen(functions),
+        operators=_frozen(operators),
+        types=_frozen(types),
+        relations=_frozen(relations),
+        columns=_frozen(columns),
         sequences=_NEXT_VALUE in tree,
         session_values=_VALUES in tree,
         unread=_unread(tree),
     )
+
+
+def _frozen(found: set[T]) -> frozenset[T]:
+    # Each empty one would be an object of its own, of which a catalogue has tens of thousands.
+    return frozenset(found) if found else cast("frozenset[T]", _EMPTY)
 
 
 def _relations(tree: str) -> tuple[set[tuple[int, Action]], set[tuple[int, int]]]:

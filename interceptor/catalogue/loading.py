@@ -16,6 +16,7 @@ from interceptor.catalogue.expressions import read_expression
 from interceptor.catalogue.model import (
     Action,
     Cast,
+    Expression,
     ForeignKey,
     Function,
     FunctionKind,
@@ -108,6 +109,12 @@ class _Loading:
         self._source_limit = source_limit
         self._digest = 0
         self._encode = msgspec.json.Encoder().encode
+        self._expressions: dict[Expression, Expression] = {}
+        """Equal ones are one: what they are made of is what a collection of garbage has to look through."""
+
+    def _read(self, tree: str | None) -> Expression:
+        found = read_expression(tree)
+        return self._expressions.setdefault(found, found)
 
     def add_to_digest(self, name: str, row: Row) -> None:
         # A sum, because PostgreSQL gives the rows in no order that lasts.
@@ -155,11 +162,11 @@ class _Loading:
 
     def take_defaults(self, row: Row) -> None:
         relation, column, tree = cast("tuple[int, int, str]", row)
-        self._snapshot.defaults.setdefault(relation, {})[column] = read_expression(tree)
+        self._snapshot.defaults.setdefault(relation, {})[column] = self._read(tree)
 
     def take_indexes(self, row: Row) -> None:
         relation, index, trees, support = cast("tuple[int, int, str, list[int]]", row)
-        expression = read_expression(trees)
+        expression = self._read(trees)
         if support:
             expression = replace(expression, functions=expression.functions | set(support))
         self._snapshot.write_expressions.setdefault(relation, []).append(expression)
@@ -168,7 +175,7 @@ class _Loading:
 
     def take_statistics(self, row: Row) -> None:
         relation, trees = cast("tuple[int, str]", row)
-        self._snapshot.statistics.setdefault(relation, []).append(read_expression(trees))
+        self._snapshot.statistics.setdefault(relation, []).append(self._read(trees))
 
     def take_comparisons(self, row: Row) -> None:
         type_oid, functions = cast("tuple[int, list[int]]", row)
@@ -176,7 +183,7 @@ class _Loading:
 
     def take_checks(self, row: Row) -> None:
         relation, domain, tree, operators = cast("tuple[int, int, str | None, list[int]]", row)
-        expression = read_expression(tree)
+        expression = self._read(tree)
         if operators:
             expression = replace(expression, operators=expression.operators | set(operators))
         if relation:
@@ -190,15 +197,13 @@ class _Loading:
     def take_triggers(self, row: Row) -> None:
         oid, name, relation, function, bits, condition = cast("tuple[int, str, int, int, int, str | None]", row)
         actions = frozenset(action for bit, action in _TRIGGER_ACTIONS if bits & bit)
-        trigger = Trigger(oid, name, relation, function, actions, read_expression(condition))
+        trigger = Trigger(oid, name, relation, function, actions, self._read(condition))
         self._snapshot.triggers.setdefault(relation, []).append(trigger)
 
     def take_rules(self, row: Row) -> None:
         oid, name, relation, event, instead, condition, action = cast("tuple[int, str, int, str, bool, str, str]", row)
         conditional = condition != "<>"
-        rule = Rule(
-            oid, name, relation, _RULE_ACTIONS[event], instead, conditional, read_expression(action + condition)
-        )
+        rule = Rule(oid, name, relation, _RULE_ACTIONS[event], instead, conditional, self._read(action + condition))
         self._snapshot.rules.setdefault(relation, []).append(rule)
 
     def take_policies(self, row: Row) -> None:
@@ -206,7 +211,7 @@ class _Loading:
             "tuple[str, int, str, list[int], str | None, str | None]", row
         )
         policy = Policy(
-            name, relation, _POLICY_ACTIONS[command], frozenset(roles), read_expression((using or "") + (check or ""))
+            name, relation, _POLICY_ACTIONS[command], frozenset(roles), self._read((using or "") + (check or ""))
         )
         self._snapshot.policies.setdefault(relation, []).append(policy)
 
@@ -223,9 +228,9 @@ class _Loading:
         snapshot = self._snapshot
         snapshot.add_function(function)
         if defaults is not None:
-            snapshot.add_argument_defaults(function.oid, read_expression(defaults))
+            snapshot.add_argument_defaults(function.oid, self._read(defaults))
         if body is not None:
-            snapshot.add_sql_body(function.oid, read_expression(body))
+            snapshot.add_sql_body(function.oid, self._read(body))
         elif text is not None:
             source = FunctionSource(text, names or [], modes or [], everything or [])
             snapshot.add_source(function.oid, source, self._source_limit)

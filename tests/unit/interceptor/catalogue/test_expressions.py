@@ -54,3 +54,7 @@ def test_what_cannot_be_read_whole_is_said() -> None:
     assert "CALLSTMT" in read_expression("{QUERY :commandType 6 :utilityStmt {CALLSTMT :funccall <>}}").unread
     assert not read_expression("{QUERY :commandType 6 :utilityStmt {NOTIFYSTMT :conditionname c}}").unread
     assert not read_expression("{QUERY :commandType 1 :utilityStmt <> }").unread
+
+
+def test_what_is_empty_is_one_for_all() -> None:
+    assert read_expression(CALL).types is read_expression(COMPARISON).columns
