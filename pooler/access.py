@@ -33,7 +33,14 @@ from pooler.auth.stand_in import AuthType as LoginMethod
 from pooler.auth.stand_in import Shape, Shapes
 from pooler.config import CONSOLE_DATABASES, AuthType, Config, PoolSettings
 from pooler.config.tls import ServerTls
-from pooler.tls import ClientContext, make_client_context, make_server_contexts, server_contexts
+from pooler.tls import (
+    ClientContext,
+    TlsTransport,
+    make_client_context,
+    make_server_contexts,
+    own_end_point,
+    server_contexts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +230,8 @@ class Access:
         credential = None if entry is None else entry.credential
         settings = (self._of_query if asked else self._of_file).get(rule.method)
         if settings is not None:
-            end_point = self.client_tls.end_point if client.encrypted else None
+            transport = client.transport
+            end_point = own_end_point(transport) if isinstance(transport, TlsTransport) else None
             return ClientLogin(user, credential, settings, end_point)
         if rule.method is Method.PEER:
             self._check_peer(client, user, rule)

@@ -10,6 +10,7 @@ from pooler.tls.contexts import (
     TlsProblem,
     make_client_context,
     make_server_contexts,
+    own_end_point,
     server_contexts,
 )
 from pooler.tls.transport import HandshakeFailed, TlsTransport
@@ -25,6 +26,7 @@ __all__ = [
     "Turns",
     "make_client_context",
     "make_server_contexts",
+    "own_end_point",
     "peer_certificate",
     "server_contexts",
     "server_end_point",

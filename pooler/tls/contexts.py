@@ -11,6 +11,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from interceptor.errors import ConfigError
 from pooler.config.tls import ClientTls, ServerTls, SslMode, TlsFiles, client_tls, server_tls, server_tls_of
@@ -19,6 +20,7 @@ from pooler.tls.files import TlsProblem, certificate_of, load_authorities, load_
 
 if TYPE_CHECKING:
     from pooler.config import Config
+    from pooler.tls.transport import TlsTransport
 
 __all__ = [
     "ALPN",
@@ -27,6 +29,7 @@ __all__ = [
     "TlsProblem",
     "make_client_context",
     "make_server_contexts",
+    "own_end_point",
     "server_contexts",
 ]
 
@@ -46,20 +49,26 @@ _DEFAULT_CIPHERS: Final = frozenset(["default", "secure", "fast", "normal"])
 """PgBouncer's words for what OpenSSL takes by itself."""
 
 
+_end_points: Final[WeakKeyDictionary[ssl.SSLContext, bytes | None]] = WeakKeyDictionary()
+
+
 class ClientContext:
     """TLS towards clients. ``context`` is None where there is none."""
 
-    __slots__ = ("context", "end_point", "settings")
+    __slots__ = ("context", "settings")
 
     def __init__(self, settings: ClientTls) -> None:
         """Reads the files. Raises TlsProblem."""
         self.settings = settings
         self.context = _client_context(settings)
-        self.end_point: bytes | None = None
-        """The channel binding of our certificate."""
         if self.context is not None:
             assert settings.cert_file is not None
-            self.end_point = server_end_point(certificate_of(settings.cert_file))
+            _end_points[self.context] = server_end_point(certificate_of(settings.cert_file))
+
+
+def own_end_point(transport: TlsTransport) -> bytes | None:
+    """The channel binding of the certificate that a client was shown: after a reload others are shown another."""
+    return None if transport.is_lost else _end_points[transport.ssl.context]
 
 
 def make_client_context(config: Config) -> ClientContext:

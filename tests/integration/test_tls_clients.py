@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -17,6 +18,9 @@ import psycopg
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from pooler.auth import BackendLogin, KeyCache, PlainPassword, Work
+from pooler.config.tls import ChannelBinding
+from pooler.tls import server_end_point
 from tests.support import frontend as f
 from tests.support.certificates import Authority
 from tests.support.proxied import Clients, upstream
@@ -192,12 +196,13 @@ def bound(world: World, postgres18: PostgresServer) -> Iterator[Proxy]:
             "auth_type": "scram-sha-256",
             "auth_file": "users.txt",
             "client_tls_sslmode": "allow",
-            "client_tls_cert_file": world.path("server.crt"),
-            "client_tls_key_file": world.path("server.key"),
+            "client_tls_cert_file": "own.crt",
+            "client_tls_key_file": "own.key",
         },
         "databases.app": {"primary": upstream(postgres18, "postgres")},
     }
-    with run_proxy(tables, {"users.txt": f'"alice" "{PASSWORD}"\n'}) as proxy:
+    files = {f"own.{kind}": (world.folder / f"server.{kind}").read_text() for kind in ("crt", "key")}
+    with run_proxy(tables, {**files, "users.txt": f'"alice" "{PASSWORD}"\n'}) as proxy:
         yield proxy
 
 
@@ -214,6 +219,33 @@ def test_a_client_can_not_be_talked_out_of_its_binding(world: World, bound: Prox
         assert b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0" in stream.recv(1000)
         stream.sendall(f.sasl_initial_response("SCRAM-SHA-256", b"y,,n=,r=abc").data)
         assert b"SCRAM channel binding negotiation error" in stream.makefile("rb").read()
+
+
+def test_a_login_is_bound_to_the_certificate_that_it_was_shown(world: World, bound: Proxy) -> None:
+    """Another one is there by the time it comes to the password."""
+    with direct(bound, world, "postgresql") as stream:
+        shown = stream.getpeercert(binary_form=True)
+        assert shown is not None
+        count = bound.log.count("the configuration was reloaded")
+        world.authority.issue("localhost", hosts=["localhost"]).write(bound.directory, "own")
+        bound.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: bound.log.count("the configuration was reloaded") > count)
+        with direct(bound, world, "postgresql") as another:
+            assert another.getpeercert(binary_form=True) != shown
+        login = BackendLogin(
+            "alice", PlainPassword(PASSWORD.encode()), KeyCache(), server_end_point(shown), ChannelBinding.REQUIRE
+        )
+        stream.sendall(f.startup({"user": "alice", "database": "app"}).data)
+        reader = stream.makefile("rb")
+        while not login.done:
+            header = reader.read(5)
+            body = reader.read(int.from_bytes(header[1:], "big") - 4)
+            assert header[:1] == b"R", body
+            step = login.receive(body)
+            if isinstance(step, Work):
+                step = login.resume(step.function())
+            if step is not None:
+                stream.sendall(step.data)
 
 
 def test_direct_tls_begins_with_the_first_byte(world: World, prefer: Proxy) -> None:
