@@ -15,6 +15,7 @@ from interceptor.catalogue.service import Listener
 from interceptor.catalogue.snapshot import Snapshot
 from interceptor.errors import HELPER_TIMEOUT, BackendError
 from interceptor.services import HelperQueries
+from pooler.helpers.polls import SharedPolls
 from pooler.tasks import Handle, spawn
 
 __all__ = ["Catalogue", "CatalogueSettings", "CatalogueStats"]
@@ -56,15 +57,25 @@ class CatalogueStats:
 class Catalogue:
     """Implements ``CatalogueService``."""
 
-    def __init__(self, queries: HelperQueries, settings: CatalogueSettings | None = None, name: str = "") -> None:
-        """``name``: of the database, for the log."""
+    def __init__(
+        self,
+        queries: HelperQueries,
+        settings: CatalogueSettings | None = None,
+        name: str = "",
+        polls: SharedPolls | None = None,
+    ) -> None:
+        """``name``: of the database, for the log. ``polls``: those of all processes; without them there is only this
+        one."""
         self.settings = settings or CatalogueSettings()
         self.stats = CatalogueStats()
         self.version = 0
         self._queries = queries
         self._name = name
+        self._polls = polls
         self._snapshot: Snapshot | None = None
         self._state: State | None = None
+        self._read_at = 0.0
+        """When this process began to read the state that is known."""
         self._last: tuple[Snapshot, State] | None = None
         """What was known before somebody may have defined something. Perhaps nobody has."""
         self._listeners: dict[object, Listener] = {}
@@ -175,7 +186,7 @@ class Catalogue:
         self._last = None
 
     async def _load(self) -> tuple[Snapshot, State]:
-        begun = time.monotonic()
+        begun = self._read_at = time.monotonic()
         last = self._last
         async with self._queries.snapshot() as queries:
             state = await read_state(queries, None if last is None else last[1])
@@ -207,6 +218,11 @@ class Catalogue:
             if self._snapshot is None:
                 last_answer = now  # the next load will tell
                 continue
+            told = self._told_by_others(now)
+            if told is not None:
+                last_answer, again = told
+                pause = again - now
+                continue
             loads = self.stats.loads
             try:
                 await self._check()
@@ -214,10 +230,21 @@ class Catalogue:
                 if now - last_answer > _MISSED_POLLS * settings.poll_interval and self._snapshot is not None:
                     logger.warning("the catalogue of %s is no longer trusted: %s", self._name, error)
                     self._drop()
+                looked = False
             else:
                 last_answer = now
+                looked = True
             share = settings.pause_after_poll if loads == self.stats.loads else settings.pause_after_load
             pause = max(settings.poll_interval, share * (time.monotonic() - now))
+            if looked and self._polls is not None and self._state is not None:
+                self._read_at = now
+                self._polls.note(now, now + pause, self._state)
+
+    def _told_by_others(self, now: float) -> tuple[float, float] | None:
+        """When another process has found what is known here, and when to ask again; None if it is this one's turn."""
+        if self._polls is None or self._state is None:
+            return None
+        return self._polls.latest(self._read_at, self._state, now)
 
     async def _check(self) -> None:
         begun = time.monotonic()

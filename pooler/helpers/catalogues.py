@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pooler.auth import BackendCredential, KeyCache
 from pooler.config import PoolSettings
 from pooler.helpers.catalogue import Catalogue, CatalogueSettings
 from pooler.helpers.helper import Helper, HelperSettings
+from pooler.helpers.polls import SharedPolls
+
+if TYPE_CHECKING:
+    from pooler.processes.slate import Slate
 
 __all__ = ["Catalogued", "Catalogues"]
 
@@ -37,11 +41,17 @@ class Catalogues:
     """Catalogues by database, made when they are asked for. None of their connections counts for a pool."""
 
     def __init__(
-        self, find_credential: FindCredential, keys: KeyCache, settings: CatalogueSettings | None = None
+        self,
+        find_credential: FindCredential,
+        keys: KeyCache,
+        settings: CatalogueSettings | None = None,
+        find_slate: Callable[[], Slate] | None = None,
     ) -> None:
+        """``find_slate``: what all processes write down; without it there is only this one."""
         self._find_credential = find_credential
         self._keys = keys
         self._settings = settings
+        self._find_slate = find_slate
         self._known: dict[str, Catalogued] = {}
 
     def __iter__(self) -> Iterator[Catalogued]:
@@ -66,7 +76,8 @@ class Catalogues:
         known = self._known.get(settings.database)
         if known is None:
             helper = Helper(own, lambda: made.credential, self._keys, _HELPER)
-            catalogue = Catalogue(helper, self._settings, settings.database)
+            polls = None if self._find_slate is None else SharedPolls(self._find_slate, lambda: helper.settings)
+            catalogue = Catalogue(helper, self._settings, settings.database, polls)
             made = known = self._known[settings.database] = Catalogued(settings.database, catalogue, helper, credential)
         elif credential is not None or own.forced_user:
             known.helper.settings = own

@@ -13,17 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Container
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pooler.processes.slate import ABANDONED, EVERYWHERE, Slate, number_of
+from pooler.processes.slate import ABANDONED, EVERYWHERE, Slate, place_of
 
 if TYPE_CHECKING:
     from pooler.config import PoolSettings
-    from pooler.config.values import HostPort
     from pooler.helpers import Catalogues
 
-__all__ = ["Flux", "Uncovering", "place_of"]
+__all__ = ["Flux", "Uncovering"]
 
 _LOOK_AGAIN: Final = 5.0
 """Seconds after which it is looked whether others still change something, who may be dead."""
@@ -141,13 +139,3 @@ class Uncovering:
     def _end_late(self) -> None:
         self.end()
         self._flux.on_defined(self._settings)
-
-
-@lru_cache(maxsize=1000)
-def _place(hosts: tuple[HostPort, ...], dbname: str) -> int:
-    return number_of([(one.host, one.port) for one in hosts], dbname)
-
-
-def place_of(settings: PoolSettings) -> int:
-    """The number of a database: the same whatever its name here, and in all processes."""
-    return _place(settings.hosts, settings.dbname)

@@ -82,7 +82,7 @@ class PluginHost:
             self._on_targets_changed,
             self.shared.own("targets").state,
         )
-        self.catalogues: Final = Catalogues(server.backend_credential, server.keys)
+        self.catalogues: Final = Catalogues(server.backend_credential, server.keys, find_slate=lambda: self.flux.slate)
         self.metrics: Final = MetricsRegistry()
         self._services: dict[str, PluginServices] = {}
         self._long_sql = LongSql()

@@ -14,10 +14,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["ABANDONED", "EVERYWHERE", "News", "Reading", "Slate", "number_of"]
+if TYPE_CHECKING:
+    from pooler.config import PoolSettings
+    from pooler.config.values import HostPort
+
+__all__ = ["ABANDONED", "EVERYWHERE", "News", "Reading", "Slate", "number_of", "place_of"]
 
 ABANDONED: Final = 60.0
 """Seconds for which that counts on which a dead process worked: a server may go on with it, and nobody will say when
@@ -38,7 +43,7 @@ _PLACES: Final = 64
 """Of one process at once. The first is that of EVERYWHERE."""
 _EVENTS: Final = 256
 _READINGS: Final = 64
-_READING: Final = 3
+_READING: Final = 4
 _FIRST_PLACE: Final = 8
 _FIRST_EVENT: Final = _FIRST_PLACE + 2 * _PLACES
 _FIRST_READING: Final = _FIRST_EVENT + _EVENTS
@@ -62,6 +67,8 @@ class Reading:
 
     at: float
     """When, by the monotonic clock, which all processes share."""
+    due: float
+    """When it will look again."""
     state: int
     """What it has found, as a number."""
 
@@ -244,7 +251,7 @@ class Slate:
             index = min(range(_READINGS), key=lambda one: memory[first + one * _READING + 1])
         at = first + index * _READING
         memory[at] = 0
-        memory[at + 1], memory[at + 2] = int(reading.at * 1e6), reading.state
+        memory[at + 1], memory[at + 2], memory[at + 3] = int(reading.at * 1e6), int(reading.due * 1e6), reading.state
         memory[at] = place
 
     def readings(self, place: int) -> list[Reading]:
@@ -252,7 +259,7 @@ class Slate:
         memory = self._memory
         starts = [self._start(row) for row in range(memory[_ROWS])]
         return [
-            Reading(memory[at + 1] / 1e6, int(memory[at + 2]))
+            Reading(memory[at + 1] / 1e6, memory[at + 2] / 1e6, memory[at + 3])
             for start in starts
             if start != self._own
             for at in range(start + _FIRST_READING, start + _ROW, _READING)
@@ -264,6 +271,16 @@ def number_of(*what: object) -> int:
     """A number that stands for this in all processes; never 0, nor the largest that fits."""
     found = int.from_bytes(blake2b(repr(what).encode(), digest_size=7).digest())
     return found or 1
+
+
+@lru_cache(maxsize=1000)
+def _place(hosts: tuple[HostPort, ...], dbname: str) -> int:
+    return number_of([(one.host, one.port) for one in hosts], dbname)
+
+
+def place_of(settings: PoolSettings) -> int:
+    """The number of a database: the same whatever its name here, and in all processes."""
+    return _place(settings.hosts, settings.dbname)
 
 
 def _is_alive(pid: int) -> bool:

@@ -12,6 +12,8 @@ from interceptor.testing.postgres import PostgresServer
 from pooler.auth import KeyCache
 from pooler.config import PoolSettings, config_from_upstream
 from pooler.helpers import Catalogue, CatalogueSettings, Helper, HelperSettings
+from pooler.helpers.polls import SharedPolls
+from pooler.processes.slate import Slate
 from tests.support.watch import TIMEOUT
 
 __all__ = [
@@ -70,14 +72,15 @@ class Catalogued:
 @asynccontextmanager
 async def catalogue(
     server: PostgresServer, database: str, *, user: str = "postgres", poll_interval: float = 0.05,
-    idle_timeout: float = 60.0,
+    idle_timeout: float = 60.0, slate: Slate | None = None,
 ) -> AsyncIterator[Catalogued]:  # fmt: skip
-    """A catalogue that looks for changes often."""
+    """A catalogue that looks for changes often. ``slate``: of a process that isn't alone."""
     async with helper(server, database, user, HelperSettings(search_path="pg_catalog, pg_temp")) as made:
         settings = CatalogueSettings(
             poll_interval=poll_interval, idle_timeout=idle_timeout, pause_after_poll=0, pause_after_load=0
         )
-        kept = Catalogue(made, settings, database)
+        polls = None if slate is None else SharedPolls(lambda: slate, lambda: made.settings)
+        kept = Catalogue(made, settings, database, polls)
         try:
             yield Catalogued(kept, made)
         finally:

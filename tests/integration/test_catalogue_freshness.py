@@ -11,6 +11,7 @@ import pytest
 from interceptor.catalogue import Snapshot
 from interceptor.errors import BACKEND_CONNECT, BACKEND_LOST, BackendError
 from interceptor.testing.postgres import PostgresServer
+from pooler.processes.slate import Slate
 from tests.conftest import FreshDatabase
 from tests.integration.catalogue_world import Catalogued, catalogue
 from tests.support.watch import TIMEOUT
@@ -135,6 +136,30 @@ async def test_what_changes_nothing_tells_nobody(postgres: PostgresServer, datab
         assert kept.told == []
         assert kept.catalogue.snapshot is snapshot
         assert kept.catalogue.stats.changes == 0
+
+
+async def test_of_several_processes_whoever_is_left_looks_for_all(
+    postgres18: PostgresServer, fresh_database: FreshDatabase
+) -> None:
+    database = fresh_database(postgres18)
+    file = Slate.make_file()
+
+    def process() -> Slate:
+        slate = Slate(file)
+        slate.sit(slate.claim(1)[0])
+        return slate
+
+    async with catalogue(postgres18, database, slate=process()) as other:
+        async with catalogue(postgres18, database, slate=process()) as one:
+            await asyncio.gather(one.catalogue.current(), other.catalogue.current())
+            await until(lambda: one.catalogue.stats.polls + other.catalogue.stats.polls > 5)
+            postgres18.psql("create table made_elsewhere ()", dbname=database)
+            for each in (one, other):
+                await each.next_version()
+                assert table(await each.catalogue.current(), "made_elsewhere")
+        postgres18.psql("create table made_later ()", dbname=database)
+        await other.next_version()
+        assert table(await other.catalogue.current(), "made_later")
 
 
 async def test_a_catalogue_that_changes_faster_than_it_is_read_is_an_error(
