@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from interceptor.errors import NOT_JUDGED, STATEMENT_POOLING, BackendError, ClientError
 from interceptor.protocol import messages
@@ -14,6 +15,7 @@ from interceptor.session.bounds import MAX_OWED
 from interceptor.session.client_state import ClientState
 from interceptor.session.judgements import Judgements
 from interceptor.session.linked import run
+from interceptor.session.outdated import forget_decision, is_outdated
 from interceptor.session.prepared import Prepared, PreparedRegistry
 from interceptor.session.reported import Reported
 from interceptor.session.sending import finish
@@ -23,6 +25,8 @@ from interceptor.session.substitutes import is_query, refuse
 from interceptor.session.unlinked import move_to, process_unlinked
 from interceptor.session.watching import must_hold
 from interceptor.sql.effects import Effect, SessionEffects
+
+_PRIMARY: Final = "primary"
 
 
 class ClientSession(ClientState):
@@ -145,6 +149,14 @@ class ClientSession(ClientState):
         assert self.waiting and self.backend is backend
         self.waiting = False
         data = self.take_kept()
+        if self.interception is not None and is_outdated(self.interception):
+            data = forget_decision(self.interception, data)
+            if backend.target != _PRIMARY:
+                # Where it is to run is to be decided, too.
+                backend.unlink()
+                backend.host.release()
+                process_unlinked(self, data)
+                return
         if move_to(self, backend, data, 0):
             run(self, backend, data, 0)
 

@@ -28,6 +28,7 @@ from interceptor.session.lacking import nothing, own
 from interceptor.session.lookup import Pending
 from interceptor.session.naming import Naming
 from interceptor.session.notes import Note
+from interceptor.session.outdated import Looked
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Described, Substitute
 
@@ -62,6 +63,7 @@ class Interception(Naming):
         "described",
         "executed_here",
         "executions",
+        "looked",
         "note",
         "passing",
         "passing_size",
@@ -120,6 +122,8 @@ class Interception(Naming):
         """It is about to be: nothing has ended."""
         self.canceled = False
         """The client asked to cancel what plugins take their time for; the wait for it is about to be broken off."""
+        self.looked: Looked | None = None
+        """What was decided about while there was no backend."""
         self.settling = False
         """Other processes are being told what is about to be taken away."""
         self.note: Note | None = None
@@ -158,12 +162,22 @@ class Interception(Naming):
         end = self._end_of_batch(data, position)
         self.canceled = False
         self.stirred = True
+        table = self.tables.table_of(self.facts)
+        epoch = table.epoch
+
+        def keep(decided: bytes) -> bytes:
+            if self.session.backend is None:
+                self.looked = Looked(data[position:end], decided, table, epoch)
+            return decided + data[end:]
+
         pending = decide_batch(self, data, position, end)
         try:
             waits = next(pending)
         except StopIteration as done:
-            return cast("bytes", done.value) + data[end:]
-        self.session.host.wait_for(self._finish(pending, waits), self._on_decided(data[end:]))
+            return keep(cast("bytes", done.value))
+        self.session.host.wait_for(
+            self._finish(pending, waits), lambda decided: self.session.on_decided(keep(cast("bytes", decided)))
+        )
         return None
 
     async def _finish(self, pending: Pending, waits: Awaitable[object]) -> bytes:
@@ -180,9 +194,6 @@ class Interception(Naming):
                 waits = pending.send(answer)
             except StopIteration as done:
                 return cast("bytes", done.value)
-
-    def _on_decided(self, rest: bytes) -> Callable[[object], None]:
-        return lambda batch: self.session.on_decided(cast("bytes", batch) + rest)
 
     def _end_of_batch(self, data: bytes, position: int) -> int:
         """Where the first batch in the data ends, or the last whole message of it."""
@@ -353,6 +364,7 @@ class Interception(Naming):
         if self.facts.reads_alike is not lexing:
             self.on_lexing()
         if status == messages.IDLE:
+            self.looked = None
             self.stirred = self.session.deciding or self.busy
             self.known.end()
             if not self.substitutes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +13,12 @@ from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.backend import Reply, decode_error
 from tests.support.frontend import Frontend
-from tests.support.processes import connect_to
+from tests.support.processes import Family, connect_to
 from tests.support.proxied import Clients, upstream
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.wire import WireClient
+from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.takeover import take_over
+from tests.support.watch import wait_until
+from tests.support.wire import Endpoint, WireClient
 
 DATABASE = "across"
 CANARY = b"sesame"
@@ -44,11 +49,18 @@ def server(postgres18: PostgresServer) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def proxy(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     primary = upstream(server, DATABASE)
+    directory = tmp_path_factory.mktemp("across")
     with run_proxy(
         {
-            "server": {"workers": 2, "admin_users": ["postgres"]},
+            "server": {
+                "workers": 2,
+                "admin_users": ["postgres"],
+                "run_dir": str(directory),
+                "worker_stall_timeout": 0,
+            },
             "databases.app": {"primary": primary},
             "databases.session": {"primary": primary, "pool_mode": "session"},
+            "databases.narrow": {"primary": primary, "pool_size": 1},
             "plugins.rules": {"file": "rules.toml"},
         },
         {"rules.toml": RULES},
@@ -62,9 +74,10 @@ def clients(proxy: Proxy) -> Iterator[Clients]:
         yield made
 
 
-@pytest.fixture(params=["app", "session"])
+@pytest.fixture
 def database(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    """Its name, by which one of the pool modes is chosen."""
+    return str(getattr(request, "param", "app"))
 
 
 @pytest.fixture
@@ -102,16 +115,18 @@ def is_refused(replies: list[Reply]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("makes", "reads"),
+    ("database", "makes", "reads"),
     [
-        ("create view public.seen as select * from vault.secret", "select value from public.seen"),
-        ("create or replace view public.old as select * from vault.secret", "select value from public.old"),
+        ("app", "create view public.seen as select * from vault.secret", "select value from public.seen"),
+        ("session", "create or replace view public.old as select * from vault.secret", "select value from public.old"),
         (
+            "app",
             "create function public.tells() returns setof text language sql as 'select value from vault.secret'",
             "select public.tells()",
         ),
-        ("alter table vault.secret inherit public.plain", "select value from public.plain"),
+        ("session", "alter table vault.secret inherit public.plain", "select value from public.plain"),
     ],
+    indirect=["database"],
 )
 def test_what_was_made_is_known_to_all(
     world: None, maker: WireClient, reader: WireClient, makes: str, reads: str
@@ -124,7 +139,11 @@ def test_what_was_made_is_known_to_all(
     assert is_refused(found)
 
 
-@pytest.mark.parametrize("drops", ["drop table hides.secret", "alter table hides.secret rename to other"])
+@pytest.mark.parametrize(
+    ("database", "drops"),
+    [("app", "drop table hides.secret"), ("session", "alter table hides.secret rename to other")],
+    indirect=["database"],
+)
 def test_what_is_uncovered_is_known_to_all_before_it_is(
     world: None, maker: WireClient, reader: WireClient, drops: str
 ) -> None:
@@ -140,3 +159,139 @@ def test_what_is_uncovered_is_known_to_all_before_it_is(
     found = say(reader, f.query(READ))
     assert not is_told(found)
     assert is_refused(found)
+
+
+def is_waited_for(clients: Clients) -> bool:
+    return any(row[0] == "narrow" and row[3] == "1" for row in clients.connect("pgbouncer").query("SHOW POOLS"))
+
+
+@pytest.mark.parametrize("database", ["narrow"], indirect=True)
+@pytest.mark.parametrize("worker", [1, 2])
+def test_what_waits_for_a_backend_is_judged_by_what_is_there_when_it_runs(
+    world: None, clients: Clients, maker: WireClient, worker: int
+) -> None:
+    reader = connect_to(worker, lambda: clients.connect("narrow"))
+    reader.query(PATH)
+    prepared = [f.bind(statement="prepared"), f.execute(), f.sync()]
+    assert not is_refused(say(reader, f.parse(READ, "prepared"), *prepared))
+    unseen = [f.query(f"{READ} where id > -9")], [f.parse(f"{READ} where id > -8"), f.bind(), f.execute(), f.sync()]
+    for messages in (*unseen, prepared):
+        maker.query("begin")
+        maker.query("select 1")
+        seen, ready = len(reader.replies), reader.ready_count
+        # What nobody has been asked about yet is looked at before there is a backend.
+        reader.send(*messages)
+        wait_until(lambda: is_waited_for(clients), "the reader waits")
+        maker.query("drop table hides.secret")
+        maker.query("commit")
+        reader.read_until_ready(ready + 1)
+        assert not is_told(reader.replies[seen:])
+        assert is_refused(reader.replies[seen:])
+        assert not is_refused(say(reader, f.query("select value from public.plain")))
+        maker.query("create table hides.secret (id int, value text)")
+        assert not is_refused(say(reader, f.query(READ)))
+
+
+def test_a_drop_that_was_prepared_before_is_no_secret(
+    world: None, server: PostgresServer, maker: WireClient, reader: WireClient
+) -> None:
+    reader.query(PATH)
+    reader.query("set lock_timeout = '100ms'")
+    say(maker, f.parse("drop table hides.secret", "drops"), f.sync())
+    assert not is_refused(say(reader, f.query(READ)))
+    ready = maker.ready_count
+    with WireClient.connect(Endpoint(server.host, server.port, DATABASE, "postgres")) as direct:
+        direct.query("begin")
+        direct.query("lock table hides.secret in access share mode")
+        maker.send(f.bind(statement="drops"), f.execute(), f.sync())
+        wait_until(lambda: direct.query("select count(*) from pg_locks where not granted") == [("1",)], "it waits")
+        # It may be committed at any moment, and nobody would hear of it before its client.
+        assert is_refused(say(reader, f.query(READ)))
+    maker.read_until_ready(ready + 1)
+    found = say(reader, f.query(READ))
+    assert is_refused(found)
+    assert not is_told(found)
+
+
+def test_nothing_is_taken_away_before_others_have_looked(
+    world: None, server: PostgresServer, proxy: Proxy, clients: Clients, maker: WireClient, reader: WireClient
+) -> None:
+    """What a worker has judged when it is stopped runs when it goes on."""
+    reader.query(PATH)
+    assert not is_refused(say(reader, f.query(READ)))
+    neighbour = connect_to(1, lambda: clients.connect("app", "keeper"))
+    ready, stopped = maker.ready_count, Family(proxy).pid("worker 2")
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        maker.send(f.query("drop table hides.secret"))
+        for _ in range(20):
+            neighbour.query("select 1")
+        assert server.psql("select to_regclass('hides.secret')", dbname=DATABASE).strip() == "hides.secret"
+        assert maker.ready_count == ready
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    maker.read_until_ready(ready + 1)
+    found = say(reader, f.query(READ))
+    assert is_refused(found)
+    assert not is_told(found)
+
+
+def test_who_has_lost_the_control_waits_for_the_next(
+    world: None, proxy: Proxy, maker: WireClient, reader: WireClient
+) -> None:
+    reader.query(PATH)
+    assert not is_refused(say(reader, f.query(READ)))
+    before = Family(proxy).pid("control")
+    os.kill(before, signal.SIGKILL)
+    maker.query("drop table hides.secret")
+    found = say(reader, f.query(READ))
+    assert is_refused(found)
+    assert not is_told(found)
+    Family(proxy).replaced("control", before)
+    maker.query("create view public.seen as select * from vault.secret")
+    assert is_refused(say(reader, f.query("select value from public.seen")))
+
+
+# The last one of this proxy: its database stays in flux for a minute.
+def test_what_a_worker_was_about_that_died_counts_for_a_while(
+    world: None, proxy: Proxy, clients: Clients, reader: WireClient
+) -> None:
+    reader.query(PATH)
+    assert not is_refused(say(reader, f.query(READ)))
+    maker = connect_to(1, lambda: clients.connect("app", "keeper"))
+    maker.query("begin")
+    maker.query("drop table hides.secret")
+    before = Family(proxy).pid("worker 1")
+    os.kill(before, signal.SIGKILL)
+    Family(proxy).replaced("worker 1", before)
+    again = connect_to(1, lambda: clients.connect("app"))
+    again.query(PATH)
+    for client in (reader, again):
+        assert is_refused(say(client, f.query(READ)))
+        assert not is_refused(say(client, f.query("select value from public.plain")))
+
+
+@pytest.mark.soak_processes
+def test_two_nodes_know_of_each_other(server: PostgresServer, tmp_path: Path) -> None:
+    name = "across_nodes"
+    server.create_database(name)
+    server.psql(WORLD, dbname=name)
+    tables: Tables = {
+        "server": {"workers": 1, "run_dir": str(tmp_path)},
+        "databases.app": {"primary": upstream(server, name)},
+        "plugins.rules": {"file": "rules.toml"},
+    }
+    with run_proxy(tables, {"rules.toml": RULES}) as first, Clients(first) as clients:
+        maker = clients.connect("app", "keeper")
+        maker.query("begin")
+        with take_over(first, 2):
+            reader = clients.connect("app")
+            reader.query(PATH)
+            assert not is_refused(say(reader, f.query(READ)))
+            maker.query("drop table hides.secret")
+            assert is_refused(say(reader, f.query(READ)))
+            maker.query("rollback")
+            assert not is_refused(say(reader, f.query(READ)))
+            reader.close()
+            maker.close()
+    server.drop_database(name)
