@@ -420,7 +420,9 @@ class Hub:
 
 
 def _place(settings: PoolSettings) -> tuple[object, ...]:
-    return settings.host, settings.port, settings.dbname, settings.tls, settings.user
+    # Which of the clients has lent its login makes no difference.
+    user = settings.user if settings.forced_user else ""
+    return settings.hosts, settings.dbname, settings.tls, user
 
 
 def _quoted(channel: bytes) -> bytes:

@@ -241,7 +241,13 @@ def test_a_login_of_the_clients_own() -> None:
         server.psql(f"alter role {ROLE} set idle_session_timeout = 300")
         verifier = server.psql(f"select rolpassword from pg_authid where rolname = '{ROLE}'").strip()
         tables: Tables = {
-            "server": {"workers": 2, "auth_type": "scram-sha-256", "auth_file": "users.txt", "catalogue": False},
+            "server": {
+                "workers": 2,
+                "auth_type": "scram-sha-256",
+                "auth_file": "users.txt",
+                "admin_users": ["other"],
+                "catalogue": False,
+            },
             "databases.app": {"primary": upstream(server, "postgres", user="")},
         }
         files = {"users.txt": f'"{ROLE}" "{verifier}"\n"other" "its own"\n'}
@@ -250,7 +256,8 @@ def test_a_login_of_the_clients_own() -> None:
             Clients(proxy) as clients,
             Activity(server, "postgres") as activity,
         ):
-            client, other = clients.connect("app", ROLE, PASSWORD), clients.connect("app", "other", "its own")
+            client = clients.connect("app", ROLE, PASSWORD)
+            other, console = [clients.connect(name, "other", "its own") for name in ("app", "pgbouncer")]
             client.query("listen a")
             (hub,) = activity.pids(HUBS)
             own = f"AND usename = '{ROLE}'"
@@ -258,6 +265,9 @@ def test_a_login_of_the_clients_own() -> None:
             client.query("notify a, 'x'")
             hears(client, ("a", "x"))
             other.query("listen a")
+            # The control looks where its connections should be. Another lender is no reason to make one anew.
+            console.query("disable app")
+            console.query("enable app")
             server.psql("alter role other nologin")
             assert activity.pids(HUBS) == [hub]
             activity.terminate(hub)
@@ -266,5 +276,6 @@ def test_a_login_of_the_clients_own() -> None:
             client.query("notify a, 'y'")
             hears(client, ("a", "x"), ("a", "y"))
             hears(other, ("a", "y"))
+            assert (missed(client), missed(other)) == (1, 1)
             for secret in (PASSWORD, verifier):
                 assert secret not in proxy.log
