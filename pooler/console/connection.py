@@ -57,7 +57,8 @@ class ConsoleConnection(asyncio.Protocol):
         self.user = user
         self.process_id = secrets.randbelow(2**31 - 1) + 1
         self.secret = secrets.token_bytes(32 if startup.spoken_protocol >= PROTOCOL_3_2 else 4)
-        self.application_name = startup.parameters.get("application_name", "")
+        named = startup.parameters.get("application_name", "")
+        self.application_name = named.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.is_admin = is_own or server.config.file is None or user in settings.admin_users
         knows_older = not startup.parameters.keys() - {"user", "database"}
         self._session = ConsoleSession(self, Console(server, user, self.is_admin, knows_older))

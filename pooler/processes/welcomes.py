@@ -7,10 +7,9 @@ after the other, while its other clients keep transactions open.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from interceptor.protocol import messages
 from interceptor.protocol.framing import FrameBuffer
@@ -56,11 +55,12 @@ def _name(pool: Pool, profile: Profile) -> str:
     """After a reload a pool may be that of another server."""
     settings = pool.settings
     place = [(host.host, host.port) for host in settings.hosts], settings.dbname
-    return msgspec.json.encode((*settings.pool_key, *place, profile.parameters)).decode()
+    # By the standard library: values of startup parameters may be bytes that are no UTF-8, kept as surrogates.
+    return json.dumps((*settings.pool_key, *place, profile.parameters))
 
 
 def _pool_of(name: str) -> Key:
-    database, user, target, *_ = msgspec.json.decode(name)
+    database, user, target, *_ = json.loads(name)
     return database, user, target
 
 

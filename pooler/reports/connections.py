@@ -181,7 +181,7 @@ def _relayed_client(relay: Relay, clock: _Clock) -> Row:
     address = _address_of_peer(client)
     row = _row("C", settings.client_user, settings.database, "active", client.transport, address, clock, client)
     row[3] = relay.kind
-    row[18] = relay.application_name
+    row[18] = _text(relay.application_name.encode("utf-8", "surrogateescape"))
     return row
 
 
@@ -193,7 +193,7 @@ def _relayed_server(relay: Relay, clock: _Clock) -> Row:
     row[3] = relay.kind
     row[15] = _pointer(client)
     row[16] = relay.process_id
-    row[18] = relay.application_name
+    row[18] = _text(relay.application_name.encode("utf-8", "surrogateescape"))
     return row
 
 

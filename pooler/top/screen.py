@@ -23,7 +23,7 @@ MOST_POOLS: Final = 15
 MOST_QUERIES: Final = 12
 _HEAD_OF_TABLE: Final = 3
 """Lines that a table has beside its rows: an empty one, its title, and the names of its columns."""
-_NARROW: Final = 110
+_NARROW: Final = 130
 """Below so many columns, what matters least is left out, so that the rest can be read."""
 
 

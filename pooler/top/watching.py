@@ -27,7 +27,7 @@ __all__ = ["Picture", "Rows", "Watch", "run_top"]
 
 _PATIENCE: Final = 10.0
 """Seconds that the console has for an answer."""
-_WIDTH_OF_NO_TERMINAL: Final = 120
+_WIDTH_OF_NO_TERMINAL: Final = 140
 
 Rows = dict[str, "Value"]
 Table = list[Rows]

@@ -71,6 +71,17 @@ def test_figures_are_of_all_processes(clients: Clients, console: WireClient) -> 
     assert {one["items"] for one in show(console, "LISTS") if one["list"] == "used_clients"} == {str(CLIENTS + 1)}
 
 
+def test_names_that_are_no_text_break_nothing(proxy: Proxy, clients: Clients, console: WireClient) -> None:
+    """Half of the clients are another process's, and what goes from process to process is text."""
+    wait_until(lambda: len(show(console, "CLIENTS")) == 1, "this console is alone")
+    odd = "caf\udce9"  # a byte of another encoding than UTF-8
+    for member in [clients.connect("app", application_name=odd) for _ in range(CLIENTS)]:
+        assert member.query("select 1") == [("1",)]
+    clients.connect("pgbouncer", application_name=odd).query("SHOW VERSION")
+    assert len(show(console, "CLIENTS")) == CLIENTS + 2
+    assert "Traceback" not in proxy.log
+
+
 def test_commands_act_in_all_processes(clients: Clients, console: WireClient) -> None:
     members = crowd_of(clients, console)
     console.query("PAUSE app")

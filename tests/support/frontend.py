@@ -67,7 +67,7 @@ class Frontend:
 
 
 def _cstring(text: str | bytes) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     return raw + b"\0"
 
 
