@@ -54,7 +54,10 @@ class BanSettings:
         """What an address is counted as: itself, or its IPv6 network. A name that was made here stays as it is."""
         if ":" not in address or "/" in address:
             return address
-        found = ipaddress.IPv6Address(address)
+        try:
+            found = ipaddress.IPv6Address(address)
+        except ValueError:
+            return address  # as somebody has typed it
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
         if found.is_loopback or found.is_link_local or self.ipv6_prefix == 128:

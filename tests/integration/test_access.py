@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import select
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import psycopg
 import pytest
@@ -21,6 +17,7 @@ from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.certificates import Authority
 from tests.support.login import LoginFailed
+from tests.support.middle import Middle
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, Value, run_proxy
 from tests.support.watch import wait_until
@@ -280,57 +277,12 @@ def test_a_client_binds_its_login_to_our_certificate(world: World, proxy: Proxy)
 
 def test_a_login_that_was_relayed_is_noticed(world: World, proxy: Proxy) -> None:
     """Somebody in the middle, with a certificate that the client trusts: its channel binding is to that one."""
-    with Middle(proxy, world) as middle:
+    with Middle((proxy.host, proxy.port), world.path("bob.crt"), world.path("bob.key")) as middle:
         place = {"host": "localhost", "port": str(middle.port), "sslmode": "require", "password": PASSWORD}
         with pytest.raises(psycopg.OperationalError, match="SCRAM channel binding check failed"):
             connect(proxy, "known", channel_binding="require", **place)
         with connect(proxy, "known", channel_binding="disable", **place) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
-
-
-class Middle:
-    """Ends the TLS of clients with a certificate of its own, and passes all on over TLS to the proxy."""
-
-    def __init__(self, proxy: Proxy, world: World) -> None:
-        self._target = (proxy.host, proxy.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(world.path("bob.crt"), world.path("bob.key"))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client = self._listener.accept()[0]
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection(self._target) as server:
-            server.sendall(client.recv(8))
-            client.sendall(server.recv(1))
-            careless = ssl.create_default_context()
-            careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
-            ends = {self._context.wrap_socket(client, server_side=True): careless.wrap_socket(server)}
-            ends |= {one: other for other, one in ends.items()}
-            for end in ends:
-                end.setblocking(False)
-            while True:
-                for end in select.select(list(ends), [], [])[0]:
-                    with contextlib.suppress(ssl.SSLWantReadError):
-                        data = end.recv(1 << 16)
-                        if not data:
-                            for other in ends:
-                                other.close()
-                            return
-                        ends[end].sendall(data)
 
 
 # --- The PROXY protocol ----------------------------------------------------------------------------------------------

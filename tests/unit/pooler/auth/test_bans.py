@@ -111,6 +111,7 @@ def test_addresses_of_one_network_are_one_and_ipv4_is_itself_in_every_form() -> 
     assert not bans.find("2001:db8:0:2::1", "app")
     assert bans.adopt("2001:db8:0:1::/64", "app", 120.0) is False, "as another process says it"
     assert bans.lift("2001:db8:0:1::7") == 1
+    assert bans.lift("2001:db8::no address") == 0
     for address in ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:c000:201"):
         fail(bans, 1, address)
     assert [ban.address for ban in bans.list()] == ["192.0.2.1"]
