@@ -64,7 +64,6 @@ def admit(client: ClientConnection, welcome: Welcome) -> None:
         refuse(client, refused)
         return
     if isinstance(session, Session):
-        client.plugin_session = session
         _let_in(client, welcome)
     else:
         client.login.hold(spawn(_await_session(client, session, welcome), name=f"admission of {client.peer}"))
@@ -72,7 +71,7 @@ def admit(client: ClientConnection, welcome: Welcome) -> None:
 
 async def _await_session(client: ClientConnection, pending: Awaitable[Session], welcome: Welcome) -> None:
     try:
-        client.plugin_session = await pending
+        await pending
     except SessionRefused as refused:
         refuse(client, refused)
     else:

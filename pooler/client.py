@@ -50,6 +50,7 @@ class ClientConnection(ClientSocket):
 
     __slots__ = (
         "active_at",
+        "admitted_at",
         "asked",
         "backend",
         "connected_at",
@@ -79,6 +80,8 @@ class ClientConnection(ClientSocket):
     session: ClientSession
     process_id: int
     secret: bytes
+    admitted_at: float
+    """When plugins let it in, where there are any."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)

@@ -89,7 +89,6 @@ class PluginHost:
         self.names: Final = LoginNames(server.keys, server.clock)
         self.flux: Final = Flux(self.catalogues, self._forget_plans)
         self._analyst = Analyst(self._catalogue_of, self._on_catalogue_changed, self._long_sql, self._is_in_flux)
-        self._sessions: dict[ClientConnection, tuple[Session, float]] = {}
         self._databases: Counter[str] = Counter()
         self._numbers = 0
         self._backends: dict[Backend, BackendInfo] = {}
@@ -319,21 +318,20 @@ class PluginHost:
     def _admitted(self, client: ClientConnection, session: Session, refusal: Block | None) -> Session:
         if refusal is not None:
             raise SessionRefused(refusal)
-        self._sessions[client] = session, self._server.clock.tick()
+        client.plugin_session, client.admitted_at = session, self._server.clock.tick()
         self._databases[session.database] += 1
         self.plugins.notify("connection_opened", session)
         return session
 
     def close_session(self, client: ClientConnection) -> None:
         """The client is gone. Without effect where it has no session, or its session is closed already."""
-        found = self._sessions.pop(client, None)
-        if found is None:
+        session, client.plugin_session = client.plugin_session, None
+        if session is None:
             return
-        session, since = found
         self._databases[session.database] -= 1
         if not self._databases[session.database]:
             del self._databases[session.database]
-        self.plugins.notify("connection_closed", session, self._server.clock.tick() - since)
+        self.plugins.notify("connection_closed", session, self._server.clock.tick() - client.admitted_at)
 
     # --- Backends (``BackendWatcher``) -------------------------------------------------------------------------------
 

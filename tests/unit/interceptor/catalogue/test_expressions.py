@@ -57,4 +57,5 @@ def test_what_cannot_be_read_whole_is_said() -> None:
 
 
 def test_what_is_empty_is_one_for_all() -> None:
-    assert read_expression(CALL).types is read_expression(COMPARISON).columns
+    empty: frozenset[object] = read_expression(CALL).types
+    assert empty is read_expression(COMPARISON).columns
