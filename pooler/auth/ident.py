@@ -15,6 +15,7 @@ operating system, vouches for.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +111,23 @@ def _parse_line(fields: list[list[Token]] | str) -> tuple[str, _Line]:
     who = None if user.is_keyword("all") else user.text
     if not identity.text.startswith("/") or identity.quoted:
         return name.text, _Line(identity.text, who)
-    try:
-        pattern = re.compile(identity.text[1:])
-    except re.error as error:
-        raise ValueError(f"the regular expression makes no sense: {error}") from None
+    pattern = _compile(identity.text[1:])
     if who is not None and _GROUP in who and not pattern.groups:
         raise ValueError(
             f"{_GROUP} stands for what the first parentheses of the regular expression match, and it has none"
         )
     return name.text, _Line(pattern, who)
+
+
+def _compile(text: str) -> re.Pattern[str]:
+    """Raises ValueError, also for what Python would take for something else than PostgreSQL does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            return re.compile(text)
+    except FutureWarning:
+        raise ValueError(
+            "classes such as [[:alpha:]], and sets within sets, are none in a regular expression here: write [a-zA-Z]"
+        ) from None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"the regular expression makes no sense: {error}") from None
