@@ -12,6 +12,7 @@ from tests.support.proxied import Clients
 from tests.support.proxy import Proxy
 from tests.support.sockets import SocketDiagnosis
 from tests.support.watch import Activity
+from tests.support.wire import WireClient
 
 
 def database_of(request: pytest.FixtureRequest) -> str:
@@ -25,6 +26,14 @@ def clients(proxy: Proxy) -> Iterator[Clients]:
     """Clients of the module's proxy, closed after the test."""
     with Clients(proxy) as made:
         yield made
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, clients: Clients) -> Iterator[WireClient]:
+    """A client of the module's database, which says goodbye after the test."""
+    made = clients.connect(database_of(request))
+    yield made
+    made.send_goodbye()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from interceptor.testing.harness import PluginHarness
 from interceptor.testing.postgres import PostgresServer
 from tests.integration.catalogue_world import snapshot_of
 from tests.support import frontend
-from tests.support.backend import Reply
+from tests.support.backend import Reply, decode_error
 from tests.support.wire import Endpoint, WireClient
 
-__all__ = ["CANARY", "CORPUS", "Case", "RulesWorld", "read_cases"]
+__all__ = ["CANARY", "CORPUS", "Case", "RulesWorld", "is_refused", "is_told", "read_cases"]
 
 CORPUS = Path(__file__).parent / "rules_corpus"
 CANARY = b"canary-7f3a"
@@ -35,6 +35,16 @@ class Case:
     refused_by: frozenset[str]
     """Of innocents the profiles that refuse them rightly."""
     messages: tuple[str, ...]
+
+
+def is_told(replies: Sequence[Reply], canary: bytes = CANARY) -> bool:
+    """Whether the secret is among the rows and notices of an answer."""
+    return any(canary in one.body for one in replies if one.tag in b"DN")
+
+
+def is_refused(replies: Sequence[Reply]) -> bool:
+    """Whether rules refused it."""
+    return any(decode_error(one.body)["C"] == "42501" for one in replies if one.tag == b"E")
 
 
 def read_cases(files: str) -> list[Case]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,39 +9,14 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
-from tests.support.backend import decode_error
-from tests.support.frontend import Frontend
-from tests.support.proxied import Clients, upstream
-from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.observed import Log, observed_proxy
+from tests.support.proxied import Clients
+from tests.support.proxy import Proxy
+from tests.support.saying import extended, say
 from tests.support.watch import wait_until
 from tests.support.wire import WireClient
 
 DATABASE = "observed"
-PLUGIN = Path(__file__).with_name("observing.py")
-
-Told = list[tuple[object, ...]]
-
-
-class Log:
-    """What the plugin wrote."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._seen = 0
-
-    def take(self, *kinds: str) -> Told:
-        """What was written since the last call, of these kinds if any are given."""
-        lines = self._file.read_text().splitlines()
-        told = [tuple(json.loads(line)) for line in lines[self._seen :]]
-        self._seen = len(lines)
-        wanted = kinds or ("started", "described", "received", "finished", "failed")
-        return [one for one in told if one[0] in wanted]
-
-    def ends(self) -> Told:
-        """The ends among what was written, without the size and the text of an error."""
-        return [
-            one[:3] + one[4:] if one[0] == "finished" else one[:2] + one[3:] for one in self.take("finished", "failed")
-        ]
 
 
 @pytest.fixture(scope="module")
@@ -52,58 +26,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer, folder: Path) -> Iterator[Proxy]:
-    postgres18.create_database(DATABASE)
-    postgres18.psql("create table t (i int primary key deferrable initially deferred)", dbname=DATABASE)
-    tables: Tables = {
-        f"databases.{DATABASE}": {
-            "primary": upstream(postgres18, DATABASE),
-            "pool_size": 2,
-            "query_wait_timeout": "1s",
-        },
-        "plugins": {"modules": [str(PLUGIN)]},
-        "plugins.observing": {"file": str(folder / "told")},
-    }
-    with run_proxy(tables) as made:
+    with observed_proxy(postgres18, DATABASE, folder / "told", query_wait_timeout="1s") as made:
         yield made
-    postgres18.drop_database(DATABASE)
 
 
 @pytest.fixture
 def log(proxy: Proxy, folder: Path) -> Log:
-    (folder / "told").touch()
-    made = Log(folder / "told")
-    made.take()
-    return made
-
-
-@pytest.fixture
-def client(clients: Clients) -> Iterator[WireClient]:
-    made = clients.connect(DATABASE)
-    yield made
-    made.send_goodbye()
+    return Log(folder / "told")
 
 
 pytestmark = pytest.mark.usefixtures("empty_table")
-
-
-def say(client: WireClient, *sent: Frontend, readies: int = 1) -> list[str]:
-    """The names of the replies, rows in full; an error by its SQLSTATE."""
-    seen = len(client.replies)
-    client.send(*sent)
-    client.read_until_ready(client.ready_count + readies)
-    said = []
-    for reply in client.replies[seen:]:
-        text = str(reply)
-        if reply.tag == b"E":
-            text = f"Error {decode_error(reply.body)['C']}"
-        elif reply.tag == b"T":
-            text = "RowDescription"
-        said.append(text)
-    return said
-
-
-def extended(sql: str, rows: int = 0) -> list[Frontend]:
-    return [f.parse(sql), f.bind(), f.execute(rows=rows)]
 
 
 def test_a_query(client: WireClient, log: Log) -> None:

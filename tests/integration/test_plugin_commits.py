@@ -9,10 +9,10 @@ import pytest
 
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
-from tests.support.backend import decode_error
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.saying import say
 from tests.support.wire import WireClient
 
 DATABASE = "commits"
@@ -110,21 +110,6 @@ class Told:
 @pytest.fixture
 def told(file: Path) -> Told:
     return Told(file)
-
-
-def say(client: WireClient, *sent: Frontend, readies: int = 1) -> list[str]:
-    seen = len(client.replies)
-    client.send(*sent)
-    client.read_until_ready(client.ready_count + readies)
-    said = []
-    for reply in client.replies[seen:]:
-        text = str(reply)
-        if reply.tag == b"E":
-            text = f"Error {decode_error(reply.body)['C']}"
-        elif reply.tag == b"T":
-            text = "RowDescription"
-        said.append(text)
-    return said
 
 
 def table(client: WireClient) -> list[str]:

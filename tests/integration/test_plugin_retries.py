@@ -15,6 +15,7 @@ from tests.support.backend import decode_error
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.saying import say
 from tests.support.watch import wait_until
 from tests.support.wire import WireClient
 
@@ -89,28 +90,6 @@ def proxy(postgres18: PostgresServer, relay: CutRelay, told: Path) -> Iterator[P
         yield running
     for name in (DATABASE, f"{DATABASE}_replica"):
         server.drop_database(name)
-
-
-@pytest.fixture
-def client(clients: Clients) -> Iterator[WireClient]:
-    made = clients.connect(DATABASE)
-    yield made
-    made.send_goodbye()
-
-
-def say(client: WireClient, *sent: Frontend, readies: int = 1) -> list[str]:
-    seen = len(client.replies)
-    client.send(*sent)
-    client.read_until_ready(client.ready_count + readies)
-    said = []
-    for reply in client.replies[seen:]:
-        text = str(reply)
-        if reply.tag == b"E":
-            text = f"Error {decode_error(reply.body)['C']}"
-        elif reply.tag == b"T":
-            text = "RowDescription"
-        said.append(text)
-    return said
 
 
 def batch(sql: str) -> list[Frontend]:

@@ -10,9 +10,9 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from tests.support import frontend as f
 from tests.support.backend import decode_error
-from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Tables, run_proxy
+from tests.support.saying import extended, say
 from tests.support.wire import WireClient
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -48,26 +48,6 @@ def client(clients: Clients, postgres18: PostgresServer) -> Iterator[WireClient]
     yield made
     made.send_goodbye()
     postgres18.psql("set lock_timeout = '9s'; truncate t", dbname="plugged")
-
-
-def say(client: WireClient, *sent: Frontend, readies: int = 1) -> list[str]:
-    """The names of the replies, rows in full; an error by its SQLSTATE."""
-    seen = len(client.replies)
-    client.send(*sent)
-    client.read_until_ready(client.ready_count + readies)
-    said = []
-    for reply in client.replies[seen:]:
-        text = str(reply)
-        if reply.tag == b"E":
-            text = f"Error {decode_error(reply.body)['C']}"
-        elif reply.tag == b"T":
-            text = "RowDescription"
-        said.append(text)
-    return said
-
-
-def extended(sql: str) -> list[Frontend]:
-    return [f.parse(sql), f.bind(), f.execute()]
 
 
 BLOCKED = "select pg_read_file('x')"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
+from tests.integration.rules_world import is_refused, is_told
 from tests.support import frontend as f
-from tests.support.backend import Reply, decode_error
-from tests.support.frontend import Frontend
 from tests.support.processes import Family, connect_to
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.saying import replies_to
 from tests.support.takeover import take_over
 from tests.support.watch import wait_until
 from tests.support.wire import Endpoint, WireClient
@@ -99,21 +99,6 @@ def world(server: PostgresServer, maker: WireClient) -> None:
     maker.query("create table public.news ()")
 
 
-def say(client: WireClient, *messages: Frontend) -> list[Reply]:
-    seen, ready = len(client.replies), client.ready_count
-    client.send(*messages)
-    client.read_until_ready(ready + 1)
-    return client.replies[seen:]
-
-
-def is_told(replies: list[Reply]) -> bool:
-    return any(CANARY in one.body for one in replies if one.tag == b"D")
-
-
-def is_refused(replies: list[Reply]) -> bool:
-    return any(decode_error(one.body)["C"] == "42501" for one in replies if one.tag == b"E")
-
-
 @pytest.mark.parametrize(
     ("database", "makes", "reads"),
     [
@@ -131,11 +116,11 @@ def is_refused(replies: list[Reply]) -> bool:
 def test_what_was_made_is_known_to_all(
     world: None, maker: WireClient, reader: WireClient, makes: str, reads: str
 ) -> None:
-    say(reader, f.query(reads))
-    assert not is_refused(say(reader, f.query("select value from public.old")))
-    assert not is_refused(say(maker, f.query(makes)))
-    found = say(reader, f.query(reads))
-    assert not is_told(found)
+    replies_to(reader, f.query(reads))
+    assert not is_refused(replies_to(reader, f.query("select value from public.old")))
+    assert not is_refused(replies_to(maker, f.query(makes)))
+    found = replies_to(reader, f.query(reads))
+    assert not is_told(found, CANARY)
     assert is_refused(found)
 
 
@@ -148,16 +133,16 @@ def test_what_is_uncovered_is_known_to_all_before_it_is(
     world: None, maker: WireClient, reader: WireClient, drops: str
 ) -> None:
     reader.query(PATH)
-    assert not is_refused(say(reader, f.query(READ)))
+    assert not is_refused(replies_to(reader, f.query(READ)))
     maker.query("begin")
     maker.query(drops)
-    assert is_refused(say(reader, f.query(READ))), "it may be committed at any moment"
-    assert not is_refused(say(reader, f.query("select value from public.plain")))
+    assert is_refused(replies_to(reader, f.query(READ))), "it may be committed at any moment"
+    assert not is_refused(replies_to(reader, f.query("select value from public.plain")))
     maker.query("rollback")
-    assert not is_refused(say(reader, f.query(READ))), "it was not, after all"
+    assert not is_refused(replies_to(reader, f.query(READ))), "it was not, after all"
     maker.query(drops)
-    found = say(reader, f.query(READ))
-    assert not is_told(found)
+    found = replies_to(reader, f.query(READ))
+    assert not is_told(found, CANARY)
     assert is_refused(found)
 
 
@@ -173,7 +158,7 @@ def test_what_waits_for_a_backend_is_judged_by_what_is_there_when_it_runs(
     reader = connect_to(worker, lambda: clients.connect("narrow"))
     reader.query(PATH)
     prepared = [f.bind(statement="prepared"), f.execute(), f.sync()]
-    assert not is_refused(say(reader, f.parse(READ, "prepared"), *prepared))
+    assert not is_refused(replies_to(reader, f.parse(READ, "prepared"), *prepared))
     unseen = [f.query(f"{READ} where id > -9")], [f.parse(f"{READ} where id > -8"), f.bind(), f.execute(), f.sync()]
     for messages in (*unseen, prepared):
         maker.query("begin")
@@ -185,11 +170,11 @@ def test_what_waits_for_a_backend_is_judged_by_what_is_there_when_it_runs(
         maker.query("drop table hides.secret")
         maker.query("commit")
         reader.read_until_ready(ready + 1)
-        assert not is_told(reader.replies[seen:])
+        assert not is_told(reader.replies[seen:], CANARY)
         assert is_refused(reader.replies[seen:])
-        assert not is_refused(say(reader, f.query("select value from public.plain")))
+        assert not is_refused(replies_to(reader, f.query("select value from public.plain")))
         maker.query("create table hides.secret (id int, value text)")
-        assert not is_refused(say(reader, f.query(READ)))
+        assert not is_refused(replies_to(reader, f.query(READ)))
 
 
 def test_a_drop_that_was_prepared_before_is_no_secret(
@@ -197,8 +182,8 @@ def test_a_drop_that_was_prepared_before_is_no_secret(
 ) -> None:
     reader.query(PATH)
     reader.query("set lock_timeout = '100ms'")
-    say(maker, f.parse("drop table hides.secret", "drops"), f.sync())
-    assert not is_refused(say(reader, f.query(READ)))
+    replies_to(maker, f.parse("drop table hides.secret", "drops"), f.sync())
+    assert not is_refused(replies_to(reader, f.query(READ)))
     ready = maker.ready_count
     with WireClient.connect(Endpoint(server.host, server.port, DATABASE, "postgres")) as direct:
         direct.query("begin")
@@ -206,11 +191,11 @@ def test_a_drop_that_was_prepared_before_is_no_secret(
         maker.send(f.bind(statement="drops"), f.execute(), f.sync())
         wait_until(lambda: direct.query("select count(*) from pg_locks where not granted") == [("1",)], "it waits")
         # It may be committed at any moment, and nobody would hear of it before its client.
-        assert is_refused(say(reader, f.query(READ)))
+        assert is_refused(replies_to(reader, f.query(READ)))
     maker.read_until_ready(ready + 1)
-    found = say(reader, f.query(READ))
+    found = replies_to(reader, f.query(READ))
     assert is_refused(found)
-    assert not is_told(found)
+    assert not is_told(found, CANARY)
 
 
 def test_nothing_is_taken_away_before_others_have_looked(
@@ -218,7 +203,7 @@ def test_nothing_is_taken_away_before_others_have_looked(
 ) -> None:
     """What a worker has judged when it is stopped runs when it goes on."""
     reader.query(PATH)
-    assert not is_refused(say(reader, f.query(READ)))
+    assert not is_refused(replies_to(reader, f.query(READ)))
     neighbour = connect_to(1, lambda: clients.connect("app", "keeper"))
     ready, stopped = maker.ready_count, Family(proxy).pid("worker 2")
     os.kill(stopped, signal.SIGSTOP)
@@ -231,25 +216,25 @@ def test_nothing_is_taken_away_before_others_have_looked(
     finally:
         os.kill(stopped, signal.SIGCONT)
     maker.read_until_ready(ready + 1)
-    found = say(reader, f.query(READ))
+    found = replies_to(reader, f.query(READ))
     assert is_refused(found)
-    assert not is_told(found)
+    assert not is_told(found, CANARY)
 
 
 def test_who_has_lost_the_control_waits_for_the_next(
     world: None, proxy: Proxy, maker: WireClient, reader: WireClient
 ) -> None:
     reader.query(PATH)
-    assert not is_refused(say(reader, f.query(READ)))
+    assert not is_refused(replies_to(reader, f.query(READ)))
     before = Family(proxy).pid("control")
     os.kill(before, signal.SIGKILL)
     maker.query("drop table hides.secret")
-    found = say(reader, f.query(READ))
+    found = replies_to(reader, f.query(READ))
     assert is_refused(found)
-    assert not is_told(found)
+    assert not is_told(found, CANARY)
     Family(proxy).replaced("control", before)
     maker.query("create view public.seen as select * from vault.secret")
-    assert is_refused(say(reader, f.query("select value from public.seen")))
+    assert is_refused(replies_to(reader, f.query("select value from public.seen")))
 
 
 # The last one of this proxy: its database stays in flux for a minute.
@@ -257,7 +242,7 @@ def test_what_a_worker_was_about_that_died_counts_for_a_while(
     world: None, proxy: Proxy, clients: Clients, reader: WireClient
 ) -> None:
     reader.query(PATH)
-    assert not is_refused(say(reader, f.query(READ)))
+    assert not is_refused(replies_to(reader, f.query(READ)))
     maker = connect_to(1, lambda: clients.connect("app", "keeper"))
     maker.query("begin")
     maker.query("drop table hides.secret")
@@ -267,8 +252,8 @@ def test_what_a_worker_was_about_that_died_counts_for_a_while(
     again = connect_to(1, lambda: clients.connect("app"))
     again.query(PATH)
     for client in (reader, again):
-        assert is_refused(say(client, f.query(READ)))
-        assert not is_refused(say(client, f.query("select value from public.plain")))
+        assert is_refused(replies_to(client, f.query(READ)))
+        assert not is_refused(replies_to(client, f.query("select value from public.plain")))
 
 
 @pytest.mark.soak_processes
@@ -287,11 +272,11 @@ def test_two_nodes_know_of_each_other(server: PostgresServer, tmp_path: Path) ->
         with take_over(first, 2):
             reader = clients.connect("app")
             reader.query(PATH)
-            assert not is_refused(say(reader, f.query(READ)))
+            assert not is_refused(replies_to(reader, f.query(READ)))
             maker.query("drop table hides.secret")
-            assert is_refused(say(reader, f.query(READ)))
+            assert is_refused(replies_to(reader, f.query(READ)))
             maker.query("rollback")
-            assert not is_refused(say(reader, f.query(READ)))
+            assert not is_refused(replies_to(reader, f.query(READ)))
             reader.close()
             maker.close()
     server.drop_database(name)

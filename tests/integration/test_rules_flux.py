@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from tests.integration.rules_world import CANARY, CORPUS
+from tests.integration.rules_world import CORPUS, is_refused, is_told
 from tests.support import frontend as f
-from tests.support.backend import Reply, decode_error
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import run_proxy
+from tests.support.saying import replies_to
 from tests.support.watch import wait_until
 from tests.support.wire import Endpoint, WireClient
 
@@ -52,7 +52,7 @@ def clients(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
 def direct(server: PostgresServer, clients: Clients) -> Iterator[WireClient]:
     """Holds the lock, and sees what is there. What hides the secret is made through the proxy, which knows of it."""
     made = "drop schema if exists hides cascade; create schema hides; create table hides.secret (id int, value text)"
-    assert not is_refused(say(clients.connect("transaction"), f.query(made)))
+    assert not is_refused(replies_to(clients.connect("transaction"), f.query(made)))
     with WireClient.connect(Endpoint(server.host, server.port, "flux", "postgres")) as client:
         client.query(LOCK)
         yield client
@@ -70,31 +70,16 @@ def run(sql: str) -> list[Frontend]:
     return [f.parse(sql), f.bind(), f.execute()]
 
 
-def say(client: WireClient, *messages: Frontend) -> list[Reply]:
-    seen, ready = len(client.replies), client.ready_count
-    client.send(*messages)
-    client.read_until_ready(ready + 1)
-    return client.replies[seen:]
-
-
-def is_told(replies: list[Reply]) -> bool:
-    return any(CANARY in one.body for one in replies if one.tag in b"DN")
-
-
-def is_refused(replies: list[Reply]) -> bool:
-    return any(decode_error(one.body)["C"] == "42501" for one in replies if one.tag == b"E")
-
-
 def is_there(direct: WireClient) -> bool:
     return not any(
         one.body.endswith(b"t")
-        for one in say(direct, f.query("select to_regclass('hides.secret') is null"))
+        for one in replies_to(direct, f.query("select to_regclass('hides.secret') is null"))
         if one.tag == b"D"
     )
 
 
 def waits_for_lock(direct: WireClient) -> bool:
-    found = say(direct, f.query("select 1 from pg_locks where locktype = 'advisory' and not granted"))
+    found = replies_to(direct, f.query("select 1 from pg_locks where locktype = 'advisory' and not granted"))
     return any(one.tag == b"D" for one in found)
 
 
@@ -118,33 +103,38 @@ def test_others_read_nothing_that_a_drop_uncovers_before_it_is_answered(
 ) -> None:
     client, other = clients.connect(mode), clients.connect(mode)
     other.query(PATH)
-    assert not is_refused(say(other, f.parse(READ, "prepared"), f.bind(statement="prepared"), f.execute(), f.sync()))
+    assert not is_refused(
+        replies_to(other, f.parse(READ, "prepared"), f.bind(statement="prepared"), f.execute(), f.sync())
+    )
     with waiting(client, direct, way("drop table hides.secret")):
-        for found in (say(other, f.query(READ)), say(other, f.bind(statement="prepared"), f.execute(), f.sync())):
+        for found in (
+            replies_to(other, f.query(READ)),
+            replies_to(other, f.bind(statement="prepared"), f.execute(), f.sync()),
+        ):
             assert not is_told(found)
             assert is_refused(found)
-        assert not is_refused(say(other, f.query("select count(*) from orders")))
-        assert is_told(say(direct, f.query(f"{PATH}; {READ}")))
+        assert not is_refused(replies_to(other, f.query("select count(*) from orders")))
+        assert is_told(replies_to(direct, f.query(f"{PATH}; {READ}")))
 
 
 def test_what_is_hidden_again_is_read_again(clients: Clients, direct: WireClient) -> None:
     client, other = clients.connect("transaction"), clients.connect("session")
     other.query(PATH)
     client.query("begin; drop table hides.secret")
-    assert is_refused(say(other, f.query(READ)))
+    assert is_refused(replies_to(other, f.query(READ)))
     client.query("rollback")
-    assert not is_refused(say(other, f.query(READ)))
+    assert not is_refused(replies_to(other, f.query(READ)))
 
 
 # The last one: its database stays in flux for a minute.
 def test_nothing_is_read_behind_who_left_before_its_drop_was_answered(clients: Clients, direct: WireClient) -> None:
     client, other = clients.connect("transaction"), clients.connect("transaction")
     other.query(PATH)
-    assert not is_refused(say(other, f.query(READ)))
+    assert not is_refused(replies_to(other, f.query(READ)))
     client.send(*one_message("drop table hides.secret"))
     wait_until(lambda: not is_there(direct), "the table is gone")
     client.close()
     wait_until(lambda: not waits_for_lock(direct), "what waited for the lock is gone")
-    found = say(other, f.query(READ))
+    found = replies_to(other, f.query(READ))
     assert not is_told(found)
     assert is_refused(found)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from tests.integration.rules_world import CANARY, CORPUS
+from tests.integration.rules_world import CORPUS, is_refused, is_told
 from tests.support import frontend as f
-from tests.support.backend import Reply, decode_error
+from tests.support.backend import Reply
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import run_proxy
+from tests.support.saying import replies_to
 from tests.support.wire import Endpoint, WireClient
 
 SECRET = "select value from secret"
@@ -81,21 +82,6 @@ def clients(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield made
 
 
-def say(client: WireClient, *messages: Frontend) -> list[Reply]:
-    seen, ready = len(client.replies), client.ready_count
-    client.send(*messages)
-    client.read_until_ready(ready + 1)
-    return client.replies[seen:]
-
-
-def is_told(replies: Sequence[Reply]) -> bool:
-    return any(CANARY in one.body for one in replies if one.tag in b"DN")
-
-
-def is_refused(replies: Sequence[Reply]) -> bool:
-    return any(decode_error(one.body)["C"] == "42501" for one in replies if one.tag == b"E")
-
-
 def cover(client: WireClient) -> None:
     client.query("; ".join([f"create schema {what}; {one[0].format(s=what)}" for what, one in UNCOVERED.items()]))
 
@@ -109,7 +95,7 @@ def attempt(client: WireClient, other: WireClient, shift: int) -> dict[str, list
     cover(client)
     for what, (_, _, reads) in UNCOVERED.items():
         enter(client, what)
-        before = say(client, f.parse(reads, what), *again(what), f.sync())
+        before = replies_to(client, f.parse(reads, what), *again(what), f.sync())
         assert not is_told(before), what
         assert not is_refused(before), what
     client.query("reset role")
@@ -121,7 +107,11 @@ def attempt(client: WireClient, other: WireClient, shift: int) -> dict[str, list
     found = {}
     for what, (_, _, reads) in UNCOVERED.items():
         enter(client, what)
-        found[what] = say(client, f.query(reads)) if ways[what] == "at once" else say(client, *again(what), f.sync())
+        found[what] = (
+            replies_to(client, f.query(reads))
+            if ways[what] == "at once"
+            else replies_to(client, *again(what), f.sync())
+        )
     client.query("reset role")
     left = [what for what in UNCOVERED if what not in ("of_schema", "of_renamed_schema")]
     client.query(f"drop schema {', '.join(left)}, of_renamed_schema_other cascade; drop table billing.secret")
@@ -153,12 +143,12 @@ def within(client: WireClient, way: int, what: str) -> list[Reply]:
         client.query("begin")
         client.query(first)
         client.query(role)
-        found = say(client, f.query(reads))
+        found = replies_to(client, f.query(reads))
         client.query("rollback")
         return found
     if way == 1:
-        return say(client, *run(first), *run(role), *again(what), f.sync())
-    return say(client, f.query(f"{first}; {role}; {reads}"))
+        return replies_to(client, *run(first), *run(role), *again(what), f.sync())
+    return replies_to(client, f.query(f"{first}; {role}; {reads}"))
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
@@ -167,7 +157,7 @@ def test_what_hid_a_name_is_gone_within_a_transaction_and_a_pipeline(clients: Cl
     cover(client)
     for position, (what, (_, _, reads)) in enumerate(UNCOVERED.items()):
         enter(client, what)
-        say(client, f.parse(reads, what), *again(what), f.sync())
+        replies_to(client, f.parse(reads, what), *again(what), f.sync())
         client.query("reset role")
         found = within(client, (position + (mode == "session")) % 3, what)
         assert not is_told(found), what
@@ -186,4 +176,4 @@ def test_what_takes_nothing_of_a_rule_away_refuses_nothing(clients: Clients) -> 
         "drop table if exists old, never", "select count(*) from orders", "drop schema mine cascade",
         "select lower(name) from customers", "select value from public.secret",
     ):  # fmt: skip
-        assert not is_refused(say(client, f.query(sql))), sql
+        assert not is_refused(replies_to(client, f.query(sql))), sql

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from tests.integration.test_observers import PLUGIN, extended, say
 from tests.support import frontend as f
 from tests.support.backend import decode_error
-from tests.support.proxied import Clients, upstream
+from tests.support.observed import PLUGIN
+from tests.support.proxied import upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.saying import extended, say
 from tests.support.wire import WireClient
 
 DATABASE = "conditions"
@@ -33,13 +34,6 @@ def proxy(postgres18: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
     with run_proxy(tables) as made:
         yield made
     postgres18.drop_database(DATABASE)
-
-
-@pytest.fixture
-def client(clients: Clients) -> Iterator[WireClient]:
-    made = clients.connect(DATABASE)
-    yield made
-    made.send_goodbye()
 
 
 pytestmark = pytest.mark.usefixtures("empty_table")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from interceptor.testing.postgres import PostgresServer
-from tests.integration.test_observers import PLUGIN, Log, Told, extended, say
 from tests.support import frontend as f
 from tests.support.frontend import Frontend
-from tests.support.proxied import Clients, upstream
-from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.observed import Log, Told, observed_proxy
+from tests.support.proxied import Clients
+from tests.support.proxy import Proxy
+from tests.support.saying import extended, say
 from tests.support.wire import WireClient
 
 DATABASE = "transactions"
@@ -25,31 +26,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(postgres18: PostgresServer, folder: Path) -> Iterator[Proxy]:
-    postgres18.create_database(DATABASE)
-    postgres18.psql("create table t (i int primary key deferrable initially deferred)", dbname=DATABASE)
-    tables: Tables = {
-        f"databases.{DATABASE}": {"primary": upstream(postgres18, DATABASE), "pool_size": 2},
-        "plugins": {"modules": [str(PLUGIN)]},
-        "plugins.observing": {"file": str(folder / "told")},
-    }
-    with run_proxy(tables) as made:
+    with observed_proxy(postgres18, DATABASE, folder / "told") as made:
         yield made
-    postgres18.drop_database(DATABASE)
 
 
 @pytest.fixture
 def log(proxy: Proxy, folder: Path) -> Log:
-    (folder / "told").touch()
-    made = Log(folder / "told")
-    made.take()
-    return made
-
-
-@pytest.fixture
-def client(clients: Clients) -> Iterator[WireClient]:
-    made = clients.connect(DATABASE)
-    yield made
-    made.send_goodbye()
+    return Log(folder / "told")
 
 
 pytestmark = pytest.mark.usefixtures("empty_table")
