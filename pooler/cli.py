@@ -21,6 +21,7 @@ from pooler.config.dsn import upstream as upstream_kind
 from pooler.config.values import Unfit
 from pooler.logs import give_up_unwritten, set_up_logging
 from pooler.processes.parent import Parent, needs_processes
+from pooler.processes.takeover import TakeoverRefused
 from pooler.server import Server
 from pooler.serving import serve
 
@@ -74,6 +75,8 @@ def serve_command(
         _fail(str(error))
     except PluginsRefused as refused:
         _fail(f"{refused}\nA plugin that must not be missing is broken, so the server does not start.")
+    except TakeoverRefused as error:
+        _fail(f"cannot take over: {error}")
     except OSError as error:
         _fail(f"cannot listen: {error.strerror or error}")
     finally:

@@ -25,24 +25,15 @@ from pooler.config import Config, ConfigErrors, load_config
 from pooler.config.changing import fixed_changes
 from pooler.http import load_http
 from pooler.listening import port_of
-from pooler.processes.link import SUCCESSOR, dial
 from pooler.processes.memory import CONTROL, SharedMap
 from pooler.processes.node import REFUSED, Inheritance, begin, name_of
+from pooler.processes.offering import Offering
 from pooler.processes.ruling import rule
 from pooler.processes.signals import CLOSE, LEAVE, RENEW
 from pooler.processes.slate import Slate
 from pooler.processes.sockets import close_sockets, open_sockets
 from pooler.processes.stacks import find_culprit, read_stack
-from pooler.processes.takeover import (
-    GO,
-    Handover,
-    NobodyThere,
-    accept_successor,
-    ask_for_handover,
-    hand_over,
-    offer,
-    withdraw,
-)
+from pooler.processes.takeover import Handover, NobodyThere, ask_for_handover, check_not_called_off, say_go
 from pooler.processes.worker import work
 from pooler.server import Server
 from pooler.supervisor import READY, STOPPING, tell_supervisor
@@ -97,14 +88,11 @@ class Parent:
         """
         self._config = config
         self._takeover = takeover
-        self._offer: socket.socket | None = None
-        self._successor: socket.socket | None = None
-        self._replaced = False
-        """Another node has our sockets now."""
         self._closed = False
         """Nobody is let in any more; the end comes when those who are here have gone."""
         memory = SharedMap(workers_of(config))
         self._inheritance = Inheritance(Server(config, memory.counters), memory, say)
+        self._offering = Offering(self._inheritance)
         self._memory = memory
         self._children = [_Child() for _ in memory.seats]
         self._wake, self._woken = os.pipe()
@@ -154,14 +142,14 @@ class Parent:
         workers = range(1, self._memory.workers + 1)
         for slot in workers:
             self._fork(slot)
-        if not self._await_ready(workers):
+        if not self._await_ready([CONTROL, *workers]):
             return False
-        if server.run_dir is not None:
-            self._offer = offer(server.run_dir)
         if handover is not None:
+            # Not before this: should it be called off, the next one is to find the old one where it was.
+            say_go(handover.connection)
             self._inheritance.handover = None
-            handover.connection.send(GO)
-            handover.connection.close()
+        if server.run_dir is not None:
+            self._offering.open(server.run_dir)
         port = port_of(self._inheritance.sockets) or server.listen_port
         addresses = ", ".join(server.listen_addr)
         count = self._memory.workers
@@ -193,15 +181,18 @@ class Parent:
             rows = slate.claim(self._memory.workers)
         self._inheritance.slate, self._inheritance.rows = slate, rows
 
-    def _await_ready(self, slots: range | list[int]) -> bool:
+    def _await_ready(self, slots: list[int]) -> bool:
+        handover = self._inheritance.handover
         while not all(self._memory.seats[slot].ready for slot in slots):
             self._wait(_LOOK_AT_START)
+            if handover is not None:
+                check_not_called_off(handover.connection)
             if self._stopping or any(self._reap(slot) is not None for slot in slots):
                 return False
         return True
 
     def _serve(self) -> None:
-        while not self._stopping and not self._replaced:
+        while not self._stopping and not self._offering.replaced:
             self._wait(self._until_next())
             for slot, child in enumerate(self._children):
                 if child.pid:
@@ -227,7 +218,7 @@ class Parent:
         settings = self._config.server
         workers = range(1, self._memory.workers + 1)
         seconds = settings.shutdown_timeout + _SPARE
-        if self._replaced:
+        if self._offering.replaced:
             logger.info("replaced by another node: taking no more clients")
             self._pass_on(LEAVE, [CONTROL, *workers])
             seconds += settings.takeover_timeout
@@ -235,19 +226,16 @@ class Parent:
             tell_supervisor(STOPPING)
             self._pass_on(signal.SIGTERM, workers)
         # Where another node listens, or tried to and the old one goes on, the names are not ours to remove.
-        close_sockets(self._inheritance.sockets, remove=not (self._replaced or self._inheritance.handover))
-        if self._offer is not None:
-            if not self._replaced and settings.run_dir is not None:
-                withdraw(self._offer, settings.run_dir)
-            self._offer.close()
+        close_sockets(self._inheritance.sockets, remove=not (self._offering.replaced or self._inheritance.handover))
+        self._offering.close()
         self._outlive(workers, seconds)
         self._pass_on(signal.SIGTERM, [CONTROL])
-        self._outlive([CONTROL], seconds if self._replaced else _SPARE)
+        self._outlive([CONTROL], seconds if self._offering.replaced else _SPARE)
         signal.set_wakeup_fd(-1)
 
     def _outlive(self, slots: range | list[int], seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        asked = not self._replaced
+        asked = not self._offering.replaced
         while any(self._children[slot].pid for slot in slots):
             if time.monotonic() > deadline:
                 self._pass_on(signal.SIGKILL, slots)
@@ -277,10 +265,7 @@ class Parent:
 
     def _be_child(self, slot: int) -> NoReturn:
         inheritance = self._inheritance
-        # Who looks for this node, or talks with it, is to notice when the parent is gone.
-        for sock in (self._offer, self._successor):
-            if sock is not None:
-                sock.close()
+        self._offering.leave_to_parent()
         begin(inheritance, slot, rule(inheritance) if slot == CONTROL else work(inheritance, slot))
 
     def _reap(self, slot: int) -> int | None:
@@ -302,6 +287,8 @@ class Parent:
         code = self._reap(slot)
         if code is None:
             return
+        if slot == CONTROL:
+            self._offering.on_control_died()
         why = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         now = time.monotonic()
         child.failures = child.failures + 1 if now - child.forked_at < _QUICK else 0
@@ -328,10 +315,7 @@ class Parent:
         """SHUTDOWN waits for those who are here: what connects is refused, and not left in a queue."""
         self._closed = True
         close_sockets(self._inheritance.sockets)
-        directory = self._config.server.run_dir
-        if self._offer is not None and directory is not None:
-            withdraw(self._offer, directory)
-            self._offer = None
+        self._offering.close()
 
     def _look_for_stalls(self) -> None:
         limit = self._config.server.worker_stall_timeout
@@ -361,18 +345,18 @@ class Parent:
     def _wait(self, seconds: float) -> list[int]:
         """Wait for a signal, for so long at most. Returns those that came."""
         watched: list[int | socket.socket] = [self._wake]
-        waiting = self._successor or self._offer
-        if waiting is not None and not self._stopping and not self._replaced:
+        waiting = None if self._stopping else self._offering.watched
+        if waiting is not None:
             watched.append(waiting)
         readable, _, _ = select.select(watched, [], [], seconds)
         if waiting in readable:
-            self._on_successor()
+            self._offering.on_readable()
         came = list(os.read(self._wake, 512)) if self._wake in readable else []
         if signal.SIGHUP in came:
             self._pass_on(signal.SIGHUP, [CONTROL])
         if RENEW in came and not self._stopping:
             self._renew()
-        if CLOSE in came and not self._closed and not self._stopping and not self._replaced:
+        if CLOSE in came and not self._closed and not self._stopping and not self._offering.replaced:
             self._close()
         for number in came:
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._stopping:
@@ -397,33 +381,6 @@ class Parent:
             return
         self._config = config
         gc.freeze()
-
-    def _on_successor(self) -> None:
-        """Somebody asks to take over, or who did has something to say."""
-        if self._successor is None:
-            assert self._offer is not None
-            self._successor = accept_successor(self._offer)
-            to_control = None if self._successor is None else dial(self._inheritance.to_control, SUCCESSOR)
-            if self._successor is None or to_control is None:
-                self._forget_successor()
-                return
-            with to_control, contextlib.suppress(OSError):  # it may be gone already, which is noticed below
-                slate = self._inheritance.slate
-                assert slate is not None and slate.file is not None
-                hand_over(self._successor, self._inheritance.sockets, to_control, slate.file)
-            return
-        try:
-            self._replaced = self._successor.recv(len(GO)) == GO
-        except OSError:
-            self._replaced = False
-        if not self._replaced:
-            logger.warning("the process that was about to take over has ended: going on")
-        self._forget_successor()
-
-    def _forget_successor(self) -> None:
-        if self._successor is not None:
-            self._successor.close()
-            self._successor = None
 
     def _pass_on(self, number: signal.Signals, slots: range | list[int]) -> None:
         for slot in slots:

@@ -73,7 +73,8 @@ async def rule(inheritance: Inheritance) -> None:
     node = server.node = ControlNode(server, control.questions, inheritance.tell_parent, control.on_limits_changed)
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(node), name="reload"))
     spawn(_take_settings(control, node), name="settings of SET")
-    await http.open(patient=inheritance.handover is not None)
+    # A node that was about to take over may have the address for a moment still.
+    await http.open(patient=inheritance.handover is not None or memory.seats[CONTROL].restarts > 0)
     await server.host.start()
     spawn(ConfigWatch(server).run(), name="watch of the configuration")
     memory.seats[CONTROL].ready = True

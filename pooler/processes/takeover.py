@@ -24,10 +24,14 @@ __all__ = [
     "GO",
     "Handover",
     "NobodyThere",
+    "TakeoverRefused",
     "accept_successor",
     "ask_for_handover",
+    "call_off",
+    "check_not_called_off",
     "hand_over",
     "offer",
+    "say_go",
     "withdraw",
 ]
 
@@ -40,12 +44,22 @@ _PATIENCE: Final = 10.0
 """Seconds that the other parent has for an answer."""
 _PATIENCE_WITH_STRANGERS: Final = 1.0
 """Seconds in which one that connects has to say what it is; meanwhile nothing else is looked at."""
+_CALLED_OFF: Final = b"no"
+_UNANSWERED: Final = (
+    "the node that runs did not answer. Another process may be about to take its place: then try again when that one "
+    "serves, or has given up."
+)
+_WHY_CALLED_OFF: Final = "the control of the node that runs has died meanwhile, and is replaced. Try again."
 _MOST: Final = 60
 """Sockets in one message; the kernel takes 253."""
 
 
 class NobodyThere(Exception):
     """There is no node to take over from."""
+
+
+class TakeoverRefused(Exception):
+    """There is one, and it hands nothing over."""
 
 
 @dataclass
@@ -118,11 +132,17 @@ def hand_over(
     connection.sendmsg([_HELLO], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
 
 
+def call_off(connection: socket.socket) -> None:
+    """Go on after all: what the new node's control was told holds no more."""
+    with contextlib.suppress(OSError):
+        connection.send(_CALLED_OFF)
+
+
 # --- The new one -----------------------------------------------------------------------------------------------------
 
 
 def ask_for_handover(directory: Path) -> Handover:
-    """Get everything from the node that runs. Raises NobodyThere, and OSError where it does not answer."""
+    """Get everything from the node that runs. Raises NobodyThere, and TakeoverRefused where it does not answer."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.settimeout(_PATIENCE)
     try:
@@ -133,12 +153,38 @@ def ask_for_handover(directory: Path) -> Handover:
         connection.send(_HELLO)
         said, files = receive(connection, len(_HELLO))
         if said != _HELLO or not files:
-            raise ConnectionError("the node that runs did not hand over its sockets")
-    except BaseException:
+            raise TakeoverRefused(_UNANSWERED)
+    except BaseException as error:
         connection.close()
+        if isinstance(error, OSError):
+            raise TakeoverRefused(_UNANSWERED) from error
         raise
     # A node that was started before there were slates sends none.
     *rest, last = files
     slate = -1 if stat.S_ISSOCK(os.fstat(last).st_mode) else last
     to_control, *sockets = (socket.socket(fileno=file) for file in (files if slate < 0 else rest))
     return Handover(connection, to_control, sockets, slate)
+
+
+def check_not_called_off(connection: socket.socket) -> None:
+    """Raises TakeoverRefused if the old one goes on after all. One that is dead does not."""
+    try:
+        said = connection.recv(len(_CALLED_OFF), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return
+    if said == _CALLED_OFF:
+        raise TakeoverRefused(_WHY_CALLED_OFF)
+
+
+def say_go(connection: socket.socket) -> None:
+    """Have the old one leave. Raises TakeoverRefused if it goes on after all; one that is dead has left."""
+    with connection:
+        with contextlib.suppress(OSError):
+            connection.send(GO)
+        try:
+            # It hangs up when it has read it.
+            said = connection.recv(len(_CALLED_OFF))
+        except OSError:
+            return
+    if said == _CALLED_OFF:
+        raise TakeoverRefused(_WHY_CALLED_OFF)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.postgres import PostgresServer, free_port
 from tests.support import frontend as f
 from tests.support.login import LoginFailed
 from tests.support.processes import Family, connect_to, is_alive, one_of_each, peak
@@ -82,6 +85,30 @@ def test_a_pool_of_one_serves_the_clients_of_every_worker(clients: Clients, post
             member.read_until_ready(1 + 2 + 4)
             assert not errors(member)
     assert seen.most == 1
+
+
+def test_permits_move_from_worker_to_worker_at_a_bounded_rate(postgres18: PostgresServer) -> None:
+    """Each move is a login. Workers that all have waiters would do nothing else, some hundred times a second."""
+    pool, port = 3, free_port()
+    tables: Tables = {
+        "server": {"workers": 4, "catalogue": False, "admin_listen": f"127.0.0.1:{port}"},
+        "databases.app": {"primary": upstream(postgres18, "postgres"), "pool_size": pool},
+    }
+    with run_proxy(tables) as proxy, Clients(proxy) as clients:
+        begun = time.monotonic()
+        members = [member for _ in range(5) for member in one_of_each(4, lambda: clients.connect("app")).values()]
+        for member in members:
+            for _ in range(50):
+                member.send(f.query("select 1"))
+        for member in members:
+            member.read_until_ready(1 + 50)
+            assert not errors(member)
+        seconds = time.monotonic() - begun
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
+    logins = sum(float(one) for one in re.findall(r"^interceptor_backend_logins_total\{.*\} (\S+)$", metrics, re.M))
+    print(f"{logins:.0f} logins in {seconds:.2f} s")
+    # A permit that is in use stays for a quarter of a second, and one that rests for a tenth.
+    assert 4 <= logins <= pool * (1 + seconds / 0.1)
 
 
 def test_a_client_is_canceled_through_any_worker(clients: Clients, postgres18: PostgresServer) -> None:

@@ -6,14 +6,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from interceptor.testing.postgres import PostgresServer
+from interceptor.testing.postgres import PostgresServer, free_port
 from tests.support.login import LoginFailed
 from tests.support.processes import Family
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import Proxy, Tables, run_proxy
+from tests.support.takeover import take_over
 from tests.support.watch import wait_for, wait_until
 from tests.support.wire import WireClient, WireError
 
@@ -64,6 +66,15 @@ def refusal(clients: Clients, user: str, database: str = "app") -> str:
     return str(refused.value)
 
 
+def is_banned(clients: Clients) -> bool:
+    """Whether the worker that this comes to knows of the ban already."""
+    try:
+        clients.connect("app").close()
+    except LoginFailed as refused:
+        return BANNED in str(refused)
+    return False
+
+
 def bans(console: WireClient, database: str) -> list[str | None]:
     """The addresses that are banned from this database; none while the console's worker looks for the new control."""
     try:
@@ -107,3 +118,34 @@ def test_a_ban_outlives_the_control_and_reaches_a_worker_that_is_new(clients: Cl
     with only(2, proxy):
         wait_until(lambda: BANNED in refusal(clients, "postgres", "other"))
     assert wait_for("the console", lambda: bans(console, "other")) == ["127.0.0.1"]
+
+
+@pytest.mark.soak_processes
+def test_a_ban_outlives_the_node_and_reaches_the_one_that_takes_its_place(
+    postgres18: PostgresServer, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    tables: Tables = {
+        "server": {
+            "workers": 2,
+            "admin_users": ["postgres"],
+            "auth_file": "users.txt",
+            "ban_failures": FAILURES,
+            "catalogue": False,
+            "listen_port": free_port(),
+            "run_dir": str(tmp_path),
+        },
+        "databases.app": {"primary": upstream(postgres18, "postgres")},
+    }
+    with run_proxy(tables, {"users.txt": '"postgres" ""\n'}) as first:
+        with Clients(first) as made:
+            for _ in range(FAILURES):
+                assert FAILED in refusal(made, "nobody")
+            wait_until(lambda: is_banned(made), "the address is banned")
+        with take_over(first, 2) as second, Clients(second) as made:
+            assert first.wait() == 0
+            console = made.connect("pgbouncer")
+            wait_until(lambda: bans(console, "app") == ["127.0.0.1"], "the new node knows of it")
+            for worker in (1, 2):
+                with only(worker, second):
+                    wait_until(lambda: is_banned(made), "each of its workers knows of it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ WORKERS = 2
 
 TALKER = """
 from __future__ import annotations
-import itertools, os, re, time
+import gc, itertools, os, re, time
 from interceptor import *
 
 @plugin(version="1.0")
@@ -67,6 +68,8 @@ class Talker:
             return Block("P0001", str(self.heard.count(words[1])))
         elif words[0] == "promote":
             self.services.targets.set_primary("app", words[1])
+        elif words[0] == "collect":
+            gc.collect()
         elif words[0] == "astray":
             self.go_astray()
         elif words[0] == "asleep":
@@ -138,6 +141,24 @@ def test_values_reach_every_process(clients: Clients) -> None:
     assert tell(one, "heard", "colour") == tell(other, "heard", "colour") == "1"
     tell(other, "set", "colour", "blue")
     wait_until(lambda: tell(one, "get", "colour") == "blue", "the newer value has arrived")
+
+
+def test_memory_from_before_the_fork_stays_shared(proxy: Proxy, clients: Clients) -> None:
+    """Also when Python has looked for garbage, which writes into each object that it looks at."""
+    pids = Family(proxy).pids()
+    for worker in range(1, WORKERS + 1):
+        before = private_share(pids[f"worker {worker}"])
+        tell(at(clients, worker), "collect")
+        after = private_share(pids[f"worker {worker}"])
+        assert after < before + 0.1
+        assert after < 0.4
+
+
+def private_share(pid: int) -> float:
+    """The part of a process's resident memory that no other process shares with it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return (kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]) / kilobytes["Rss"]
 
 
 def test_a_new_primary_is_that_of_all_processes(clients: Clients) -> None:

@@ -123,7 +123,7 @@ def test_a_successor_that_dies_before_it_serves_changes_nothing(
         (tmp_path / "second").touch()
         successor = start_successor(first, 2)
         wait_until(lambda: "is about to take over" in first.log, "the successor has the sockets")
-        children = Family(Proxy(first.host, first.port, successor, first.directory)).pids()
+        children = {"control": Family(Proxy(first.host, first.port, successor, first.directory)).pid("control")}
         successor.kill()
         successor.wait()
         wait_until(lambda: not any(map(is_alive, children.values())), "what it had begun has ended too")
