@@ -9,7 +9,7 @@ import pwd
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -114,7 +114,8 @@ class Access:
         self.bans.settings = BanSettings(
             server.ban_failures, server.ban_window, server.ban_time, server.ban_ipv6_prefix
         )
-        self._balancers = tuple(ipaddress.ip_network(network) for network in server.proxy_protocol_from)
+        self._balancers = tuple(map(ipaddress.ip_network, server.proxy_protocol_from))
+        self._never_banned = tuple(map(ipaddress.ip_network, server.ban_exempt))
         self._shapes = Shapes() if files.users is None else files.users.shapes
         self._make_settings()
 
@@ -146,14 +147,11 @@ class Access:
 
     def is_balancer(self, address: str) -> bool:
         """Whether connections from this address begin with a header of the PROXY protocol."""
-        if not self._balancers or not address:
-            return False
-        found = _normal(address)
-        return any(found in network for network in self._balancers)
+        return _is_within(address, self._balancers)
 
     def check_ban(self, client: ClientConnection, database: str) -> None:
         """Raises ClientError if the client's address is banned for this database."""
-        if not client.address:
+        if not client.address or _is_within(client.address, self._never_banned):
             return
         for name in self._ban_names(database):
             ban = self.bans.find(client.address, name)
@@ -168,7 +166,7 @@ class Access:
     def on_failure(self, client: ClientConnection, database: str, error: ClientError) -> None:
         """A login has failed with this error."""
         counts = error.failure in (AUTH_FAILED, LOGIN_REFUSED) or isinstance(error, DatabaseMadeUp)
-        if not counts or not client.address:
+        if not counts or not client.address or _is_within(client.address, self._never_banned):
             return
         for name in self._ban_names(database):
             ban = self.bans.on_failure(client.address, name)
@@ -314,6 +312,14 @@ def _user_at(connection: socket.socket) -> int:
     )
     assert isinstance(user, int)
     return user
+
+
+def _is_within(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    """Whether one of the networks has this address; "", of a Unix socket, is in none."""
+    if not networks or not address:
+        return False
+    found = _normal(address)
+    return any(found in network for network in networks)
 
 
 def _normal(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

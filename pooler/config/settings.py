@@ -124,6 +124,7 @@ class ServerSettings:
     ban_window: _Duration = 150.0
     ban_time: _Duration = 120.0
     ban_ipv6_prefix: Annotated[int, values.integer(1, 128)] = 64
+    ban_exempt: Annotated[tuple[str, ...], values.networks] = ()
     proxy_protocol_from: Annotated[tuple[str, ...], values.networks] = ()
     admin_users: _Names = ()
     stats_users: _Names = ()

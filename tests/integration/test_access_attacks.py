@@ -47,6 +47,7 @@ def proxy() -> Iterator[Proxy]:
                 "auth_user": "postgres",
                 "admin_users": ["postgres"],
                 "ban_failures": 10,
+                "ban_exempt": ["198.51.100.0/24"],
                 "proxy_protocol_from": [f"{BALANCER}/32"],
                 "log_connections": True,
                 "log_disconnections": True,
@@ -142,6 +143,13 @@ def test_addresses_of_one_network_share_their_tries(proxy: Proxy) -> None:
         assert ["2001:db8::/64", "app"] in [list(row[:2]) for row in console.query("SHOW BANS")]
         console.query("UNBAN '2001:db8::5'")
     assert WRONG in guess(proxy, "2001:db8::ffff", "app")
+
+
+def test_an_address_that_many_share_can_be_left_out_of_it(proxy: Proxy) -> None:
+    for address in ("198.51.100.7", "::ffff:198.51.100.7"):
+        for _ in range(11):
+            assert WRONG in guess(proxy, address, "app")
+    assert "198.51.100.7 is banned" not in proxy.log
 
 
 def test_a_success_in_between_forgets_no_failure(proxy: Proxy) -> None:
