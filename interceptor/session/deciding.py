@@ -119,6 +119,11 @@ def _on_message(interception: Interception, kind: int, message: bytes, targets: 
 def _on_query(interception: Interception, message: bytes, targets: set[str | None]) -> Pending:
     sql = message[5:-1]
     interception.known.by_name.pop(b"", None)
+    end = message.find(0, 5)
+    if end != len(message) - 1:
+        # As PostgreSQL says it (pq_getmsgstring, pq_getmsgend).
+        malformed = Block("08P01", "invalid string in message" if end < 0 else "invalid message format")
+        return interception.put(Blocked(encode_block(malformed, interception.style), simple=True))
     chain = yield from look_up(interception, sql)
     if chain is None:
         targets.add(None)

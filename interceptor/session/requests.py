@@ -171,11 +171,16 @@ def _bind_unnamed(session: ClientSession, backend: BackendSession, position: int
     """Note what the unnamed statement may do, where it was parsed in an earlier batch; see that the backend has it."""
     if not session.follows or backend.unnamed_in_batch or not session.unnamed:
         return need_unnamed(session, backend, position)
-    effects = session.effects_of(session.unnamed[6 : session.unnamed.find(0, 6)])
+    sql = session.unnamed[6 : session.unnamed.find(0, 6)]
+    effects = session.effects_of(sql)
     before = None
     if effects is not NONE:
+        if effects.reduces:
+            effects = look_up_by_name(session, sql, effects)
         if effects.channels:
             before = await_channels(session, backend, effects, end, simple=False)
+        elif effects.effect is Effect.PREPARED_STATEMENT:
+            before = note_effects(session, backend, effects, position)
         elif session.listening is not None:
             before = put_channels_back(session, backend, effects, position)
         if before is not None and (before is HOLD or before[1] == end):

@@ -23,7 +23,7 @@ from interceptor.session.notes import Note, Noted
 from interceptor.session.noting import note_effects, refuse_stale_value
 from interceptor.session.prelude import close_passing, close_portal, execute_prelude, nowhere, parse_passing, prelude
 from interceptor.session.splice import HOLD, Outcome, hold
-from interceptor.session.statements import check_named
+from interceptor.session.statements import check_named, look_up_by_name
 from interceptor.session.states import Request
 from interceptor.session.substitutes import Bound, Fill, Staged, refuse
 from interceptor.session.watching import watch_last
@@ -296,8 +296,11 @@ def _note(
     """Note what all this may do to the session. Returns what to send, and whether the statement is refused by it."""
     if not session.follows:
         return b"", False
-    effects = session.effects_of(body[: body.find(0)])
+    sql = body[: body.find(0)]
+    effects = session.effects_of(sql)
     if effects is not NONE:
+        if effects.reduces:
+            effects = look_up_by_name(session, sql, effects)
         refusal = refuse_stale_value(session, backend, effects, 0, simple=simple)
         if refusal is HOLD:
             return HOLD

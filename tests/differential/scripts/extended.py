@@ -77,6 +77,14 @@ EXTENDED_STREAMS: tuple[Stream, ...] = (
         _COUNT,
     ),
     stream(
+        "SQL that names a prepared statement, bound in a later batch than it was parsed in",
+        part(parse("SELECT 1", "s"), parse("DEALLOCATE s"), bind(), sync()),
+        part(bind(), execute(), sync()),
+        part(parse("SELECT 2", "s"), parse("EXECUTE s"), sync()),
+        part(bind(), execute(), sync()),
+        part(parse("DEALLOCATE s", "d"), bind(statement="d"), execute(), sync()),
+    ),
+    stream(
         "DEALLOCATE of one statement takes the unnamed one too",
         part(parse("SELECT 1", "s"), parse("SELECT 2"), sync()),
         query("DEALLOCATE s"),
