@@ -43,6 +43,9 @@ _UNREAD: Final = frozenset(
     ]
 )
 _MOST_USES: Final = 20_000
+_MOST_TRIES: Final = 2_000
+"""Functions that the transaction made, each under another meaning of names, that are read for one message: some 50 us
+each."""
 _OPAQUE_KINDS: Final = frozenset(["do", "load"])
 _UNCOVERING: Final = frozenset(["drop", "alter", "grant", "revoke", "reassign"])
 """Statements after which a name may mean what was hidden by another thing of that name."""
@@ -60,6 +63,8 @@ class MessageReader(CallReader):
         self.names_columns = names_columns
         self.reads_together = False
         """What a part of a statement does depends on its other parts."""
+        self._tried_again: dict[World, Subject] = {}
+        """What the functions that the transaction made do in other worlds."""
         self._alone = False
         self._stored = False
         self.executes: list[str] = []
@@ -303,10 +308,19 @@ class MessageReader(CallReader):
         self.needs_made = True
         if not self._made:
             return
-        again = Subject(frozenset(), "")
         for world in worlds:
-            for one in self._made:
-                self._call_made(again, one, world)
+            again = self._tried_again.get(world)
+            if again is None:
+                if len(self._made) * (len(self._tried_again) + 1) > _MOST_TRIES:
+                    subject.unread = "it changes too often what names mean in functions that its transaction made"
+                    return
+                again = self._tried_again[world] = self._try_made(world)
+            merge(subject, again)
+
+    def _try_made(self, world: World) -> Subject:
+        again = Subject(frozenset(), "")
+        for one in self._made:
+            self._call_made(again, one, world)
         self._follow(again)
         again.opaque.clear()  # that matters to who calls them, and he was tried
-        merge(subject, again)
+        return again

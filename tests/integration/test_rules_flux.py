@@ -39,7 +39,10 @@ def server(postgres18: PostgresServer) -> Iterator[PostgresServer]:
 def clients(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     file = tmp_path_factory.mktemp("flux") / "rules.toml"
     # The function that waits is in C, though PostgreSQL's own.
-    file.write_text('[[rule]]\nname = "secrets"\ntables = ["vault.secret"]\naction = "block"\n')
+    file.write_text(
+        '[[rule]]\nname = "secrets"\ntables = ["vault.secret"]\naction = "block"\n'
+        '[[rule]]\nname = "in time"\nregex = "probe_set"\naction = "set"\nset = { statement_timeout = "1min" }\n'
+    )
     with run_proxy({
         "databases.transaction": {"primary": upstream(server, "flux")},
         "databases.session": {"primary": upstream(server, "flux"), "pool_mode": "session"},
@@ -124,6 +127,16 @@ def test_what_is_hidden_again_is_read_again(clients: Clients, direct: WireClient
     assert is_refused(replies_to(other, f.query(READ)))
     client.query("rollback")
     assert not is_refused(replies_to(other, f.query(READ)))
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_what_is_refused_before_it_is_sent_takes_nothing_away(clients: Clients, direct: WireClient, mode: str) -> None:
+    """A timeout can't be made to hold for several statements at once, which is found when all rules have decided."""
+    client, other = clients.connect(mode), clients.connect("session")
+    other.query(PATH)
+    found = say(client, f.query("drop table hides.secret; select 1 as probe_set"))
+    assert [decode_error(one.body)["C"] for one in found if one.tag == b"E"] == ["0A000"]
+    assert not is_refused(say(other, f.query(READ)))
 
 
 # The last one: its database stays in flux for a minute.

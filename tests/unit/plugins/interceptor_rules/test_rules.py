@@ -11,11 +11,13 @@ import pytest
 from interceptor import Block, Forward, Limits, Statement
 from interceptor.catalogue import Scope
 from interceptor.hooks.chain import Chain
+from interceptor.sql.bodies import functions_made
 from interceptor.sql.parsing import HELPER
 from interceptor.sql.statements import analyse_facts
 from interceptor.testing.harness import PluginHarness
 from interceptor_rules.judging import judge
 from interceptor_rules.loading import read_rules
+from interceptor_rules.reading import MessageReader
 from interceptor_rules.who import Whom
 from interceptor_rules.world import Worlds
 from tests.unit.plugins.interceptor_rules.conftest import MakeRules
@@ -396,3 +398,20 @@ def test_a_large_statement_is_tried(make_rules: MakeRules) -> None:
     assert blocked(harness, "SELECT " + ", ".join(["a"] * 300) + ", secret FROM t") == "no"
     # 20,000 items are more than is analysed at once.
     assert blocked(harness, "SELECT 1 WHERE 1 IN (" + ", ".join(map(str, range(20_000))) + ")")
+
+
+def test_functions_of_the_transaction_are_read_a_bounded_number_of_times_for_one_message() -> None:
+    worlds = Worlds(lambda schema, name: False, lambda schema, name: False, lambda schema, name: False)
+    texts = [f"create function f{n}() returns int language sql as 'select {n}'" for n in range(100)]
+    made = functions_made("; ".join(texts).encode())
+
+    def unread(paths: list[str]) -> list[str]:
+        world = worlds.of(None, Scope(("public",), "app"))
+        reader = MessageReader(world, names_columns=False, made=made)
+        message = "; ".join([f"set search_path = {path}" for path in paths])
+        return [subject.unread for subject in reader.read(analyse_facts(message.encode()))]
+
+    assert not any(unread(["a", "b"] * 100)), "what was read under a path is known"
+    found = unread([f"p{n}" for n in range(40)])
+    assert not any(found[:20])
+    assert all("too often" in one for one in found[20:])
