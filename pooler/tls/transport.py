@@ -159,7 +159,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Free OpenSSL's memory now: who uses a connection and its transport hold each other, and may be found late."""
         if hasattr(self, "_ssl"):
             del self._ssl
-        self._begin = None
+        self._begin = self._early = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
     def pause_writing(self) -> None:

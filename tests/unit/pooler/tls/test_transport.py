@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -173,6 +175,26 @@ async def test_bytes_that_are_no_tls_end_the_connection_with_a_reason(contexts: 
     pair.server.connection_lost(None)
     (reason,) = pair.heard[0].lost
     assert isinstance(reason, ConnectionAbortedError)
+
+
+async def test_what_a_connection_took_is_free_when_it_ends(contexts: Contexts) -> None:
+    """At once: a flood makes thousands a second, and a collection of garbage may be far off."""
+    pair = Pair(contexts)
+    pair.shake_hands()
+    ended = weakref.ref(pair.client.ssl)
+    assert pair.client.peer_end_point() is not None
+    gc.disable()
+    try:
+        pair.client.connection_lost(None)
+        assert ended() is None
+    finally:
+        gc.enable()
+    assert pair.client.is_lost
+    assert pair.client.peer_end_point() is None
+    assert pair.client.get_extra_info("tls") is None
+    assert pair.client.get_extra_info("ssl_object") is None
+    pair.client.write(b"to nobody")
+    pair.client.close()
 
 
 async def test_a_handshake_that_fails_says_why_and_only_once(contexts: Contexts) -> None:
