@@ -10,7 +10,7 @@ import struct
 from decimal import Decimal
 from typing import Final
 
-__all__ = ["decode_numeric", "encode_numeric", "fit_numeric", "write_float", "write_float4"]
+__all__ = ["decode_numeric", "encode_numeric", "fit_decimal", "write_float", "write_float4"]
 
 _FLOAT4: Final = struct.Struct("!f")
 _UINT4: Final = struct.Struct("!I")
@@ -84,7 +84,7 @@ def _write(value: float, digits: str, fixed: int, extra_digits: int) -> str:
     return f"{minus}{text[0]}{fraction}e{'-' if exponent < 0 else '+'}{abs(exponent):02}"
 
 
-def fit_numeric(value: Decimal, modifier: int) -> Decimal:
+def fit_decimal(value: Decimal, modifier: int) -> Decimal:
     """The value with the scale that the type gives it. Raises ValueError where it does not fit without rounding."""
     if not value.is_finite():
         if value.is_snan():

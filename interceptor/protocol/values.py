@@ -18,7 +18,22 @@ from uuid import UUID
 
 from interceptor.protocol import array_values
 from interceptor.protocol.datatypes import Interval, PythonValue, RawJson, TypeReference, type_by_oid
-from interceptor.protocol.numeric_values import decode_numeric, encode_numeric, fit_numeric, write_float, write_float4
+from interceptor.protocol.fitting import (
+    fit_bool,
+    fit_bytes,
+    fit_date,
+    fit_float,
+    fit_integer,
+    fit_interval,
+    fit_json,
+    fit_numeric,
+    fit_text,
+    fit_time,
+    fit_timestamp,
+    fit_timestamptz,
+    fit_uuid,
+)
+from interceptor.protocol.numeric_values import decode_numeric, encode_numeric, write_float, write_float4
 from interceptor.protocol.text_style import (
     DEFAULT_STYLE,
     TextStyle,
@@ -96,120 +111,6 @@ def decode_value(oid: int, format: int, data: bytes) -> PythonValue:
     except (ValueError, ArithmeticError, struct.error, LookupError, RecursionError) as error:
         kind = "binary" if format else "text"
         raise ValueError(f"this is no {kind} of the type {reference.name}") from error
-
-
-def _expect(value: object, type_name: str, expected: str) -> ValueError:
-    return ValueError(f"{type_name} takes {expected}, and not a value of the type {type(value).__name__}")
-
-
-# --- What each type takes -----------------------------------------------------------------------------------------
-
-
-def _fit_bool(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, bool):
-        raise _expect(value, "bool", "True or False")
-    return value
-
-
-def _fit_integer(name: str, low: int, high: int) -> Callable[[PythonValue, int], PythonValue]:
-    def fit(value: PythonValue, modifier: int) -> PythonValue:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise _expect(value, name, "an int")
-        if not low <= value <= high:
-            raise ValueError(f"{value} is out of the range of {name}")
-        return int(value)
-
-    return fit
-
-
-def _fit_float(name: str, packer: struct.Struct) -> Callable[[PythonValue, int], PythonValue]:
-    def fit(value: PythonValue, modifier: int) -> PythonValue:
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-            raise _expect(value, name, "a float, int or Decimal")
-        try:
-            number: float = packer.unpack(packer.pack(float(value)))[0]
-        except OverflowError:
-            raise ValueError(f"{value} is out of the range of {name}") from None
-        if math.isinf(number) and not math.isinf(float(value)):
-            raise ValueError(f"{value} is out of the range of {name}")
-        return number
-
-    return fit
-
-
-def _fit_numeric(value: PythonValue, modifier: int) -> PythonValue:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise _expect(value, "numeric", "a Decimal, int or float")
-    return fit_numeric(value if isinstance(value, Decimal) else Decimal(repr(value)), modifier)
-
-
-def _fit_text(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, str):
-        raise _expect(value, "text", "a str")
-    if "\0" in value:
-        raise ValueError("a text in PostgreSQL can't have a NUL character")
-    if modifier >= 0 and len(value) > modifier - 4:
-        raise ValueError(f"a text of {len(value)} characters is too long for varchar({modifier - 4})")
-    return value
-
-
-def _fit_bytes(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise _expect(value, "bytea", "bytes")
-    return bytes(value)
-
-
-def _fit_date(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise _expect(value, "date", "a date")
-    return value
-
-
-def _fit_precision(value: time | datetime, name: str, modifier: int) -> PythonValue:
-    if modifier >= 0 and value.microsecond % 10 ** (6 - modifier):
-        raise ValueError(f"a time with microseconds is too fine for {name}({modifier})")
-    return value
-
-
-def _fit_time(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, time) or value.tzinfo is not None:
-        raise _expect(value, "time", "a time without a zone")
-    return _fit_precision(value, "time", modifier)
-
-
-def _fit_timestamp(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, datetime) or value.tzinfo is not None:
-        raise _expect(value, "timestamp", "a datetime without a zone")
-    return _fit_precision(value, "timestamp", modifier)
-
-
-def _fit_timestamptz(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise _expect(value, "timestamptz", "a datetime with a zone")
-    return _fit_precision(value, "timestamptz", modifier)
-
-
-def _fit_interval(value: PythonValue, modifier: int) -> PythonValue:
-    if isinstance(value, timedelta):
-        # Toward zero, or an hour ago would be a day ago and 23 hours from then.
-        whole = abs(value)
-        sign = -1 if value < timedelta(0) else 1
-        value = Interval(0, sign * whole.days, sign * (whole.seconds * 1_000_000 + whole.microseconds))
-    if not isinstance(value, Interval):
-        raise _expect(value, "interval", "a timedelta or an Interval")
-    if max(abs(value.months), abs(value.days)) >= 2**31 or abs(value.microseconds) >= 2**63:
-        raise ValueError("this is out of the range of interval")
-    return value
-
-
-def _fit_uuid(value: PythonValue, modifier: int) -> PythonValue:
-    if not isinstance(value, UUID):
-        raise _expect(value, "uuid", "a UUID")
-    return value
-
-
-def _fit_json(value: PythonValue, modifier: int) -> PythonValue:
-    return value
 
 
 # --- Text -------------------------------------------------------------------------------------------------------
@@ -368,7 +269,7 @@ def _integer(name: str, packer: struct.Struct, signed: bool = True) -> _Codec:
     bits = packer.size * 8
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     return _Codec(
-        _fit_integer(name, low, high),
+        fit_integer(name, low, high),
         lambda value, style: str(value),
         lambda value, style: packer.pack(value),
         int,
@@ -377,12 +278,12 @@ def _integer(name: str, packer: struct.Struct, signed: bool = True) -> _Codec:
 
 
 _TEXT: Final = _Codec(
-    _fit_text, lambda value, style: value, lambda value, style: value.encode(style.encoding), str, bytes.decode
+    fit_text, lambda value, style: value, lambda value, style: value.encode(style.encoding), str, bytes.decode
 )
 
 _CODECS: Final[Mapping[str, _Codec]] = {
     "bool": _Codec(
-        _fit_bool,
+        fit_bool,
         lambda value, style: "t" if value else "f",
         lambda value, style: b"\1" if value else b"\0",
         _read_bool,
@@ -393,21 +294,21 @@ _CODECS: Final[Mapping[str, _Codec]] = {
     "int8": _integer("int8", _INT8),
     "oid": _integer("oid", _UINT4, signed=False),
     "float4": _Codec(
-        _fit_float("float4", _FLOAT4),
+        fit_float("float4", _FLOAT4),
         lambda value, style: write_float4(value, style.float_digits),
         lambda value, style: _FLOAT4.pack(value),
         float,
         lambda data: cast("float", _FLOAT4.unpack(data)[0]),
     ),
     "float8": _Codec(
-        _fit_float("float8", _FLOAT8),
+        fit_float("float8", _FLOAT8),
         lambda value, style: write_float(value, style.float_digits),
         lambda value, style: _FLOAT8.pack(value),
         float,
         lambda data: cast("float", _FLOAT8.unpack(data)[0]),
     ),
     "numeric": _Codec(
-        _fit_numeric,
+        fit_numeric,
         lambda value, style: format(value, "f"),
         lambda value, style: encode_numeric(value),
         Decimal,
@@ -415,51 +316,51 @@ _CODECS: Final[Mapping[str, _Codec]] = {
     ),
     "text": _TEXT,
     "varchar": _TEXT,
-    "bytea": _Codec(_fit_bytes, _write_bytes, lambda value, style: value, _read_bytes, bytes),
+    "bytea": _Codec(fit_bytes, _write_bytes, lambda value, style: value, _read_bytes, bytes),
     "date": _Codec(
-        _fit_date,
+        fit_date,
         write_date,
         lambda value, style: _INT4.pack((value - _EPOCH_DATE).days),
         lambda text: date.fromisoformat(text.strip()),
         lambda data: _EPOCH_DATE + timedelta(days=_INT4.unpack(data)[0]),
     ),
     "time": _Codec(
-        _fit_time,
+        fit_time,
         lambda value, style: write_time(value),
         lambda value, style: _INT8.pack((datetime.combine(_EPOCH_DATE, value) - _EPOCH) // _MICRO),
         lambda text: time.fromisoformat(text.strip()),
         _unpack_time,
     ),
     "timestamp": _Codec(
-        _fit_timestamp,
+        fit_timestamp,
         write_timestamp,
         lambda value, style: _INT8.pack((value - _EPOCH) // _MICRO),
         lambda text: datetime.fromisoformat(text.strip()).replace(tzinfo=None),
         lambda data: _EPOCH + _INT8.unpack(data)[0] * _MICRO,
     ),
     "timestamptz": _Codec(
-        _fit_timestamptz,
+        fit_timestamptz,
         write_timestamp,
         lambda value, style: _INT8.pack((value - _EPOCH_UTC) // _MICRO),
         _read_timestamptz,
         lambda data: _EPOCH_UTC + _INT8.unpack(data)[0] * _MICRO,
     ),
     "interval": _Codec(
-        _fit_interval,
+        fit_interval,
         write_interval,
         lambda value, style: _INTERVAL.pack(value.microseconds, value.days, value.months),
         _read_interval,
         _unpack_interval,
     ),
     "uuid": _Codec(
-        _fit_uuid,
+        fit_uuid,
         lambda value, style: str(value),
         lambda value, style: value.bytes,
         UUID,
         lambda data: UUID(bytes=data),
     ),
     "json": _Codec(
-        _fit_json,
+        fit_json,
         lambda value, style: _json_text(value, sort=False),
         lambda value, style: _json_text(value, sort=False).encode(style.encoding),
         _read_json,
@@ -467,7 +368,7 @@ _CODECS: Final[Mapping[str, _Codec]] = {
         is_json=True,
     ),
     "jsonb": _Codec(
-        _fit_json,
+        fit_json,
         lambda value, style: _json_text(value, sort=True),
         lambda value, style: b"\1" + _json_text(value, sort=True).encode(style.encoding),
         _read_json,
