@@ -117,7 +117,7 @@ def _session(client: ClientConnection, welcome: Welcome) -> ClientSession:
     session = ClientSession(
         client,
         settings.pool_mode,
-        texts.effects,
+        server.statements.effects if judge is None else judge.effects,
         welcome.reported,
         registry,
         reuses=settings.reuse_unnamed_statements,
@@ -125,6 +125,6 @@ def _session(client: ClientConnection, welcome: Welcome) -> ClientSession:
     )
     tables = server.plan_tables
     if tables is not None and client.plugin_session is not None:
-        sight = None if judge is None else judge.sight
+        sight = None if judge is None else judge.wait_for_sight
         session.intercept(Interception(session, tables, client.plugin_session, sight))
     return session

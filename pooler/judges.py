@@ -55,6 +55,9 @@ class DatabaseJudge:
 
     def __init__(self, name: str, catalogue: CatalogueService, retry_after: float = _RETRY_AFTER) -> None:
         self.judge = SessionJudge(self._start_reading)
+        # Each client has both, and would bind methods of its own to them.
+        self.effects: Final = self.judge.texts.effects
+        self.wait_for_sight: Final = self.sight
         self.readings = 0
         """How often the catalogue was surveyed."""
         self._name = name

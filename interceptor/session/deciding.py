@@ -130,7 +130,7 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
         interception.note_text(sql)
         control = interception.note_control(sql)
         refusal = None
-        if control == "several" and interception.committing.wanted:
+        if control == "several" and interception.wants_commit:
             refusal = SEVERAL
         elif not control:
             refusal = yield from unasked_commit(interception)
@@ -151,12 +151,12 @@ def _on_query(interception: Interception, message: bytes, targets: set[str | Non
     statement = outcome.execution.statement
     control = interception.note_control(statement.sql, statement.facts)
     transaction, facts = interception.facts.transaction, statement.facts
-    commits = interception.committing.wanted and not control and transaction.status == "idle"
+    commits = interception.wants_commit and not control and transaction.status == "idle"
     if not (facts.statements or facts.opaque or transaction.implicit):
         # An empty Query has nothing to commit.
         commits = False
     try:
-        if control == "several" and interception.committing.wanted:
+        if control == "several" and interception.wants_commit:
             raise Refused(outcome, "", SEVERAL)
         refuse_hidden_commit(interception, outcome)
         if statement is not chain.statement or outcome.before or commits:
@@ -212,6 +212,6 @@ def _cant_call(interception: Interception, outcome: Outcome) -> Block | None:
     """Why a FunctionCall can't be what was decided; None if it can."""
     if outcome.execution.rewritten:
         return refusal_of(outcome, "a FunctionCall has no text, so it can't be another one")
-    if interception.committing.wanted and interception.facts.transaction.status == "idle":
+    if interception.wants_commit and interception.facts.transaction.status == "idle":
         return refusal_of(outcome, "a FunctionCall commits by itself, so nobody can be asked before that")
     return None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.chain import Outcome
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
+    from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
     from interceptor.session.observed import Run
     from interceptor.session.retrying import Retrying
@@ -56,8 +57,8 @@ class Interception(Naming):
     """
 
     __slots__ = (
+        "_committing",
         "canceled",
-        "committing",
         "control_portals",
         "delivery",
         "described",
@@ -66,7 +67,6 @@ class Interception(Naming):
         "looked",
         "note",
         "passing",
-        "passing_size",
         "portals",
         "redoes",
         "retrying",
@@ -108,8 +108,9 @@ class Interception(Naming):
         """Portals at the backend that run another text than the client's."""
         self.described: dict[bytes, Described] = nothing()
         """Those of them that are described as if it was the client's."""
-        self.delivery = Delivery(session, self, tables.waits)
-        self.committing = Committing(self)
+        self.delivery: Delivery | None = None
+        """Of answers, once there has been one."""
+        self._committing: Committing | None = None
         self.control_portals: dict[bytes, Control] = nothing()
         """Portals at the backend that begin or end a transaction."""
         self.stage: Stage | None = None
@@ -131,8 +132,6 @@ class Interception(Naming):
         self.executions = Executions(self)
         self.passing: Run | None = None
         """The execution of the batch that was let pass last (``observing``), while nobody has acted on that."""
-        self.passing_size = 0
-        """Bytes of that batch."""
         self.target: str | None = None
         """Where the batch that was looked at last is to run; None where the session's own backend is meant."""
 
@@ -150,7 +149,34 @@ class Interception(Naming):
     @property
     def busy(self) -> bool:
         """Rows of a plugin are being sent, to the client or before a statement."""
-        return self.delivery.busy or self.stage is not None or self.committing.asking
+        delivery, committing = self.delivery, self._committing
+        return (
+            (delivery is not None and delivery.busy)
+            or self.stage is not None
+            or (committing is not None and committing.asking)
+        )
+
+    @property
+    def committing(self) -> Committing:
+        """What is to be done before the client's transactions are committed. Made when it is first asked for."""
+        if self._committing is None:
+            self._committing = Committing(self)
+        return self._committing
+
+    @property
+    def wants_commit(self) -> bool:
+        """Somebody wants to be asked before the transaction is committed."""
+        return self.facts.transaction.has_before_commit
+
+    def holds_sync(self, backend: BackendSession | None) -> bool:
+        """As ``Committing.holds_sync``."""
+        return self.wants_commit and self.committing.holds_sync(backend)
+
+    def deliver(self, answered: Answered, ready: bytes) -> None:
+        """Send the rows of an answer, and what ends them (``Delivery.start``)."""
+        if self.delivery is None:
+            self.delivery = Delivery(self.session, self, self.tables.waits)
+        self.delivery.start(answered, ready)
 
     # --- Looking ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +260,7 @@ class Interception(Naming):
 
     def on_gone(self) -> None:
         """The client is gone. What was waited for on its behalf is being broken off, and sees to its own answer."""
-        self._close_portals((self.delivery.portal,))
+        self._close_portals((None if self.delivery is None else self.delivery.portal,))
 
     @property
     def style(self) -> TextStyle:
@@ -248,7 +274,9 @@ class Interception(Naming):
     def cancel(self) -> bool:
         """The client asks to cancel what it runs. True if that is up to plugins: then break off what is waited for."""
         filling = self.stage is not None and self.stage.filling
-        takes_time = self.delivery.busy or filling or self.session.deciding or self.committing.asking
+        delivers = self.delivery is not None and self.delivery.busy
+        asks = self._committing is not None and self._committing.asking
+        takes_time = delivers or filling or self.session.deciding or asks
         if self.canceled or self.settling or not takes_time:
             return False
         self.canceled = True
@@ -353,12 +381,13 @@ class Interception(Naming):
         """A ReadyForQuery, with this transaction status, has been sent, and nothing is owed."""
         if status != messages.IDLE:
             self.stirred = True
-        elif not self.stirred and not self.committing.skipped:
+        elif not self.stirred and (self._committing is None or not self._committing.skipped):
             # All of it passed by, and there was no transaction block.
             return
         self.executed_here = False
         self.executions.on_end(status)
-        self.committing.on_ready(status)
+        if self._committing is not None or status != messages.IDLE:
+            self.committing.on_ready(status)
         self.known.undone = NO_NAMES
         lexing = self.session.belongings.told.standard_lexing
         if self.facts.reads_alike is not lexing:
@@ -366,6 +395,8 @@ class Interception(Naming):
         if status == messages.IDLE:
             self.looked = None
             self.stirred = self.session.deciding or self.busy
+            if not self.stirred:
+                self._committing = None
             self.known.end()
             if not self.substitutes:
                 self.substitutes = _NO_SUBSTITUTES

@@ -131,7 +131,7 @@ def process(
         if kind == _EXECUTE and is_plain:
             owed.append(_OWED_EXECUTE)
         elif kind == _SYNC:
-            if interception is not None and interception.committing.holds_sync(backend):
+            if interception is not None and interception.holds_sync(backend):
                 break
             backend.unnamed_in_batch = False
             if session.named is not None:

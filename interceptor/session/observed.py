@@ -51,6 +51,8 @@ class Run:
     """Of its last statement that ended."""
     pending: int = 0
     """Messages of it that have been looked at, and neither answered nor skipped."""
+    batch_size: int = 0
+    """Bytes of the batch that it passes by in (``observing``)."""
     suspended: bool = False
     closing: bool = False
     """Its portal is closed, or replaced."""

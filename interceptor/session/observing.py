@@ -107,7 +107,7 @@ def end_of_observed(interception: Interception, chain: Chain, data: bytes, posit
     if not interception.session.follows:
         interception.note_text(sql)
     interception.passing = Run(execution, chain.observers, interception.executions)
-    interception.passing_size = end - position
+    interception.passing.batch_size = end - position
     return end
 
 

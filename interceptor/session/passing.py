@@ -38,7 +38,7 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
     (``Interception.passing``), which the caller acts on when it can.
     """
     if interception.passing is not None:
-        return position + interception.passing_size
+        return position + interception.passing.batch_size
     table = interception.facts.table
     if table is None or table.stale or not _all_is_plain(interception):
         return position
@@ -129,7 +129,7 @@ def _all_is_plain(interception: Interception) -> bool:
         or interception.executions.runs
         or interception.executions.tells
         or interception.executions.has_conditions
-        or interception.committing.wanted
+        or interception.wants_commit
     ):
         return False
     if known.unnamed:

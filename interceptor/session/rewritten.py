@@ -211,7 +211,7 @@ def refuse_hidden_commit(interception: Interception, outcome: Outcome) -> None:
     """
     statement = outcome.execution.statement
     facts = statement.facts
-    if not interception.committing.wanted or interception.facts.transaction.status != "idle":
+    if not interception.wants_commit or interception.facts.transaction.status != "idle":
         return
     if len(facts.statements) != 1 or facts.statements[0].kind not in ("call", "do"):
         return
@@ -226,7 +226,7 @@ def unasked_commit(
 
     ``sql``: what a Bind is to; None for a Query, or FunctionCall, which would commit the batch that it stands in.
     """
-    if not interception.committing.wanted or interception.facts.transaction.status != "idle":
+    if not interception.wants_commit or interception.facts.transaction.status != "idle":
         return None
     if sql is not None:
         answer = interception.tables.analyst.facts(sql, interception.facts.reads_alike)

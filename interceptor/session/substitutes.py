@@ -183,7 +183,7 @@ def deliver(session: ClientSession, backend: BackendSession, interception: Inter
         backend.unnamed_ready = backend.unnamed_in_batch = False
     else:
         interception.executed_here = True
-    interception.delivery.start(answered, messages.READY[backend.status] if answered.simple else b"")
+    interception.deliver(answered, messages.READY[backend.status] if answered.simple else b"")
     session.held = session.held or interception.busy
 
 
@@ -238,7 +238,7 @@ def act_alone(session: ClientSession, interception: Interception) -> bool:
             interception.standing.pop(b"", None)
         else:
             interception.executed_here = True
-        interception.delivery.start(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
+        interception.deliver(substitute, messages.READY[messages.IDLE] if substitute.simple else b"")
     elif substitute.simple:
         session.unnamed = b""
         interception.executions.on_error()

@@ -77,7 +77,7 @@ def process_unlinked(session: ClientSession, data: bytes) -> None:
                 syncs = int(kind == _SYNC)
                 session.ignoring = kind != _SYNC
         elif kind == _SYNC:
-            if interception is not None and not session.ignoring and interception.committing.holds_sync(None):
+            if interception is not None and not session.ignoring and interception.holds_sync(None):
                 break
             session.ignoring = False
             syncs += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 from functools import lru_cache
@@ -22,6 +23,7 @@ from interceptor.hooks.statement import Session
 from interceptor.hooks.transaction import Transaction
 from interceptor.services import Backend as BackendInfo
 from interceptor.services import ConsoleCommand, HttpRoute
+from interceptor.session.lacking import nothing
 from pooler.departure import Dismissal
 from pooler.helpers import Catalogue, Catalogues
 from pooler.plugins.analyst import Analyst
@@ -268,12 +270,13 @@ class PluginHost:
             user=settings.client_user,
             transaction=Transaction(tracked=self.plugins.tracks_transactions),
             backend_user=settings.user,
-            client_address=client.address,
+            client_address=sys.intern(client.address),
             tls=client.encrypted,
             certificate_subject="" if client.certificate is None else client.certificate.subject,
             startup=_shared(tuple(client.login.parameters.items())),
         )
         session.reads_alike = welcome.reported.standard_lexing
+        session.settings = nothing()
         session.search_path = reported_path(welcome)
         if names is not None:
             session.role = names.role
@@ -294,7 +297,7 @@ class PluginHost:
             user=settings.client_user,
             transaction=Transaction(tracked=False),
             backend_user=settings.user,
-            client_address=client.address,
+            client_address=sys.intern(client.address),
             tls=client.encrypted,
             certificate_subject="" if client.certificate is None else client.certificate.subject,
             startup=_shared(tuple(startup.parameters.items())),
@@ -318,7 +321,7 @@ class PluginHost:
     def _admitted(self, client: ClientConnection, session: Session, refusal: Block | None) -> Session:
         if refusal is not None:
             raise SessionRefused(refusal)
-        client.plugin_session, client.admitted_at = session, self._server.clock.tick()
+        client.plugin_session, client.admitted_at = session, self._server.clock.now
         self._databases[session.database] += 1
         self.plugins.notify("connection_opened", session)
         return session

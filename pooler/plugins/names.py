@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +90,7 @@ class LoginNames:
 def reported_path(welcome: Welcome) -> str | None:
     """The search_path of the ParameterStatus messages at login: PostgreSQL 18 has it."""
     value = welcome.reported.values.get(b"search_path")
-    return None if value is None else value.decode("utf-8", "surrogateescape")
+    return None if value is None else sys.intern(value.decode("utf-8", "surrogateescape"))
 
 
 def may_rename(sql: str) -> bool:
