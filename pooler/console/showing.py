@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import fields
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -11,6 +11,7 @@ from pooler.config import ServerSettings
 from pooler.config.changing import FIXED_SETTINGS
 from pooler.console.statements import show_queries
 from pooler.reports.counts import FIGURES
+from pooler.reports.turns import in_turns
 
 if TYPE_CHECKING:
     from pooler.node import Node, Row, Value
@@ -44,20 +45,34 @@ def version() -> str:
 # --- Putting answers together ------------------------------------------------------------------------------------
 
 
-def merge(answers: Iterable[list[Row]], key: int, summed: Iterable[int], largest: Iterable[int] = ()) -> list[Row]:
-    """One row for each set of the first ``key`` columns; these columns summed, those the largest, others the first."""
+async def merge(
+    answers: Iterable[list[Row]], key: int, summed: Iterable[int], largest: Iterable[int] = ()
+) -> list[Row]:
+    """One row for each set of the first ``key`` columns; these columns summed, those the largest, others the first.
+
+    There may be thousands, so it is done in turns.
+    """
     found: dict[tuple[object, ...], Row] = {}
-    for rows in answers:
-        for row in rows:
-            seen = found.get(tuple(row[:key]))
-            if seen is None:
-                found[tuple(row[:key])] = list(row)
-                continue
-            for index in summed:
-                seen[index] = _number(seen[index]) + _number(row[index])
-            for index in largest:
-                seen[index] = max(_number(seen[index]), _number(row[index]))
+
+    def put_all() -> Iterator[None]:
+        for rows in answers:
+            for row in rows:
+                seen = found.setdefault(tuple(row[:key]), row)
+                if seen is not row:
+                    for index in summed:
+                        seen[index] = _number(seen[index]) + _number(row[index])
+                    for index in largest:
+                        seen[index] = max(_number(seen[index]), _number(row[index]))
+                yield
+
+    async for _ in in_turns(put_all()):
+        pass
     return list(found.values())
+
+
+async def _made(rows: Iterator[Row]) -> list[Row]:
+    """Rows that take a while to be made, in turns."""
+    return [row async for piece in in_turns(rows) for row in piece]
 
 
 def _number(value: Value) -> int | float:
@@ -98,31 +113,37 @@ async def _fds(server: Server) -> list[Row]:
 
 
 async def _pools(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("pools"), 2, range(2, 13), (13,))
+    rows = await _pools_of_all(server)
     balanced = {str(row[0]): row[10] for row in await _databases(server)}
-    return [[*row[:13], *divmod(_integer(row[13]), 1_000_000), row[14], balanced.get(str(row[0]))] for row in rows]
+    return await _made(
+        [*row[:13], *divmod(_integer(row[13]), 1_000_000), row[14], balanced.get(str(row[0]))] for row in rows
+    )
+
+
+async def _pools_of_all(server: Server) -> list[Row]:
+    return await merge(await server.node.ask_all("pools"), 2, range(2, 13), (13,))
 
 
 async def _databases(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("databases"), 1, (12, 14), (15, 16))
-    return [[*row, row[7]] for row in rows]
+    rows = await merge(await server.node.ask_all("databases"), 1, (12, 14), (15, 16))
+    return await _made([*row, row[7]] for row in sorted(rows, key=lambda row: str(row[0])))
 
 
 async def _users(server: Server) -> list[Row]:
-    return merge(await server.node.ask_all("users"), 1, (5, 7))
+    return await merge(await server.node.ask_all("users"), 1, (5, 7))
 
 
 async def _dns_hosts(server: Server) -> list[Row]:
-    return merge(await server.node.ask_all("dns_hosts"), 1, (), (1,))
+    return await merge(await server.node.ask_all("dns_hosts"), 1, (), (1,))
 
 
 async def _lists(server: Server) -> list[Row]:
-    numbers = merge(await server.node.ask_all("numbers"), 0, range(3))[0]
+    numbers = (await merge(await server.node.ask_all("numbers"), 0, range(3)))[0]
     counts: dict[str, Value] = {
         "databases": len(await _databases(server)),
         "users": len(await _users(server)),
         "peers": 0,
-        "pools": len(await _pools(server)),
+        "pools": len(await _pools_of_all(server)),
         "peer_pools": 0,
         "free_clients": 0,
         "used_clients": numbers[0],
@@ -138,7 +159,7 @@ async def _lists(server: Server) -> list[Row]:
 
 
 async def _mem(server: Server) -> list[Row]:
-    return merge(await server.node.ask_all("memory"), 1, (2, 3, 4), (1,))
+    return await merge(await server.node.ask_all("memory"), 1, (2, 3, 4), (1,))
 
 
 async def _config(server: Server) -> list[Row]:
@@ -187,12 +208,14 @@ async def _nothing(server: Server) -> list[Row]:
 async def _statistics(server: Server) -> list[tuple[str, list[int], list[int]]]:
     """Name, totals and averages of each database, over all processes."""
     summed = range(1, 1 + 2 * _COUNT)
-    rows = merge(await server.node.ask_all("statistics"), 1, summed, (1 + 2 * _COUNT,))
-    found = []
-    for name, *figures in rows:
-        numbers = [_integer(figure) for figure in figures[: 2 * _COUNT]]
-        found.append((str(name), numbers[:_COUNT], averages(numbers[_COUNT:], float(_number(figures[-1])))))
-    return found
+    rows = await merge(await server.node.ask_all("statistics"), 1, summed, (1 + 2 * _COUNT,))
+    return [one async for piece in in_turns(map(_statistics_of, rows)) for one in piece]
+
+
+def _statistics_of(row: Row) -> tuple[str, list[int], list[int]]:
+    name, *figures, seconds = row
+    numbers = [_integer(figure) for figure in figures]
+    return str(name), numbers[:_COUNT], averages(numbers[_COUNT:], float(_number(seconds)))
 
 
 def averages(figures: list[int], seconds: float) -> list[int]:
@@ -206,7 +229,7 @@ def averages(figures: list[int], seconds: float) -> list[int]:
 
 
 async def _stats(server: Server) -> list[Row]:
-    return [[name, *totals, *means, totals[2]] for name, totals, means in await _statistics(server)]
+    return await _made([name, *totals, *means, totals[2]] for name, totals, means in await _statistics(server))
 
 
 async def _stats_totals(server: Server) -> list[Row]:
@@ -218,7 +241,7 @@ async def _stats_averages(server: Server) -> list[Row]:
 
 
 async def _totals(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("statistics"), 1, range(1, 1 + 2 * _COUNT), (1 + 2 * _COUNT,))
+    rows = await merge(await server.node.ask_all("statistics"), 1, range(1, 1 + 2 * _COUNT), (1 + 2 * _COUNT,))
     figures = [sum(_integer(row[index]) for row in rows) for index in range(1, 1 + 2 * _COUNT)]
     seconds = max((float(_number(row[-1])) for row in rows), default=0.0)
     names = [_IN_TOTALS.get(name, name) for name in FIGURES]
@@ -231,25 +254,25 @@ async def _totals(server: Server) -> list[Row]:
 
 
 async def _bans(server: Server) -> list[Row]:
-    return merge(await server.node.ask_all("bans"), 2, (), (2,))
+    return await merge(await server.node.ask_all("bans"), 2, (), (2,))
 
 
 async def _plugins(server: Server) -> list[Row]:
-    return merge(await server.node.ask_all("plugins"), 1, range(6, 10))
+    return await merge(await server.node.ask_all("plugins"), 1, range(6, 10))
 
 
 async def _hooks(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("hooks"), 2, (3, 4, 5, 7), (6,))
+    rows = await merge(await server.node.ask_all("hooks"), 2, (3, 4, 5, 7), (6,))
     return [[*row[:6], _integer(row[5]) // max(1, _integer(row[3])), *row[6:]] for row in rows]
 
 
 async def _pins(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("pins"), 3, (3,), (4,))
+    rows = await merge(await server.node.ask_all("pins"), 3, (3,), (4,))
     return [[*row[:4], *divmod(_integer(row[4]), 1_000_000)] for row in rows]
 
 
 async def _listeners(server: Server) -> list[Row]:
-    rows = merge(await server.node.ask_all("listeners"), 2, (2, 3), (4,))
+    rows = await merge(await server.node.ask_all("listeners"), 2, (2, 3), (4,))
     return sorted(rows, key=lambda row: (str(row[0]), str(row[1])))
 
 

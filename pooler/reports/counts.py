@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pooler.node import Row, Value
     from pooler.server import Server
 
-__all__ = ["FIGURES", "database_totals", "figures_of", "memory", "numbers", "statistics"]
+__all__ = ["FIGURES", "figures_of", "memory", "numbers", "statistics"]
 
 FIGURES = (
     "server_assignment_count",
@@ -52,25 +52,20 @@ def figures_of(stats: PoolStats) -> list[int]:
     ]
 
 
-def database_totals(server: Server) -> dict[str, PoolStats]:
-    """What has been counted so far, by database: in the pools that are there, and in those that were."""
+def statistics(server: Server) -> Iterator[Row | None]:
+    """For each database: its name, the ``FIGURES`` so far, those of the last whole period, and its seconds."""
     totals: dict[str, PoolStats] = {}
     for name, stats in server.pools.forgotten.items():
         totals.setdefault(name, PoolStats()).add(stats)
-    for pool in server.pools:
+    for pool in list(server.pools):
         totals.setdefault(pool.settings.database, PoolStats()).add(pool.totals())
-    return totals
-
-
-def statistics(server: Server) -> list[Row]:
-    """For each database: its name, the ``FIGURES`` so far, those of the last whole period, and its seconds."""
+        yield None
     period = server.statistics.last
-    rows: list[Row] = []
-    for name, totals in sorted(database_totals(server).items()):
+    for name in sorted(totals):
         latest = period.figures.get(name, [0] * len(FIGURES))
-        rows.append([name, *figures_of(totals), *latest, period.seconds])
-    consoles = sorted({one.database for one in server.consoles})
-    return rows + [[console, *[0] * (2 * len(FIGURES)), period.seconds] for console in consoles]
+        yield [name, *figures_of(totals[name]), *latest, period.seconds]
+    for console in sorted({one.database for one in server.consoles}):
+        yield [console, *[0] * (2 * len(FIGURES)), period.seconds]
 
 
 def numbers(server: Server) -> list[Row]:

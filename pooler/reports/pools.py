@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pooler.backend import BackendState
@@ -23,21 +24,23 @@ def is_due_for_check(pool: Pool, backend: Backend, now: float) -> bool:
     return settings.server_check_query is not None and now - backend.since >= settings.server_check_delay
 
 
-def pools(server: Server) -> list[Row]:
+def pools(server: Server) -> Iterator[Row | None]:
     """By database and role, over all targets: the columns of SHOW POOLS, with the longest wait in microseconds as one.
 
     Clients and servers are counted where the pools of several targets meet; the pool mode is the primary's.
     """
     now = server.clock.tick()
     found: dict[tuple[str, str], Row] = {}
-    for pool in server.pools:
+    for pool in list(server.pools):
         row = _pool(pool, now)
         key = (pool.settings.database, pool.settings.user)
         sum_up(found.setdefault(key, [*key, *[0] * 11, 0, row[-1]]), row)
+        yield None
     for name in sorted(CONSOLE_DATABASES):
         count = sum(console.database == name for console in server.consoles)
         found[name, name] = [name, name, count, *[0] * 10, 0, "statement"]
-    return [found[key] for key in sorted(found)]
+    for key in sorted(found):
+        yield found[key]
 
 
 def sum_up(total: Row, row: Row) -> None:
@@ -77,22 +80,23 @@ def _pool(pool: Pool, now: float) -> Row:
     ]
 
 
-def databases(server: Server) -> list[Row]:
+def databases(server: Server) -> Iterator[Row | None]:
     """The columns of SHOW DATABASES; "*" is not among them, but what clients have named under it."""
     config = server.config
     named = dict.fromkeys(name for name in config.databases if name != ANY_DATABASE)
     named |= dict.fromkeys(pool.settings.database for pool in server.pools)
     sizes: Counter[str] = Counter()
     clients: Counter[str] = Counter()
-    for pool in server.pools:
+    for pool in list(server.pools):
         sizes[pool.settings.database] += pool.size
         clients[pool.settings.database] += len(pool.clients)
-    rows = [_database(server, name, sizes[name], clients[name]) for name in named]
+        yield None
+    for name in sorted(named):
+        yield _database(server, name, sizes[name], clients[name])
     for name in sorted(CONSOLE_DATABASES):
         count = sum(console.database == name for console in server.consoles)
         port = server.config.server.listen_port or server.port
-        rows.append([name, None, port, name, name, 2, 0, 0, 0, "statement", None, 0, 0, 0, count, 0, 0])
-    return sorted(rows, key=lambda row: str(row[0]))
+        yield [name, None, port, name, name, 2, 0, 0, 0, "statement", None, 0, 0, 0, count, 0, 0]
 
 
 def _database(server: Server, name: str, size: int, clients: int) -> Row:
@@ -122,29 +126,29 @@ def _database(server: Server, name: str, size: int, clients: int) -> Row:
     ]
 
 
-def users(server: Server) -> list[Row]:
+def users(server: Server) -> Iterator[Row | None]:
     """The columns of SHOW USERS: those of the configuration and of the user file, and those who are connected."""
     config = server.config
     names = dict.fromkeys([*config.users, *server.user_names()])
     backends: Counter[str] = Counter()
-    clients: Counter[str] = Counter(client.settings.client_user for pool in server.pools for client in pool.clients)
-    for pool in server.pools:
+    clients: Counter[str] = Counter()
+    for pool in list(server.pools):
         backends[pool.settings.user] += pool.size
+        for client in list(pool.clients):
+            clients[client.settings.client_user] += 1
+            yield None
+        yield None
     names |= dict.fromkeys([*backends, *clients])
-    rows: list[Row] = []
     for name in sorted(names):
         said = config.users.get(name)
         most = None if said is None else said.max_user_connections
-        rows.append(
-            [
-                name,
-                None if said is None or said.pool_size is None else str(said.pool_size),
-                None if said is None or said.reserve_pool_size is None else str(said.reserve_pool_size),
-                None if said is None or said.pool_mode is None else said.pool_mode.value,
-                config.server.max_user_connections if most is None else most,
-                backends[name],
-                0,
-                clients[name],
-            ]
-        )
-    return rows
+        yield [
+            name,
+            None if said is None or said.pool_size is None else str(said.pool_size),
+            None if said is None or said.reserve_pool_size is None else str(said.reserve_pool_size),
+            None if said is None or said.pool_mode is None else said.pool_mode.value,
+            config.server.max_user_connections if most is None else most,
+            backends[name],
+            0,
+            clients[name],
+        ]
