@@ -10,6 +10,7 @@ import pytest
 from interceptor.testing.postgres import PostgresServer
 from tests.integration.rules_world import CORPUS, is_refused, is_told
 from tests.support import frontend as f
+from tests.support.backend import decode_error
 from tests.support.frontend import Frontend
 from tests.support.proxied import Clients, upstream
 from tests.support.proxy import run_proxy
@@ -134,9 +135,9 @@ def test_what_is_refused_before_it_is_sent_takes_nothing_away(clients: Clients, 
     """A timeout can't be made to hold for several statements at once, which is found when all rules have decided."""
     client, other = clients.connect(mode), clients.connect("session")
     other.query(PATH)
-    found = say(client, f.query("drop table hides.secret; select 1 as probe_set"))
+    found = replies_to(client, f.query("drop table hides.secret; select 1 as probe_set"))
     assert [decode_error(one.body)["C"] for one in found if one.tag == b"E"] == ["0A000"]
-    assert not is_refused(say(other, f.query(READ)))
+    assert not is_refused(replies_to(other, f.query(READ)))
 
 
 # The last one: its database stays in flux for a minute.
