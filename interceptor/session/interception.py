@@ -19,15 +19,14 @@ from interceptor.protocol.framing import unpack_header
 from interceptor.protocol.text_style import DEFAULT_STYLE, TextStyle
 from interceptor.session.answers import LocalPortal
 from interceptor.session.bounds import LARGE_KINDS, SMALL_KINDS
-from interceptor.session.committing import Committing, Control, control_of
+from interceptor.session.committing import Control, control_of
 from interceptor.session.deciding import COUNTED, decide_batch
-from interceptor.session.delivery import Delivery
 from interceptor.session.executions import Executions
 from interceptor.session.known import NO_NAMES
 from interceptor.session.lacking import nothing, own
 from interceptor.session.lookup import Pending
-from interceptor.session.naming import Naming
 from interceptor.session.notes import Note
+from interceptor.session.occupied import Occupied
 from interceptor.session.outdated import Looked
 from interceptor.session.positions import Rewriting
 from interceptor.session.substitutes import SUBSTITUTE, SUBSTITUTE_MESSAGE, Answered, Described, Substitute
@@ -36,11 +35,9 @@ if TYPE_CHECKING:
     from interceptor.hooks.chain import Outcome
     from interceptor.hooks.plans import PlanTables
     from interceptor.hooks.statement import Session
-    from interceptor.session.backend import BackendSession
     from interceptor.session.client import ClientSession
     from interceptor.session.observed import Run
     from interceptor.session.retrying import Retrying
-    from interceptor.session.staging import Stage
     from interceptor.sql.facts import MessageFacts
 
 
@@ -49,7 +46,7 @@ _NO_SUBSTITUTES: Final[deque[Substitute]] = deque()
 """Never changed: another one is put in its place. Even an empty one takes 600 bytes."""
 
 
-class Interception(Naming):
+class Interception(Occupied):
     """One client's side of the plugins.
 
     There is one for each client, so an idle one owns next to nothing: what it needs for a batch is made for it, and
@@ -57,10 +54,8 @@ class Interception(Naming):
     """
 
     __slots__ = (
-        "_committing",
         "canceled",
         "control_portals",
-        "delivery",
         "described",
         "executed_here",
         "executions",
@@ -75,7 +70,6 @@ class Interception(Naming):
         "routed",
         "settling",
         "sight",
-        "stage",
         "standing",
         "substitutes",
         "target",
@@ -108,13 +102,8 @@ class Interception(Naming):
         """Portals at the backend that run another text than the client's."""
         self.described: dict[bytes, Described] = nothing()
         """Those of them that are described as if it was the client's."""
-        self.delivery: Delivery | None = None
-        """Of answers, once there has been one."""
-        self._committing: Committing | None = None
         self.control_portals: dict[bytes, Control] = nothing()
         """Portals at the backend that begin or end a transaction."""
-        self.stage: Stage | None = None
-        """What runs before a statement, while it waits for the server or for rows of a plugin."""
         self.routed: Outcome | None = None
         """The execution of the batch that is looked at which may be run once more elsewhere."""
         self.retrying: Retrying | None = None
@@ -145,38 +134,6 @@ class Interception(Naming):
         """What has been looked at begins a transaction, and nobody has acted on it yet."""
         transaction = self.facts.transaction
         return bool(self.known.journal) and transaction.implicit and transaction.status == "idle"
-
-    @property
-    def busy(self) -> bool:
-        """Rows of a plugin are being sent, to the client or before a statement."""
-        delivery, committing = self.delivery, self._committing
-        return (
-            (delivery is not None and delivery.busy)
-            or self.stage is not None
-            or (committing is not None and committing.asking)
-        )
-
-    @property
-    def committing(self) -> Committing:
-        """What is to be done before the client's transactions are committed. Made when it is first asked for."""
-        if self._committing is None:
-            self._committing = Committing(self)
-        return self._committing
-
-    @property
-    def wants_commit(self) -> bool:
-        """Somebody wants to be asked before the transaction is committed."""
-        return self.facts.transaction.has_before_commit
-
-    def holds_sync(self, backend: BackendSession | None) -> bool:
-        """As ``Committing.holds_sync``."""
-        return self.wants_commit and self.committing.holds_sync(backend)
-
-    def deliver(self, answered: Answered, ready: bytes) -> None:
-        """Send the rows of an answer, and what ends them (``Delivery.start``)."""
-        if self.delivery is None:
-            self.delivery = Delivery(self.session, self, self.tables.waits)
-        self.delivery.start(answered, ready)
 
     # --- Looking ---------------------------------------------------------------------------------------------------
 

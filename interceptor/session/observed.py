@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interceptor.hooks.audience import Audience
     from interceptor.hooks.chain import AtParse, Chain, Outcome
     from interceptor.hooks.decisions import Block
+    from interceptor.hooks.plans import PlanTable
     from interceptor.hooks.statement import Execution
     from interceptor.session.executions import Executions
 
@@ -53,6 +54,8 @@ class Run:
     """Messages of it that have been looked at, and neither answered nor skipped."""
     batch_size: int = 0
     """Bytes of the batch that it passes by in (``observing``)."""
+    plans: tuple[PlanTable, int] | None = None
+    """What it rested on that this batch passes by, and how often that had been emptied."""
     suspended: bool = False
     closing: bool = False
     """Its portal is closed, or replaced."""

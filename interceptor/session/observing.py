@@ -106,8 +106,10 @@ def end_of_observed(interception: Interception, chain: Chain, data: bytes, posit
         end = len(data)
     if not interception.session.follows:
         interception.note_text(sql)
-    interception.passing = Run(execution, chain.observers, interception.executions)
-    interception.passing.batch_size = end - position
+    run = interception.passing = Run(execution, chain.observers, interception.executions)
+    table = interception.facts.table
+    assert table is not None
+    run.batch_size, run.plans = end - position, (table, table.epoch)
     return end
 
 

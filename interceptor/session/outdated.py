@@ -13,8 +13,9 @@ from interceptor.session.substitutes import SUBSTITUTE
 if TYPE_CHECKING:
     from interceptor.hooks.plans import PlanTable
     from interceptor.session.interception import Interception
+    from interceptor.session.observed import Run
 
-__all__ = ["Looked", "forget_decision", "is_outdated"]
+__all__ = ["Looked", "forget_decision", "forget_passing", "is_outdated", "is_passing_outdated"]
 
 _COUNTED: Final = frozenset(b"QPBDECF") | {SUBSTITUTE}
 _WHY: Final = messages.encode_failure(
@@ -65,3 +66,17 @@ def forget_decision(interception: Interception, data: bytes) -> bytes:
         position += 1 + length
     interception.on_ready(messages.IDLE)
     return looked.batch + data[len(looked.decided) :]
+
+
+def is_passing_outdated(run: Run) -> bool:
+    """Whether plans have been forgotten since this execution was let pass, though nobody has acted on it yet."""
+    assert run.plans is not None
+    table, epoch = run.plans
+    return table.stale or table.epoch != epoch
+
+
+def forget_passing(interception: Interception) -> None:
+    """Nobody has decided anything about the batch that was let pass. Observers hear that its execution failed."""
+    interception.executions.on_refused(_WHY)
+    interception.skip(messages.QUERY)
+    interception.on_ready(messages.IDLE)

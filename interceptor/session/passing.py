@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.protocol import messages
 from interceptor.protocol.framing import unpack_header
 from interceptor.session.observing import ENDS, end_of_observed
+from interceptor.session.outdated import forget_passing, is_passing_outdated
 from interceptor.sql.effects import NONE, WRITES
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
     (``Interception.passing``), which the caller acts on when it can.
     """
     if interception.passing is not None:
-        return position + interception.passing.batch_size
+        if not is_passing_outdated(interception.passing):
+            return position + interception.passing.batch_size
+        forget_passing(interception)
     table = interception.facts.table
     if table is None or table.stale or not _all_is_plain(interception):
         return position

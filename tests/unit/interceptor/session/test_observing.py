@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interceptor.errors import STATEMENT_POOLING, ClientError
+from interceptor.errors import NOT_JUDGED, STATEMENT_POOLING, ClientError
 from interceptor.protocol import messages
 from interceptor.session import PoolMode
 from interceptor.session.interception import Interception
@@ -182,7 +182,6 @@ def test_what_waits_for_a_backend_is_decided_about_once(
     began = recorder.interception.passing
     assert began is not None
     recorder.from_client(query("select 1"))
-    recorder.harness.tables.invalidate()
     monkeypatch.setattr("interceptor.session.observed._clock", lambda: 7.0)
     recorder.give_backend()
     assert recorder.take()[0] == sent + FLUSH
@@ -190,6 +189,22 @@ def test_what_waits_for_a_backend_is_decided_about_once(
     assert began.began == 5.0
     recorder.from_backend(RESULT + ready() if sent[0] == messages.QUERY else ANSWERED)
     assert told(recorder) == [ONE]
+
+
+@pytest.mark.parametrize("database", [None, "app"])
+@pytest.mark.parametrize("sent", [query("select 1"), ASKED])
+def test_what_waits_is_judged_anew_where_plans_were_forgotten(
+    tmp_path: Path, looks: list[bytes], sent: bytes, database: str | None
+) -> None:
+    recorder = known(PluggedRecorder(tmp_path, ENDS), "select 1")
+    recorder.has_backends = False
+    recorder.from_client(sent)
+    recorder.harness.tables.invalidate(database)
+    recorder.give_backend()
+    assert recorder.take() == (sent, b"")
+    assert looks == [sent]
+    recorder.from_backend(RESULT + ready() if sent[0] == messages.QUERY else ANSWERED)
+    assert told(recorder) == [("failed", NOT_JUDGED.sqlstate, "proxy"), ONE]
 
 
 @pytest.mark.parametrize("sent", [query("select 1"), ASKED])
