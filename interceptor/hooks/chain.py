@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
+from interceptor.hooks.at_parse import MAX_ROUNDS, AtParse, decide_at_parse
 from interceptor.hooks.audience import EMPTY_AUDIENCE, Audience
 from interceptor.hooks.containment import Hook, HookFailure, discard, is_awaitable
 from interceptor.hooks.decisions import (
@@ -29,16 +30,15 @@ from interceptor.hooks.decisions import (
     Route,
     Shape,
     Step,
-    Value,
 )
 from interceptor.hooks.observing import Failure
-from interceptor.hooks.parameters import Parameters
+from interceptor.hooks.parameters import ParameterMap, Parameters, compose_maps
 from interceptor.hooks.waits import Waits
 
 if TYPE_CHECKING:
     from interceptor.hooks.statement import Execution, Session, SessionClass, Statement
 
-__all__ = ["MAX_ROUNDS", "PHASES", "PHASE_DECISIONS", "AtParse", "Chain", "Outcome", "PlannedStep", "Planner"]
+__all__ = ["PHASES", "PHASE_DECISIONS", "AtParse", "Chain", "Outcome", "PlannedStep", "Planner"]
 
 PHASES: Final = ("guard", "virtual", "rewrite", "cache", "route", "observe")
 
@@ -53,12 +53,6 @@ PHASE_DECISIONS: Final[dict[str, frozenset[type]]] = {
 """What each phase may decide."""
 
 _ANSWERS: Final[frozenset[type]] = frozenset([Respond, Replay])
-
-MAX_ROUNDS: Final = 3
-"""Rewrites of one execution, each of which starts again with the guards."""
-
-ParameterMap: TypeAlias = tuple[int | Value, ...]
-
 
 _NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -102,26 +96,6 @@ class PlannedStep:
 
 
 _NAMES: Final[dict[type, str]] = {kind: kind.__name__.lower() for kind in (Forward, Block, Respond, Replay, Route)}
-
-
-class AtParse:
-    """What is certain of a text before there are parameters: at Parse, and at Describe of a statement."""
-
-    __slots__ = ("block", "by", "observers", "parameters", "reason", "shape", "statement")
-
-    def __init__(self, statement: Statement) -> None:
-        self.block: Block | None = None
-        """It is refused already."""
-        self.by = self.reason = ""
-        """By which plugin, and why."""
-        self.observers: Audience = EMPTY_AUDIENCE
-        """Who hears of that."""
-        self.statement = statement
-        """What is to be parsed in its place."""
-        self.parameters: ParameterMap | None = None
-        """As ``Rewrite.parameters``, from the client's text to ``statement``."""
-        self.shape: Shape | None = None
-        """Parse and Describe are answered here: no backend is asked."""
 
 
 class Outcome:
@@ -212,7 +186,7 @@ class Chain:
 
         Call it once for each Parse: it counts refusals.
         """
-        return _at_parse(self, session, AtParse(self.statement), 0, frozenset())
+        return decide_at_parse(self, session, AtParse(self.statement), 0, frozenset())
 
 
 def _course(chain: Chain, execution: Execution) -> _Course:
@@ -341,7 +315,7 @@ def _rewritten(rewrite: Rewrite, statement: Statement, hook: Hook, outcome: Outc
         mapping, parameters = _map_parameters(rewrite, execution.statement, statement, execution.parameters)
     except Exception as error:  # of a value of the plugin's, which may be of any class
         return hook.failed(error)
-    outcome.mapping = _compose(outcome.mapping, mapping)
+    outcome.mapping = compose_maps(outcome.mapping, mapping)
     outcome.execution = execution.with_statement(statement, parameters)
     outcome.before += rewrite.before
     outcome.before_hooks += (hook,) * len(rewrite.before)
@@ -371,13 +345,6 @@ def _highest(statement: Statement) -> int:
     return max((one.number for one in statement.facts.parameters), default=0)
 
 
-def _compose(first: ParameterMap | None, then: ParameterMap | None) -> ParameterMap | None:
-    """The map that does what two do one after the other."""
-    if first is None or then is None:
-        return then if first is None else first
-    return tuple(first[one - 1] if isinstance(one, int) else one for one in then)
-
-
 async def _wait(course: _Course, pause: _Pause, waits: Waits) -> Outcome:
     """Go on with a course that has to wait."""
     try:
@@ -399,80 +366,3 @@ async def _answer(pause: _Pause, waits: Waits) -> object:
     if pause.hook is None:
         return await pause.awaitable
     return await pause.hook.wait(pause.awaitable, waits)
-
-
-def _at_parse(
-    chain: Chain | None, session: Session, found: AtParse, rounds: int, rewriters: frozenset[str]
-) -> AtParse | Awaitable[AtParse]:
-    certain = True
-    for step in chain.steps if chain is not None else ():
-        if step.phase in ("virtual", "rewrite") and step.hook.plugin.name in rewriters:
-            continue
-        if step.shape is not None and certain and found.shape is None:
-            found.shape = _shape(step, session)
-        decision = step.constant
-        if isinstance(decision, Block):
-            found.block, found.by, found.reason = decision, step.hook.plugin.name, step.reason
-            assert chain is not None
-            found.observers = chain.observers
-            step.hook.plugin.decisions["block"] += 1
-            step.hook.plugin.count_refusal(decision.sqlstate)
-            if step.refused is not None:
-                step.hook.call(step.refused, session)
-            return found
-        if isinstance(decision, Respond) and certain:
-            if found.shape is None:
-                found.shape = Shape(decision.columns)
-            return found
-        if isinstance(decision, Rewrite) and certain and rounds < MAX_ROUNDS and _is_parsed(decision):
-            return _parse_rewritten(chain, decision, session, found, rounds, rewriters | {step.hook.plugin.name})
-        if step.phase in ("virtual", "rewrite") and (decision is None or isinstance(decision, Rewrite)):
-            # Which text will run is known at execution only: until then it is the one that there is.
-            certain = False
-    return found
-
-
-def _is_parsed(rewrite: Rewrite) -> bool:
-    """Whether it takes the place of the client's text at Parse already: nothing that it needs is made later."""
-    if rewrite.parameters is not None and rewrite.parameters != tuple(range(1, len(rewrite.parameters) + 1)):
-        # The client is told of the parameters of its own text, in their order.
-        return False
-    return rewrite.describe == "rewritten" and not rewrite.before
-
-
-def _parse_rewritten(
-    chain: Chain | None,
-    rewrite: Rewrite,
-    session: Session,
-    found: AtParse,
-    rounds: int,
-    rewriters: frozenset[str],
-) -> AtParse | Awaitable[AtParse]:
-    assert chain is not None
-    planned = chain.planner.plan(session, rewrite.sql.encode("utf-8", "surrogateescape"))
-
-    def go_on(statement: Statement, following: Chain | None) -> AtParse | Awaitable[AtParse]:
-        found.statement = statement
-        found.parameters = _compose(found.parameters, rewrite.parameters)
-        return _at_parse(following, session, found, rounds + 1, rewriters)
-
-    async def later(pending: Awaitable[tuple[Statement, Chain | None]]) -> AtParse:
-        going = go_on(*await pending)
-        return going if isinstance(going, AtParse) else await going
-
-    if isinstance(planned, tuple):
-        return go_on(*planned)
-    return later(planned)
-
-
-def _shape(step: PlannedStep, session: Session) -> Shape | None:
-    shape = step.shape
-    if shape is None or isinstance(shape, Shape):
-        return shape
-    assert session.table is not None
-    answer = step.hook.call(shape, session.table.view_of(step.hook.plugin.name))
-    if answer is None or isinstance(answer, Shape):
-        return answer
-    if type(answer) is not HookFailure:
-        step.hook.failed(f"answered with a {type(answer).__name__} where its shape was asked for")
-    return None

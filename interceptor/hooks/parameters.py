@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -11,7 +11,10 @@ from interceptor.hooks.decisions import Value
 from interceptor.protocol.datatypes import PythonValue, find_type
 from interceptor.protocol.values import decode_value, encode_binary
 
-__all__ = ["NO_PARAMETERS", "BoundValue", "Parameters"]
+__all__ = ["NO_PARAMETERS", "BoundValue", "ParameterMap", "Parameters", "compose_maps"]
+
+ParameterMap: TypeAlias = tuple[int | Value, ...]
+"""Where a rewritten text has its parameters from: numbers of the client's, or values of its own."""
 
 
 class BoundValue(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +55,7 @@ class Parameters(Sequence[BoundValue]):
             raise IndexError(f"there is no parameter ${number}, only {len(self._bound)} of them")
         return self._bound[number - 1].value()
 
-    def mapped(self, mapping: tuple[int | Value, ...] | None) -> Parameters:
+    def mapped(self, mapping: ParameterMap | None) -> Parameters:
         """The parameters of a rewritten statement (``Rewrite.parameters``). Raises ValueError, IndexError."""
         if mapping is None:
             return self
@@ -68,3 +71,10 @@ class Parameters(Sequence[BoundValue]):
 
 
 NO_PARAMETERS: Final = Parameters()
+
+
+def compose_maps(first: ParameterMap | None, then: ParameterMap | None) -> ParameterMap | None:
+    """The map that does what two do one after the other."""
+    if first is None or then is None:
+        return then if first is None else first
+    return tuple(first[one - 1] if isinstance(one, int) else one for one in then)

@@ -8,8 +8,7 @@ from struct import Struct
 from typing import Final
 
 from interceptor.errors import ProtocolViolation
-from interceptor.hooks.chain import ParameterMap
-from interceptor.hooks.parameters import BoundValue, Parameters
+from interceptor.hooks.parameters import BoundValue, ParameterMap, Parameters
 from interceptor.protocol.datatypes import find_type
 from interceptor.protocol.messages import BIND, decode_cstring, encode_message
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from interceptor.errors import TOO_MANY_STATEMENTS, ClientError, ProtocolViolation
-from interceptor.hooks.chain import AtParse, Outcome
+from interceptor.hooks.at_parse import AtParse
+from interceptor.hooks.chain import Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond
 from interceptor.hooks.parameters import NO_PARAMETERS
 from interceptor.hooks.statement import Execution

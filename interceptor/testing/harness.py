@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeVar, cast, overload
 
 from interceptor.catalogue import Closures, Snapshot
-from interceptor.hooks.chain import AtParse, Outcome
+from interceptor.hooks.at_parse import AtParse
+from interceptor.hooks.chain import Outcome
 from interceptor.hooks.decisions import Block, Replay, Respond, Row
 from interceptor.hooks.instant_waits import InstantWaits, WaitsForOthers, finish
 from interceptor.hooks.loading import load_plugins
