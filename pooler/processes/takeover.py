@@ -10,6 +10,7 @@ import array
 import contextlib
 import logging
 import os
+import select
 import socket
 import stat
 import struct
@@ -168,12 +169,12 @@ def ask_for_handover(directory: Path) -> Handover:
 
 def check_not_called_off(connection: socket.socket) -> None:
     """Raises TakeoverRefused if the old one goes on after all. One that is dead does not."""
-    try:
-        said = connection.recv(len(_CALLED_OFF), socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
+    # The socket has a timeout, which Python waits for whatever flags say.
+    if not select.select([connection], [], [], 0)[0]:
         return
-    if said == _CALLED_OFF:
-        raise TakeoverRefused(_WHY_CALLED_OFF)
+    with contextlib.suppress(OSError):
+        if connection.recv(len(_CALLED_OFF), socket.MSG_PEEK) == _CALLED_OFF:
+            raise TakeoverRefused(_WHY_CALLED_OFF)
 
 
 def say_go(connection: socket.socket) -> None:
