@@ -19,8 +19,8 @@ from pooler.access import DatabaseMadeUp, Entry
 from pooler.auth import BackendCredential, KeyCache
 from pooler.auth.userlist import decode_password
 from pooler.config import CONSOLE_DATABASES, Config, PoolSettings
-from pooler.helpers.helper import Helper, HelperSettings
-from pooler.tasks import spawn
+from pooler.helpers.helper import Helper, HelperSettings, HelperState
+from pooler.tasks import Handle, spawn
 
 __all__ = ["AuthQuery"]
 
@@ -79,7 +79,9 @@ class AuthQuery:
             ) from None
 
     async def close(self) -> None:
-        """Close all connections, for good."""
+        """Close all connections, for good. Logins that are under way are given up: their servers may say nothing."""
+        for asking in self._askings.values():
+            asking.give_up_login()
         for helper in self.helpers:
             await helper.close()
 
@@ -128,6 +130,12 @@ class _Asking:
         self.helper = helper
         self._gate = gate
         self._turn = asyncio.Lock()
+        self._question: Handle | None = None
+
+    def give_up_login(self) -> None:
+        """End a question that waits for the server to let us in."""
+        if self._question is not None and self.helper.state is HelperState.CONNECTING:
+            self._question.cancel()
 
     async def ask(self, query: str, user: str) -> list[Row]:
         """Ask about a user. Raises BackendError.
@@ -140,7 +148,7 @@ class _Asking:
             if gate is not None:
                 await gate.acquire()
             answer: asyncio.Future[list[Row] | BackendError] = asyncio.get_running_loop().create_future()
-            spawn(self._run(query, user, answer, gate), name=str(self.helper))
+            self._question = spawn(self._run(query, user, answer, gate), name=str(self.helper))
             told = await asyncio.shield(answer)
         if isinstance(told, BackendError):
             raise told

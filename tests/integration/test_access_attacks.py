@@ -180,7 +180,13 @@ def test_made_up_databases_cost_the_server_few_logins_at_once() -> None:
     with HostileServer(behave) as hostile, contextlib.ExitStack() as stack:
         primary = f"postgresql://{hostile.host}:{hostile.port}/?sslmode=disable"
         tables: Tables = {
-            "server": {"auth_type": "scram-sha-256", "auth_user": "lookup", "auth_file": "users.txt"},
+            "server": {
+                "auth_type": "scram-sha-256",
+                "auth_user": "lookup",
+                "auth_file": "users.txt",
+                # Nor does a login that is under way keep the proxy from its end.
+                "server_connect_timeout": "5min",
+            },
             'databases."*"': {"primary": primary},
         }
         proxy = stack.enter_context(run_proxy(tables, {"users.txt": '"lookup" ""\n'}))
