@@ -375,12 +375,13 @@ def _act(
 def _note_change(interception: Interception, backend: BackendSession, change: Change, noted: int) -> None:
     """See that what a message changed is taken back, should it fail or be skipped."""
     mine = partial(interception.known.undo, change)
-    if len(backend.changes) > noted:
-        undo, statements, name = backend.changes[-1]
-        backend.changes[-1] = (partial(_undo_both, undo, mine), statements, name)
-    elif backend.owed and backend.owed[-1] in _AS_CHANGES:
+    if backend.owed and backend.owed[-1] in _AS_CHANGES:
+        # What was noted besides is of what goes ahead of it, and may go well where this fails.
         backend.owed[-1] = _AS_CHANGES[backend.owed[-1]]
         backend.note_change(mine)
+    elif len(backend.changes) > noted:
+        undo, statements, name = backend.changes[-1]
+        backend.changes[-1] = (partial(_undo_both, undo, mine), statements, name)
 
 
 def _undo_both(first: Callable[[], object], second: Callable[[], object]) -> None:
