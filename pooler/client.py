@@ -152,7 +152,7 @@ class ClientConnection(ClientSocket):
                 if self.backend is not None:
                     self.backend.on_request()
                 slate = self.server.slate
-                if slate.bell[0] != slate.heard:
+                if slate is not None and slate.bell[0] != slate.heard:
                     self.server.catch_up()
                 self.session.feed(data)
             else:

@@ -132,8 +132,8 @@ class Server:
         """Connections that have not said yet who they are, the oldest first."""
         self.handshakes = Turns()
         self.host = PluginHost(self, make_counters)
-        self.slate = self.host.flux.slate
-        """What processes write down of what they define; whoever judges has to have looked at it."""
+        self.slate: Slate | None = None
+        """What other processes write down of what they define; whoever judges has to have looked at it."""
         self.judges = Judges(self.host.catalogues)
         self.hubs = Hubs(self)
         self.boards = Boards(config, self.hubs.get)
@@ -379,7 +379,7 @@ class Server:
     def catch_up(self) -> None:
         """Take note of what other processes define, before anything is judged."""
         slate = self.slate
-        if slate.bell[0] != slate.heard:
+        if slate is not None and slate.bell[0] != slate.heard:
             self.host.flux.catch_up()
 
     async def reload_plugins(self, sources: PluginSources | None = None) -> None:
