@@ -28,6 +28,7 @@ WORKERS = 3
 def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
     """Three workers; each database of the proxy has its name as its application_name."""
     postgres18.create_database(DATABASE)
+    postgres18.psql("create role processes_bob login")
 
     def database(name: str) -> str:
         return upstream(postgres18, DATABASE, application_name=name)
@@ -39,11 +40,16 @@ def proxy(postgres18: PostgresServer) -> Iterator[Proxy]:
         "databases.dead": {"primary": database("dead"), "pool_size": 3},
         "databases.ruled": {"primary": database("ruled"), "pool_size": 3},
         "databases.minimum": {"primary": database("minimum"), "pool_size": 5, "min_pool_size": 4},
+        "databases.capped": {
+            "primary": upstream(postgres18, DATABASE, "", application_name="capped"),
+            "max_db_connections": 2,
+        },
         "databases.wide": {"primary": database("wide"), "pool_size": 20},
     }
     with run_proxy(tables) as running:
         yield running
     postgres18.drop_database(DATABASE)
+    postgres18.psql("drop role processes_bob")
 
 
 @pytest.fixture
@@ -109,6 +115,21 @@ def test_permits_move_from_worker_to_worker_at_a_bounded_rate(postgres18: Postgr
     print(f"{logins:.0f} logins in {seconds:.2f} s")
     # A permit that is in use stays for a quarter of a second, and one that rests for a tenth.
     assert 4 <= logins <= pool * (1 + seconds / 0.1)
+
+
+def test_a_limit_that_pools_share_holds_over_all_workers(clients: Clients, postgres18: PostgresServer) -> None:
+    """Each role has a pool of its own, and all of them have two connections together."""
+    users = ("postgres", "processes_bob")
+    with peak(postgres18, "capped") as seen:
+        found = [one_of_each(WORKERS, lambda user=user: clients.connect("capped", user)) for user in users]  # type: ignore[misc]
+        members = [member for each in found for member in each.values()]
+        for member in members:
+            for _ in range(3):
+                member.send(f.query("select pg_sleep(0.001)"))
+        for member in members:
+            member.read_until_ready(1 + 3)
+            assert not errors(member)
+    assert seen.most <= 2
 
 
 def test_a_client_is_canceled_through_any_worker(clients: Clients, postgres18: PostgresServer) -> None:

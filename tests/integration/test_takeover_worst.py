@@ -144,6 +144,7 @@ def test_a_process_that_dies_half_way(postgres18: PostgresServer, tmp_path: Path
                 serves(second)
                 assert second.stop() == 0
         assert seen.most <= 3
+        clients.close()
         if not goes_on:
             with take_over(first, 3) as third:
                 assert first.wait() == 0
