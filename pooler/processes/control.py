@@ -236,7 +236,7 @@ class Control:
             case Question():
                 self.questions.on_question(peer, message)
             case Answered():
-                self.questions.on_answered(message)
+                self.questions.on_answered(message, peer)
             case Goodbye():
                 peer.ends = True
                 self.ledger.leave(slot)

@@ -29,6 +29,8 @@ Send = Callable[[Message, int], None]
 _NO_FILE: Final = -1
 _ANSWER_WITHIN: Final = 5.0
 """Seconds that a process has to say how it is. Commands may take as long as they do."""
+_LATE_WITHIN: Final = 0.25
+"""Seconds for one that did not answer the last question: a SHOW may be several, and who looks is in a hurry."""
 _OF_GATES: Final = frozenset({"DISABLE", "ENABLE", "KILL", "PAUSE", "RESUME"})
 _GATES: Final = "gates"
 _SET: Final = "set"
@@ -194,6 +196,8 @@ class QuestionRouter:
         self.on_command: Callable[[Question], Awaitable[Answered]] | None = None
         """What the control itself does."""
         self._rounds: dict[int, _Round] = {}
+        self._late: set[Peer] = set()
+        """Who did not answer the last question in time."""
         self._tickets = 0
 
     def on_question(self, asker: Peer, question: Question) -> None:
@@ -228,20 +232,29 @@ class QuestionRouter:
             own = Question(self._tickets, question.name, question.arguments, is_command=True)
             spawn(self._obey_too(self.on_command(own)), name=question.name)
         if not question.is_command and one.open:
-            asyncio.get_running_loop().call_later(_ANSWER_WITHIN, self._give_up, one)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_ANSWER_WITHIN, self._give_up, one, list(one.open))
+            late = [ticket for ticket, asked in one.open.items() if asked in self._late]
+            if late:
+                loop.call_later(_LATE_WITHIN, self._give_up, one, late)
         self._close_if_done(one)
 
     async def _obey_too(self, work: Awaitable[Answered]) -> None:
         self.on_answered(await work)
 
-    def _give_up(self, one: _Round) -> None:
-        """Go on without those that have not answered: a worker that stalls must not blind who looks for it."""
-        for ticket in list(one.open):
-            del self._rounds[ticket], one.open[ticket]
+    def _give_up(self, one: _Round, tickets: list[int]) -> None:
+        """Go on without those of these that have not answered: a worker that stalls must not blind who looks for it."""
+        for ticket in one.open.keys() & tickets:
+            asked = one.open.pop(ticket)
+            if asked is not None:
+                self._late.add(asked)
+            del self._rounds[ticket]
             self._close_if_done(one)
 
-    def on_answered(self, answered: Answered) -> None:
-        """One of them has answered."""
+    def on_answered(self, answered: Answered, peer: Peer | None = None) -> None:
+        """One of them has answered; None for the control itself."""
+        if peer is not None:
+            self._late.discard(peer)  # also where nobody waits for this answer any more
         one = self._rounds.pop(answered.ticket, None)
         if one is not None:
             del one.open[answered.ticket]
@@ -251,6 +264,7 @@ class QuestionRouter:
 
     def on_gone(self, peer: Peer) -> None:
         """It answers no more: what it had is gone with it."""
+        self._late.discard(peer)
         for ticket, one in list(self._rounds.items()):
             if one.open.get(ticket) is peer:
                 del self._rounds[ticket], one.open[ticket]
