@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import asyncpg
+import psutil
 import psycopg
 import pytest
 
@@ -229,7 +230,7 @@ def test_a_cancel_request_that_outlives_cancel_wait_timeout_hits_nobody_else(
 
 
 def test_a_backend_that_dies_while_its_cancel_request_is_on_its_way_is_used_by_nobody(
-    clients: Clients, relay: CutRelay, gate: Gate
+    clients: Clients, proxy: Proxy, relay: CutRelay, gate: Gate
 ) -> None:
     client = clients.connect("relayed")
     seen = relay.cancels_seen
@@ -242,7 +243,14 @@ def test_a_backend_that_dies_while_its_cancel_request_is_on_its_way_is_used_by_n
     client.read_until_ready(2)
     relay.cut_others()
     relay.release_cancels()
+    wait_until(lambda: not connections(proxy, relay.port), "the proxy has noticed")
     assert client.query("select 1") == [("1",)]
+
+
+def connections(proxy: Proxy, port: int) -> int:
+    """How many connections the proxy has to this port."""
+    found = psutil.Process(proxy.pid).net_connections("tcp")
+    return sum(bool(each.raddr) and each.raddr.port == port for each in found)
 
 
 def test_the_connection_of_a_cancel_request_is_closed_when_the_server_has_dealt_with_it(

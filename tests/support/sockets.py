@@ -21,6 +21,7 @@ _ENOENT = 2
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFF
 _TCP_ESTABLISHED = 1
+_TCP_CLOSE_WAIT = 8
 _INET_DIAG_INFO = 2
 _HEADER = struct.Struct("=IHHII")
 # After the header: family, state, timer, retransmissions; 48 bytes of socket id; expiry, two queues, uid, inode.
@@ -56,6 +57,23 @@ class SocketDiagnosis:
 
     def state(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerState | None:
         """The state of the socket whose own end is ``local``; None if it is not established (any more)."""
+        answer = self._ask(local, remote)
+        if answer is None or answer[_STATE_AT] != _TCP_ESTABLISHED:
+            return None
+        (unread,) = struct.unpack_from("=I", answer, _QUEUES_AT)
+        info = _tcp_info(answer)
+        (arrived,) = struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)
+        (not_sent,) = struct.unpack_from("=I", info, _NOT_SENT_AT)
+        sent, resent = struct.unpack_from("=QQ", info, _BYTES_SENT_AT)
+        return PeerState(arrived, unread, sent - resent + not_sent)
+
+    def is_open(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
+        """Whether the process with the end ``local`` has not closed it, though the other may have."""
+        answer = self._ask(local, remote)
+        return answer is not None and answer[_STATE_AT] in (_TCP_ESTABLISHED, _TCP_CLOSE_WAIT)
+
+    def _ask(self, local: tuple[str, int], remote: tuple[str, int]) -> bytes | None:
+        """What the kernel says of a socket; None if it knows none."""
         self._netlink.send(_question(local, remote))
         answer = self._netlink.recv(8192)
         length, kind, _, _, _ = _HEADER.unpack_from(answer)
@@ -64,14 +82,7 @@ class SocketDiagnosis:
             if code == -_ENOENT:
                 return None
             raise OSError(-code, "sock_diag refused the question")
-        if answer[_STATE_AT] != _TCP_ESTABLISHED:
-            return None
-        (unread,) = struct.unpack_from("=I", answer, _QUEUES_AT)
-        info = _tcp_info(answer[:length])
-        (arrived,) = struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)
-        (not_sent,) = struct.unpack_from("=I", info, _NOT_SENT_AT)
-        sent, resent = struct.unpack_from("=QQ", info, _BYTES_SENT_AT)
-        return PeerState(arrived, unread, sent - resent + not_sent)
+        return answer[:length]
 
 
 def _question(local: tuple[str, int], remote: tuple[str, int]) -> bytes:

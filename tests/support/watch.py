@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar
 
 from interceptor.testing.postgres import PostgresServer
+from tests.support.sockets import SocketDiagnosis
 from tests.support.wire import Endpoint, WireClient
 
 __all__ = ["TIMEOUT", "Activity", "Gate", "wait_for", "wait_until"]
@@ -88,8 +90,18 @@ class Activity:
         wait_until(rests, f"the backends with {self._whose} rest, as they did not before: {self.backends()}")
 
     def terminate(self, pid: int) -> None:
-        """pg_terminate_backend, and wait until it is gone."""
+        """pg_terminate_backend, and wait until it is gone and its client has hung up too.
+
+        A proxy that has not noticed yet would give the backend to the next client, who would be told of the loss.
+        """
+        found = self.control.query(f"SELECT host(client_addr), client_port FROM pg_stat_activity WHERE pid = {pid}")
         self.control.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+        if found and found[0][0] is not None:
+            client = (found[0][0], int(found[0][1] or 0))
+            with closing(SocketDiagnosis()) as diagnosis:
+                wait_until(
+                    lambda: not diagnosis.is_open(client, self.control.peer), "the client of the backend noticed"
+                )
 
 
 class Gate:
