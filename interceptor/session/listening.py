@@ -267,6 +267,8 @@ class Listening:
     def on_ready(self, *, idle: bool) -> None:
         """All is answered, and no batch is open. ``idle``: nor a transaction; and what the client has is known."""
         if idle:
+            # Of a LISTEN that failed before it was run nobody has asked what became of it.
+            self._drop_others()
             if self._queue:
                 self._tell()
         elif len(self.ready) > len(self.active) and self._queue:

@@ -216,16 +216,22 @@ class Hub:
                     logger.warning("login of the %s failed: %s", self, error)
                     askers, self._asking = self._asking, {}
                     self._refuse(askers, error)
-                    retry_after = min(2 * retry_after, max(self._retry_most, _FIRST_RETRY))
+                    retry_after = self._longer(retry_after)
                 else:
                     before = self._settlements
                     self._on_lost(await self._hear())
                     if self._settlements > before:
                         retry_after = _FIRST_RETRY
+                    else:
+                        # A server that can be logged in to, and does not listen: one in recovery.
+                        retry_after = self._longer(retry_after)
                 if self._goes_on():
                     await self._pause(retry_after)
         finally:
             self._running = None
+
+    def _longer(self, retry_after: float) -> float:
+        return min(2 * retry_after, max(self._retry_most, _FIRST_RETRY))
 
     async def _connect(self) -> None:
         settings, logged_in = await self._log_in()
@@ -362,15 +368,16 @@ class Hub:
             subscriber.on_listening()
 
     def _survives(self, failure: bytes) -> bool:
-        """A query of ours has failed. False if somebody was told already that it hears of what it asked for."""
-        asked = self._asked
-        if asked is None or not asked.askers or not (asked.new - self._heard).isdisjoint(self._audience.members):
+        """A query of ours has failed, and who asked is told. False if others have been told that they hear of what it
+        asked for."""
+        if self._asked is None:
             return False
-        self._asked = None
+        asked, self._asked = self._asked, None
+        survives = bool(asked.askers) and (asked.new - self._heard).isdisjoint(self._audience.members)
         said = messages.decode_error_fields(failure)
         error = BackendError(LISTEN_FAILED, said.get("M", "it gave no reason"), sqlstate=said.get("C", "58000"))
         self._refuse(asked.askers, error)
-        return True
+        return survives
 
     def _refuse(self, askers: Asking, error: BackendError) -> None:
         refusal = ClientError(
@@ -391,6 +398,7 @@ class Hub:
             self._asking.update(self._asked.askers)
             self._asked = None
         self._heard.clear()
+        self._deserted.clear()
         if self._audience and not self._closed:
             self.losses += 1
             logger.warning("the %s was lost, and is made again: %s", self, error)

@@ -32,7 +32,7 @@ PATIENCE: Final = 15.0
 that another has taken the place of."""
 
 _LOOK: Final = 1.0
-"""Seconds between two looks at PAUSE, and at where the databases are."""
+"""Seconds between two looks at who was behind, at PAUSE, and at where the databases are."""
 
 _NO_FILE: Final = -1
 
@@ -266,10 +266,11 @@ class Notifier:
         self._remotes[peer].pop(database, None)
 
     def look(self, now: float) -> None:
-        """To be called often: see who was behind, and where the databases are. ``now``: by the monotonic clock."""
+        """To be called often. ``now``: by the monotonic clock."""
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK
         for remotes in self._remotes.values():
             for remote in remotes.values():
                 remote.look()
-        if now >= self._next_look:
-            self._next_look = now + _LOOK
-            self._server.hubs.look_around()
+        self._server.hubs.look_around()

@@ -210,6 +210,18 @@ def test_transactions_sent_at_once(clients: Clients, statements: tuple[str, ...]
     assert [payload for _, payload in told(client)] == [*heard, "end"]
 
 
+def test_a_listen_that_was_not_run_leaves_nothing(clients: Clients) -> None:
+    """Or the next one would not be asked for anew, and the client would hear what was sent before it."""
+    clients.connect("one").query("listen known")
+    for channel in "abcdefghij":
+        client = clients.connect("one")
+        prepare = f.parse(f"commit; listen {channel}", name="s"), f.describe_statement("s"), f.sync()
+        send(client, *prepare, f.bind(statement="s"), f.execute(), f.sync(), f.close_statement("s"), f.sync())
+        assert [error["C"] for error in errors(client)] == ["42601", "26000"]
+        send(client, *map(f.query, (f"notify {channel}, '1'", f"listen {channel}", f"notify {channel}, '2'")))
+        hears(client, (channel, "2"))
+
+
 def test_what_keeps_a_backend_for_good_does_not_keep_channels(clients: Clients) -> None:
     client, teller = clients.connect("two"), clients.connect("two")
     client.query("listen a; listen b; listen c")

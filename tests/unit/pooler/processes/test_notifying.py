@@ -125,11 +125,11 @@ async def test_a_worker_that_does_not_read_costs_so_much_and_no_more(monkeypatch
     for number in range(1000):
         control.remote.hear(b"a", notification(b"a", b"%07000d" % number))
         await asyncio.sleep(0)
-        control.notifier.look(0.0)
+        control.notifier.look(float(number))
         assert control.channel.unsent_bytes < most + 10_000
     reading = control.read()
     await control.until(lambda: not control.channel.unsent_bytes)
-    control.notifier.look(0.0)
+    control.notifier.look(1001.0)
     last = notification(b"a", b"last")
     control.remote.hear(b"a", last)
     await control.until(lambda: control.said[-1:] == [Notified("app", last)])
