@@ -101,7 +101,10 @@ class Slate:
         """Take so many rows for the processes of a node, of which the caller is the parent: those that nobody has any
         more. Raises ValueError if there are not as many."""
         with self._locked():
-            free = [row for row in range(_MOST_ROWS) if not _is_alive(self._word(row, _OWNER))][:count]
+            free: list[int] = []
+            for row in range(_MOST_ROWS):
+                if len(free) < count and not _is_alive(self._word(row, _OWNER)) and self._take(row):
+                    free.append(row)
             if len(free) < count:
                 raise ValueError(f"there are no rows for {count} processes")
             for row in free:
@@ -124,6 +127,16 @@ class Slate:
                 self.end(place)
         self._memory[self._own + _PID] = 0
 
+    def _take(self, row: int) -> bool:
+        """Lock a row for as long as this process lives, and has not closed the memory: a node in another container, for
+        whom processes have other numbers, sees that."""
+        assert self.file is not None
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)
+        except OSError:
+            return False
+        return True
+
     def _start(self, row: int) -> int:
         return _HEAD + row * _ROW
 
@@ -133,11 +146,11 @@ class Slate:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         assert self.file is not None
-        fcntl.lockf(self.file, fcntl.LOCK_EX)
+        fcntl.lockf(self.file, fcntl.LOCK_EX, 1, _MOST_ROWS)
         try:
             yield
         finally:
-            fcntl.lockf(self.file, fcntl.LOCK_UN)
+            fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _MOST_ROWS)
 
     # --- Writing -----------------------------------------------------------------------------------------------------
 
@@ -154,9 +167,11 @@ class Slate:
 
     def end(self, place: int) -> None:
         """It is over, and something may have been defined there."""
+        at = self._find(place)
+        assert at and self._memory[at], "it was begun"
         # First: whoever sees that it is over has to see what came of it.
         self._note(place)
-        self._memory[self._find(place)] -= 1
+        self._memory[at] -= 1
         self._ring()
 
     def _find(self, place: int) -> int:

@@ -131,6 +131,26 @@ def test_rows_of_the_living_are_not_given_away(file: int) -> None:
         Slate(file).claim(slate._MOST_ROWS - 4)
 
 
+def test_a_row_is_taken_as_long_as_its_owner_lives_whatever_number_that_has(
+    file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in another container, whose processes have other numbers."""
+    claims = "kept = Slate(int(sys.argv[1])); print(kept.claim(2), flush=True); sys.stdin.read()"
+    code = f"import sys; from pooler.processes.slate import Slate; {claims}"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(file)],
+        pass_fds=[file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"[0, 1]\n"
+        monkeypatch.setattr(slate, "_is_alive", lambda pid: False)
+        assert Slate(file).claim(1) == [2]
+        other.communicate()
+    assert Slate(file).claim(2) == [0, 1]
+
+
 def test_readings_are_found_by_place(file: int) -> None:
     writer, reader = member(file), member(file)
     writer.note_reading(PLACE, Reading(10.0, 15.0, 77))
