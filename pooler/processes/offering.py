@@ -36,7 +36,9 @@ class Offering:
         self._socket = offer(directory)
 
     def close(self) -> None:
-        """Be there no longer. The name in the directory is left to a node that has taken over."""
+        """Be there no longer. The name in the directory is left to a node that has taken over; one that has asked, and
+        hears nothing more, is in this one's place."""
+        self._forget_successor()
         if self._socket is not None:
             if not self.replaced and self._directory is not None:
                 withdraw(self._socket, self._directory)
@@ -48,6 +50,11 @@ class Offering:
         for sock in (self._socket, self._successor):
             if sock is not None:
                 sock.close()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Another node has our sockets, or is about to."""
+        return self.replaced or self._successor is not None
 
     @property
     def watched(self) -> socket.socket | None:

@@ -226,7 +226,7 @@ class Parent:
             tell_supervisor(STOPPING)
             self._pass_on(signal.SIGTERM, workers)
         # Where another node listens, or tried to and the old one goes on, the names are not ours to remove.
-        close_sockets(self._inheritance.sockets, remove=not (self._offering.replaced or self._inheritance.handover))
+        close_sockets(self._inheritance.sockets, remove=not (self._offering.is_inherited or self._inheritance.handover))
         self._offering.close()
         self._outlive(workers, seconds)
         self._pass_on(signal.SIGTERM, [CONTROL])

@@ -47,6 +47,7 @@ def tables(postgres: PostgresServer, run_dir: Path, name: str, workers: int = 2)
             "catalogue": False,
             "listen_port": free_port(),
             "run_dir": str(run_dir),
+            "unix_socket_dir": str(run_dir),
             "admin_users": ["postgres"],
             "takeover_timeout": "20s",
         },
@@ -105,20 +106,24 @@ def half_way_too(proxy: Proxy, number: int) -> Iterator[Proxy]:
         process.wait()
 
 
-@pytest.mark.parametrize("victim", ["old control", "old worker 1", "old parent", "new control", "new parent"])
+@pytest.mark.parametrize(
+    "victim", ["old control", "old worker 1", "old parent", "old node", "new control", "new parent"]
+)
 def test_a_process_that_dies_half_way(postgres18: PostgresServer, tmp_path: Path, victim: str) -> None:
     """Of the new node, or the old control: nothing has happened. A worker of the old one is replaced there; without its
-    parent the old node ends, and the new one is in its place."""
+    parent, or when it is told to stop, the old node ends, and the new one is in its place."""
     whose, _, name = victim.partition(" ")
-    goes_on = victim in ("old worker 1", "old parent")
+    goes_on = victim in ("old worker 1", "old parent", "old node")
     with run_proxy(tables(postgres18, tmp_path, "half"), {"slow.py": SLOW}) as first, Clients(first) as clients:
         keeper = connect_to(2, lambda: clients.connect("app"))
         keeper.query("begin")
         with half_way(first, 2) as second, peak(postgres18, "half") as seen:
             node = first if whose == "old" else second
-            pid = node.pid if name == "parent" else Family(node).pid(name)
-            os.kill(pid, signal.SIGKILL)
-            if victim != "old parent" and whose == "old":
+            pid = node.pid if name in ("parent", "node") else Family(node).pid(name)
+            os.kill(pid, signal.SIGTERM if name == "node" else signal.SIGKILL)
+            if name == "node":
+                wait_until(lambda: "stopping all processes" in first.log, "it stops")
+            elif victim != "old parent" and whose == "old":
                 Family(first).replaced(name, pid)
             if victim == "old control":
                 assert second.process.wait(30) == 2
@@ -140,7 +145,8 @@ def test_a_process_that_dies_half_way(postgres18: PostgresServer, tmp_path: Path
                 client.read_until_ready(client.ready_count + 1)
                 client.send_goodbye()
             if goes_on:
-                assert first.wait() == (0 if name == "worker 1" else -signal.SIGKILL)
+                assert first.wait() == (-signal.SIGKILL if name == "parent" else 0)
+                assert (tmp_path / f".s.PGSQL.{first.port}").is_socket()
                 serves(second)
                 assert second.stop() == 0
         assert seen.most <= 3
