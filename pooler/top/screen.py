@@ -85,7 +85,7 @@ def _heading(picture: Picture, where: str) -> Text:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """``columns``: those whose name ends with "<" are texts at the left, which share what the numbers leave."""
+    """``columns``: those whose name ends with "<" are texts, and stand at the left."""
     table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=None, pad_edge=False, expand=True)
     for column in columns:
         text = column.endswith("<")
@@ -94,13 +94,14 @@ def _table(title: str, *columns: str) -> Table:
             justify="left" if text else "right",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=8 if text else None,
-            ratio=_RATIOS.get(column, 1) if text else None,
+            min_width=8 if column in _RATIOS else None,
+            ratio=_RATIOS.get(column),
         )
     return table
 
 
-_RATIOS: Final = {"query<": 5, "database<": 2}
+_RATIOS: Final = {"query<": 12, "database<": 4, "user<": 3, "name<": 4}
+"""Of the columns that share what the others leave."""
 
 
 def _pools(picture: Picture, room: Room) -> Table:
