@@ -9,12 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from interceptor.errors import BACKEND_LOGIN, LISTEN_FAILED, BackendError, ClientError
+from interceptor.errors import LISTEN_FAILED, BackendError, ClientError
 from interceptor.protocol import messages
-from pooler.auth import BackendCredential, KeyCache
+from pooler.auth import BackendCredential
 from pooler.config import PoolSettings
 from pooler.helpers.incoming import Incoming
-from pooler.login import LoggedIn, log_in
 from pooler.notifications.audience import Audience
 from pooler.notifications.login import Login
 from pooler.notifications.source import Subscriber
@@ -39,13 +38,6 @@ _PATIENCE: Final = 15.0
 _FIRST_RETRY: Final = 0.25
 """Seconds until a lost connection is tried again; doubled each time, up to ``server_login_retry``."""
 
-_WITHOUT_TIMEOUTS: Final = (
-    b"SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY "
-    b"('{idle_session_timeout,statement_timeout,lock_timeout,transaction_timeout}'::pg_catalog.text[])"
-)
-"""What a role or a database may have set for its clients: it would end what waits for weeks. A question, for not every
-version has all of these. Not as startup parameters, which a pooler in between would refuse."""
-
 Asking: TypeAlias = dict[Subscriber, Collection[bytes]]
 """Who waits for an answer, and about which channels."""
 
@@ -65,7 +57,7 @@ class _Asked:
 class Hub:
     """Implements ``Source`` over one connection, for all processes of the node."""
 
-    def __init__(self, database: str, login: Login, keys: KeyCache) -> None:
+    def __init__(self, database: str, login: Login) -> None:
         self.database: Final = database
         self.notifications = 0
         """How many have come."""
@@ -86,7 +78,6 @@ class Hub:
         self._lost: set[Subscriber] = set()
         """Who is to be told when all is as before."""
         self._login = login
-        self._keys = keys
         self._connection: Incoming | None = None
         self._running: Handle | None = None
         self._wake = asyncio.Event()
@@ -231,47 +222,14 @@ class Hub:
             self._running = None
 
     def _longer(self, retry_after: float) -> float:
-        return min(2 * retry_after, max(self._retry_most, _FIRST_RETRY))
+        return min(2 * retry_after, max(self._login.retry_most, _FIRST_RETRY))
 
     async def _connect(self) -> None:
-        settings, logged_in = await self._log_in()
-        connection = Incoming(logged_in)
-        connection.transport.write(messages.encode_message(messages.QUERY, _WITHOUT_TIMEOUTS + b"\0"))
-        failure = b""
-        while (message := await connection.next(_PATIENCE))[0] != messages.READY_FOR_QUERY:
-            if message[0] == messages.ERROR_RESPONSE:
-                failure = message[1]
-        if failure:
-            # What stands before the server may refuse it; then all goes on as the server has it.
-            said = messages.decode_error_fields(failure).get("M")
-            logger.warning("the %s may be cut by a timeout of the server's: %s", self, said)
+        settings, self._connection = await self._login.log_in()
         self._place = _place(settings)
-        self._connection = connection
         self._missing.update(self._audience.members)
         if not self._is_used:
             self._sweep_later()
-
-    async def _log_in(self) -> tuple[PoolSettings, LoggedIn]:
-        """Log in by the first login that the server takes, of those that were lent."""
-        refusals = 0
-        while True:
-            settings, credential = self._login.find()
-            self._retry_most = settings.server_login_retry
-            parameters = {
-                **dict(settings.parameters),
-                "application_name": "interceptor listen",
-                # No conversion: names and payloads come in the database's own encoding.
-                "client_encoding": "SQL_ASCII",
-            }
-            try:
-                return settings, await log_in(settings, parameters, credential, self._keys)
-            except BackendError as error:
-                refusals += 1
-                if error.failure is not BACKEND_LOGIN or settings.forced_user:
-                    raise
-                self._login.loans.pass_over()
-                if refusals >= len(self._login.loans):
-                    raise
 
     async def _pause(self, seconds: float) -> None:
         """Wait before the next login; not if somebody waits for an answer who has not had one."""
@@ -284,7 +242,6 @@ class Hub:
                 pass
 
     _place: tuple[object, ...] = ()
-    _retry_most = _FIRST_RETRY
     _settlements = 0
 
     # --- The conversation --------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Hubs:
         """That of a database."""
         hub = self._known.get(database)
         if hub is None:
-            hub = self._known[database] = Hub(database, Login(self._server, database), self._server.keys)
+            hub = self._known[database] = Hub(database, Login(self._server, database))
         return hub
 
     def look_around(self) -> None:

@@ -13,11 +13,11 @@ from interceptor.protocol import messages
 from pooler.auth import KeyCache
 from pooler.config import PoolSettings, config_from_upstream
 from pooler.notifications.hub import Hub
-from pooler.notifications.login import Loans
+from pooler.notifications.login import Login
 from pooler.tasks import cancel_all
 
 if TYPE_CHECKING:
-    from pooler.notifications.login import Login
+    from pooler.server import Server as ProxyServer
 
 READY = messages.READY[messages.IDLE]
 WELCOME = messages.encode_message(ord("R"), bytes(4)) + READY
@@ -54,16 +54,20 @@ class Server:
         self.connections[-1].close()
 
 
-class LoginOf:
-    """Stands for ``Login``."""
+class LoginOf(Login):
+    """With these settings."""
 
     def __init__(self, settings: PoolSettings) -> None:
-        self.loans = Loans()
+        super().__init__(cast("ProxyServer", _Keys()), settings.database)
         self.loans.lend("postgres", None)
         self._settings = settings
 
     def find(self) -> tuple[PoolSettings, None]:
         return self._settings, None
+
+
+class _Keys:
+    keys = KeyCache()
 
 
 class Subscriber:
@@ -106,7 +110,7 @@ async def hub(server: Server) -> AsyncIterator[Hub]:
     config = config_from_upstream(
         f"postgresql://postgres@127.0.0.1:{server.port}/app?sslmode=disable", "127.0.0.1:6432"
     )
-    made = Hub("app", cast("Login", LoginOf(config.pool_settings("app", "postgres"))), KeyCache())
+    made = Hub("app", LoginOf(config.pool_settings("app", "postgres")))
     yield made
     made.close()
     await cancel_all()
