@@ -12,6 +12,7 @@ from interceptor.session.notes import Noted
 from interceptor.session.observing import on_observed
 from interceptor.session.prepared import renew
 from interceptor.session.replies import (
+    is_farewell,
     on_blocked,
     on_error_in_batch,
     on_error_of_rewritten,
@@ -334,7 +335,7 @@ class BackendSession(BackendState):
                 return False
             client.belongings.on_told(self.reported)
         elif message[0] == messages.ERROR_RESPONSE:
-            self.said_why = True
+            self.said_why = is_farewell(message[5:])
         return counting.take(message)
 
     def _on_answer(self, action: int, body: bytes) -> bool:

@@ -87,7 +87,7 @@ def on_error_in_batch(
         is_sent = any([one in SYNCS for one in backend.owed])
         if not is_sent:
             retrying.take_back()
-        if not _is_farewell(body):
+        if not is_farewell(body):
             fail_until_sync(backend, client)
             if is_sent:
                 backend.owed[0] = _RETRIED
@@ -126,7 +126,7 @@ def on_error_in_batch(
         backend.owed[0] = _RETRIED
         return end
     note = note_of(backend.owed[0])
-    if note is not None and note.error and whole and not _is_farewell(body):
+    if note is not None and note.error and whole and not is_farewell(body):
         body = note.error[5:]
     observed = _observed_in_batch(backend) if run is None else None
     if run is not None:
@@ -205,7 +205,7 @@ def on_error_of_rewritten(
     if retrying is not None and whole:
         if not retrying.due:
             retrying.fail_with(body)
-        if not _is_farewell(body):
+        if not is_farewell(body):
             client.belongings.on_error()
             backend.owed[0] = _RETRIED
         return end
@@ -219,7 +219,7 @@ def on_error_of_rewritten(
 
 def on_blocked(backend: BackendSession, client: ClientSession, body: bytes, *, in_batch: bool) -> None:
     """The server has refused what stands for a blocked statement, or says farewell."""
-    if _is_farewell(body):
+    if is_farewell(body):
         backend.said_why = True
         client.write(messages.encode_message(messages.ERROR_RESPONSE, body))
         return
@@ -286,7 +286,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     """Errors, COPY, parameters: everything but the plain course of a query. False for a message out of place."""
     owed = backend.owed
     if action in (Action.FAIL, Action.ERROR, Action.FATAL):
-        backend.said_why = _is_farewell(body)
+        backend.said_why = is_farewell(body)
         client.belongings.on_error()
         backend.host.on_error(_sqlstate(body))
         if action == Action.FATAL:
@@ -328,7 +328,7 @@ def on_rare(backend: BackendSession, client: ClientSession, action: int, body: b
     return True
 
 
-def _is_farewell(body: bytes) -> bool:
+def is_farewell(body: bytes) -> bool:
     """Whether the server hangs up behind this ErrorResponse.
 
     Field V is not translated, unlike the severity in field S (since PostgreSQL 9.6). Only a field begins behind a zero.

@@ -127,3 +127,11 @@ def test_a_statement_that_came_before_its_copy_had_begun_is_refused_when_it_has(
     recorder.from_client(query("COPY t FROM STDIN") + query("SELECT 1"))
     with pytest.raises(ProtocolViolation):
         recorder.from_backend(COPY_IN)
+
+
+@pytest.mark.parametrize(("severity", "says_why"), [("ERROR", False), ("FATAL", True)])
+def test_an_error_that_comes_meanwhile_is_a_farewell_or_not(recorder: Recorder, severity: str, says_why: bool) -> None:
+    begin(recorder, simple=True)
+    # As of a Sync with a body.
+    recorder.from_backend(error() + ready() + error("no", severity))
+    assert recorder.backend.said_why == says_why
