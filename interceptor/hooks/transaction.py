@@ -110,6 +110,11 @@ class Transaction:
         """Whether somebody wants to be told when it has ended."""
         return bool(self._after_end)
 
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether somebody wants to be asked or told at its end."""
+        return bool(self._before_commit or self._after_end)
+
     def take_before_commit(self) -> tuple[BeforeCommit, ...]:
         """The callbacks to be run now; the proxy asks before it commits."""
         callbacks, self._before_commit = self._before_commit, ()

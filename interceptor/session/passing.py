@@ -123,16 +123,16 @@ def end_of_unwanted(interception: Interception, data: bytes, position: int) -> i
 
 def _all_is_plain(interception: Interception) -> bool:
     """Whether a statement or portal is what the client says it is, unless a name tells otherwise."""
-    known = interception.known
+    known, executions, transaction = interception.known, interception.executions, interception.facts.transaction
     if (
         interception.session.belongings.doubt is not None
-        or interception.facts.transaction.implicit
+        or transaction.implicit
         or interception.portals
         or interception.rewritten_portals
-        or interception.executions.runs
-        or interception.executions.tells
-        or interception.executions.has_conditions
-        or interception.wants_commit
+        or executions.runs
+        or executions.tracks
+        or executions.has_conditions
+        or transaction.has_callbacks
     ):
         return False
     if known.unnamed:
