@@ -167,10 +167,14 @@ class Permits:
         pool = self._registry.find(grant.key)
         if pool is None:
             self._give_back(grant.key, account, grant.count)
-            return
-        pool.grow()
-        pool.growth.keep_minimum()
-        self.on_settled(pool)
+        else:
+            pool.grow()
+            pool.growth.keep_minimum()
+            self.on_settled(pool)
+        if not account.asked:
+            # What was asked while the grant was on its way is in the control's books. It would stand there for good, as
+            # what has waited longest, and who really waits would come after it.
+            self._send(Calm(grant.key), -1)
 
     def on_full(self, full: Full) -> None:
         """No more may be opened for now: a backend of other clients' parameters may make room."""

@@ -92,6 +92,10 @@ class Succession:
             case Grant(key=key, count=count):
                 self._allowed[key] += count
                 self._asked.pop(key, None)
+                self.settle()
+                if key not in self._asked:
+                    # As a worker does: what was asked while the grant was on its way is wanted no more.
+                    self._channel.send(Calm(key))
             case Release(key=key):
                 now = time.monotonic()
                 self._control.tell(ledger.ask(UPWARDS, key, 1, now, since=now))
