@@ -183,6 +183,7 @@ class Control:
             self.ledger.paused = bool(self._awaited)
         if not (self.ledger.paused or self.barriers.ready):
             self.barriers.on_ready()
+            self.questions.on_ready()
         self.tell(self.ledger.look(time.monotonic()))
         if self._trimming:
             actions, self._trimming = self.ledger.trim(time.monotonic())

@@ -199,6 +199,17 @@ class QuestionRouter:
         self._late: set[Peer] = set()
         """Who did not answer the last question in time."""
         self._tickets = 0
+        self.ready = False
+        """All who were there before this control have made themselves known: nobody is left out."""
+        self._early: list[tuple[Question, _Round, Peer | None]] = []
+        """What was asked before."""
+
+    def on_ready(self) -> None:
+        """All who live are known."""
+        self.ready = True
+        early, self._early = self._early, []
+        for question, one, asker in early:
+            self._begin(question, one, asker)
 
     def on_question(self, asker: Peer, question: Question) -> None:
         """A worker's console asks all others."""
@@ -217,6 +228,9 @@ class QuestionRouter:
         return found
 
     def _begin(self, question: Question, one: _Round, asker: Peer | None) -> None:
+        if not self.ready:
+            self._early.append((question, one, asker))
+            return
         for peer in self._peers.values():
             if peer is not asker and peer.answers:
                 self._tickets += 1

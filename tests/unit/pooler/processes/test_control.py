@@ -17,6 +17,7 @@ from pooler.processes.channel import Channel
 from pooler.processes.control import Control
 from pooler.processes.memory import SharedMap
 from pooler.processes.messages import (
+    Answered,
     Ask,
     Cancel,
     Canceled,
@@ -27,6 +28,7 @@ from pooler.processes.messages import (
     Message,
     Opened,
     Put,
+    Question,
     Register,
     Return,
     Welcome,
@@ -110,6 +112,27 @@ async def test_nothing_is_granted_before_those_who_live_have_said_what_they_hold
     assert not second.granted
     first.channel.send(Return(KEY, 1))
     await second.wait_for_grant()
+    for worker in (first, second):
+        worker.channel.close()
+    control.close()
+
+
+async def test_what_a_console_asks_reaches_those_who_live_and_are_not_known_yet(memory: SharedMap) -> None:
+    """A control takes the place of another, and one worker is quicker than the other."""
+    memory.seats[1].take(os.getpid())
+    control = Control(Server(config_from_upstream("postgresql://postgres:secret@127.0.0.1:1/app", None)), memory)
+    control.start()
+    second = Worker(control, 2)
+    second.channel.send(Question(7, "SHUTDOWN", ("WAIT_FOR_CLIENTS",), is_command=True))
+    await second.wait_for(lambda message: isinstance(message, Welcome))
+    first = Worker(control, 1)
+    asked = await first.wait_for(lambda message: isinstance(message, Question))
+    assert isinstance(asked, Question)
+    assert asked.name == "SHUTDOWN"
+    assert not any(isinstance(message, Answered) for message in second.heard)
+    first.channel.send(Answered(asked.ticket, [[]], None))
+    answered = await second.wait_for(lambda message: isinstance(message, Answered))
+    assert answered == Answered(7, [[]], None)
     for worker in (first, second):
         worker.channel.close()
     control.close()

@@ -35,6 +35,7 @@ class Workers:
         self.quick = cast("Peer", FakePeer(self._answer))
         self.slow = cast("Peer", FakePeer(self.asked.append))
         self.router = QuestionRouter({1: self.quick, 2: self.slow})
+        self.router.on_ready()
 
     def _answer(self, message: Question) -> None:
         # Later, as over a connection.
