@@ -170,10 +170,11 @@ class Parent:
 
     def _open_slate(self, handover: Handover | None) -> None:
         """Take places among the workers of the node that runs, or be the first to have any."""
-        slate = None if handover is None or handover.slate < 0 else Slate(handover.slate)
         try:
+            slate = None if handover is None or handover.slate < 0 else Slate(handover.slate)
             rows = [] if slate is None else slate.claim(self._memory.workers)
         except ValueError as error:
+            # No room, or another version whose slate is of another size.
             logger.warning("what is defined through the other node is known with delay: %s", error)
             slate = None
         if slate is None:

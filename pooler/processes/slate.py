@@ -37,7 +37,8 @@ _WORD: Final = 8
 _HEAD: Final = 8
 _BELL, _ROWS = range(2)
 
-_MOST_ROWS: Final = 256
+_MOST_ROWS: Final = 2048
+"""Of processes: two nodes with as many workers as may be configured. What nobody uses takes no memory."""
 _OWNER, _PID, _SEQUENCE = range(3)
 _PLACES: Final = 64
 """Of one process at once. The first is that of EVERYWHERE."""

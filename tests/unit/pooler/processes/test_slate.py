@@ -131,6 +131,11 @@ def test_rows_of_the_living_are_not_given_away(file: int) -> None:
         Slate(file).claim(slate._MOST_ROWS - 4)
 
 
+def test_two_nodes_of_as_many_workers_as_may_be_have_rows(file: int) -> None:
+    rows = [*Slate(file).claim(1000), *Slate(file).claim(1000)]
+    assert len(set(rows)) == 2000
+
+
 def test_a_row_is_taken_as_long_as_its_owner_lives_whatever_number_that_has(
     file: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
